@@ -1,0 +1,45 @@
+/**
+ * The only place that knows the time or waits for it, so that a test can own both.
+ */
+
+import { performance } from "node:perf_hooks";
+import { cancelled } from "./cancel.ts";
+
+export interface Clock {
+  /** Wall-clock time in ms since the epoch. May jump either way when an administrator or NTP sets it. */
+  now(): number;
+  /** Ms since an arbitrary start; never goes back. For durations and timeouts. */
+  monotonic(): number;
+  /**
+   * Resolves after `ms` (at once when that isn't positive).
+   *
+   * @throws StillpointError `cancelled` when the signal aborts, or has aborted already.
+   */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Node's timers overflow at 2^31 ms and then fire at once, so a longer sleep is taken in steps. */
+const longestTimer = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  async sleep(ms, signal) {
+    if (signal?.aborted) throw cancelled();
+    for (let left = ms; left > 0; left -= longestTimer) await oneTimer(Math.min(left, longestTimer), signal);
+  },
+};
+
+function oneTimer(ms: number, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(cancelled());
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", stop, { once: true });
+  });
+}
