@@ -29,7 +29,7 @@ export const nodeFiles: Files = {
     }
   },
 
-  mkdir: async (path) => void (await fs.mkdir(path, { mode: 0o700 })),
+  mkdir: (path) => fs.mkdir(path, { mode: 0o700 }),
 
   unlink: (path) => fs.unlink(path),
 
