@@ -14,6 +14,7 @@ export default defineConfig({
     pool: "forks",
     execArgv,
     maxWorkers: 2,
+    reporters: ["default", "./scripts/closing-line.ts"],
     projects: [
       {
         extends: true,
