@@ -1,0 +1,35 @@
+/** What every kind of source does: turn what is there now into parts whose blobs are in the repository. */
+import type { Clock } from "../host/clock.ts";
+import type { BlobReader } from "../repository/blob-reader.ts";
+import type { Consistency, LeftOut, Part, RecoveryPoint } from "../repository/manifest.ts";
+import type { WriteSession } from "../repository/write-session.ts";
+
+export interface CaptureContext {
+  readonly session: WriteSession;
+  readonly reader: BlobReader;
+  readonly clock: Clock;
+  /** The source's newest recovery point, when its blobs can be relied on: what didn't change since needn't be stored again. */
+  readonly previous: RecoveryPoint | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly progress: (progress: Progress) => void;
+}
+
+/** How far the work is, in bytes; `total` is undefined while it isn't known. */
+export interface Progress {
+  readonly done: number;
+  readonly total: number | undefined;
+}
+
+/** A capture's result, before it is committed: nothing exists yet. */
+export interface Captured {
+  readonly parts: readonly Part[];
+  /** The instant captured, in ms since the epoch. */
+  readonly instant: number;
+  readonly consistency: Consistency;
+  /** Bytes protected, and bytes that had to be read. */
+  readonly size: number;
+  readonly read: number;
+  /** What could not be captured; the list may be cut short, the count isn't. */
+  readonly leftOut: readonly LeftOut[];
+  readonly leftOutCount: number;
+}

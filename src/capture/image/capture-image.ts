@@ -1,0 +1,128 @@
+/** The source kind `image`: a block device or an image file. */
+import { open, stat } from "node:fs/promises";
+import { StillpointError } from "../../errors.ts";
+import { throwIfCancelled } from "../../host/cancel.ts";
+import { blockDeviceSize } from "../../host/syscalls.ts";
+import { blobKinds, imageBlock, imageFanOut } from "../../repository/format.ts";
+import type { ImagePart } from "../../repository/manifest.ts";
+import { blockCount, hole, imageLeaves, joinNode, readImageLeaf, splitNode, writeImageTree } from "../../repository/tree/image-tree.ts";
+import type { CaptureContext, Captured } from "../capture.ts";
+import { captureRegion } from "./capture-region-task.ts";
+
+const regionLength = imageBlock * imageFanOut;
+
+export interface ImageSource {
+  readonly path: string;
+}
+
+/**
+ * Captures the image as it is read. Consistency is `crash` when nothing wrote to it meanwhile (a file whose modification
+ * time and size stayed the same), else `none`; a block device can't tell, so `none` unless hooks made it still.
+ *
+ * Throws `source_missing`, `source_denied`, `source_changed`, `cancelled`, or a storage error.
+ */
+export async function captureImage(context: CaptureContext, source: ImageSource): Promise<Captured> {
+  const { session, progress, clock } = context;
+  const before = await describeImage(source.path);
+  const instant = clock.now();
+  const previous = await previousLeaves(context, before.size);
+  const regions = Math.ceil(before.size / regionLength);
+  const leaves: Buffer[] = new Array<Buffer>(regions);
+  let done = 0;
+  await inOrder(regions, session.executor.parallel, async (region) => {
+    throwIfCancelled(context.signal);
+    const offset = region * regionLength;
+    const length = Math.min(regionLength, before.size - offset);
+    const parent = (await previous(region)) ?? Buffer.alloc(0);
+    const output = await session.run(captureRegion, { path: source.path, offset, length, block: imageBlock, previous: parent });
+    leaves[region] = await leafOf(context, before.size, output.ids);
+    done += length;
+    progress({ done, total: before.size });
+  });
+  const tree = await writeImageTree(session.writer, before.size, imageBlock, leaves);
+  const after = await describeImage(source.path);
+  const part: ImagePart = { name: "image", kind: "image", ...tree };
+  const still = before.stamp !== undefined && before.stamp === after.stamp;
+  return {
+    parts: [part],
+    instant,
+    consistency: still ? "crash" : "none",
+    size: before.size,
+    read: before.size,
+    leftOut: [],
+    leftOutCount: 0,
+  };
+}
+
+/** The id of the node above the region's blocks; for an image of one block, that block's. */
+async function leafOf(context: CaptureContext, size: number, ids: Uint8Array): Promise<Buffer> {
+  const blocks = splitNode(Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength));
+  if (blockCount(size, imageBlock) <= 1) return blocks[0] ?? hole;
+  const node = joinNode(blocks);
+  return node === undefined ? hole : await context.session.writer.add(blobKinds.imageNode, node);
+}
+
+/** The previous point's ids of a region's blocks, joined, as a function of the region; asked for in ascending order. */
+async function previousLeaves(
+  context: CaptureContext,
+  size: number,
+): Promise<(region: number) => Promise<Buffer | undefined>> {
+  const part = context.previous?.manifest.parts.find((one) => one.kind === "image");
+  if (part === undefined || part.block !== imageBlock || part.size !== size) return async () => await Promise.resolve(undefined);
+  const leaves = new Map<number, Buffer>();
+  for await (const { leaf, id } of imageLeaves(context.reader, part, undefined, context)) leaves.set(leaf, id);
+  return async (region) => {
+    const id = leaves.get(region);
+    if (id === undefined) return undefined;
+    return Buffer.concat(await readImageLeaf(context.reader, part, { leaf: region, id }, context));
+  };
+}
+
+interface ImageState {
+  readonly size: number;
+  /** Changes when the file does; undefined for a device, which doesn't tell. */
+  readonly stamp: string | undefined;
+}
+
+async function describeImage(path: string): Promise<ImageState> {
+  try {
+    const info = await stat(path, { bigint: true });
+    if (info.isFile()) return { size: Number(info.size), stamp: `${info.mtimeNs} ${info.ctimeNs} ${info.size} ${info.ino}` };
+    if (info.isBlockDevice()) return { size: await deviceSize(path), stamp: undefined };
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+  throw new StillpointError("source_missing", {
+    what: `Cannot capture ${path}: it is neither a file nor a block device`,
+    safe: "Earlier recovery points are untouched.",
+    next: "Correct the source's path.",
+  });
+}
+
+async function deviceSize(path: string): Promise<number> {
+  const device = await open(path, "r");
+  try {
+    return blockDeviceSize(device.fd);
+  } finally {
+    await device.close();
+  }
+}
+
+function unreadable(path: string, cause: unknown): StillpointError {
+  const denied = cause instanceof Error && "code" in cause && (cause.code === "EACCES" || cause.code === "EPERM");
+  return new StillpointError(denied ? "source_denied" : "source_missing", {
+    what: `Cannot capture ${path}: ${denied ? "it can't be read with the rights of this process" : "it isn't there"}`,
+    safe: "Earlier recovery points are untouched.",
+    next: denied ? "Run Stillpoint with the rights to read it." : "Correct the source's path, or bring it back.",
+    cause,
+  });
+}
+
+/** Runs `work(0)` to `work(count - 1)`, begun in order, at most `width` at once. The first error ends it. */
+async function inOrder(count: number, width: number, work: (position: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: Math.min(width, count) }, lane));
+}

@@ -1,0 +1,113 @@
+/**
+ * Every error that Stillpoint raises on purpose: one table, one class.
+ *
+ * A message has three parts: what happened, what is still safe, and what to do. The exit
+ * statuses are documented in docs/operations.md, pinned to this table by a test.
+ */
+
+/** Exit statuses of the command line. */
+export const exitStatus = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  partial: 3,
+  damage: 4,
+  busy: 5,
+} as const;
+
+interface ErrorKind {
+  /** The exit status of a command that ends with this error. */
+  readonly exit: number;
+  /** Whether the same call may succeed if it is simply tried again. */
+  readonly retryable: boolean;
+  /** What the code means, for the manual. */
+  readonly sentence: string;
+}
+
+function kind(exit: number, retryable: boolean, sentence: string): ErrorKind {
+  return { exit, retryable, sentence };
+}
+
+/** All error codes. Sorted by area. */
+export const errorTable = {
+  // command line and configuration
+  usage: kind(exitStatus.usage, false, "The command line isn't valid."),
+  config_invalid: kind(exitStatus.usage, false, "The configuration isn't valid; the running policies stay in force."),
+  config_missing: kind(exitStatus.usage, false, "There is no configuration file at the given place."),
+  not_found: kind(exitStatus.failed, false, "No recovery point, source, policy or location has that name."),
+  busy: kind(exitStatus.busy, true, "Another process holds the lease or runs the same work."),
+  cancelled: kind(exitStatus.failed, true, "The work was told to stop before it was complete."),
+  internal: kind(exitStatus.failed, false, "A defect in Stillpoint itself."),
+
+  // storage
+  object_missing: kind(exitStatus.failed, false, "An object isn't in the storage."),
+  storage_unreachable: kind(exitStatus.failed, true, "The storage didn't answer, or its folder has vanished."),
+  storage_failed: kind(exitStatus.failed, true, "The storage answered with an error."),
+  storage_full: kind(exitStatus.failed, false, "The storage has no space left."),
+  storage_denied: kind(exitStatus.failed, false, "The storage refused: permission denied, or read-only."),
+
+  // repository
+  repository_missing: kind(exitStatus.failed, false, "There is no repository at the given place."),
+  repository_exists: kind(exitStatus.failed, false, "There is a repository at the given place already."),
+  format_unsupported: kind(exitStatus.failed, false, "The repository has a version or suite that this Stillpoint doesn't know."),
+  key_wrong: kind(exitStatus.failed, false, "No key of the repository opens with what was given."),
+  damaged: kind(exitStatus.damage, false, "Stored data isn't what was written: truncated, altered or missing."),
+  sweep_unsafe: kind(exitStatus.failed, false, "The sweep saw something that it can't explain, and deleted nothing."),
+  capture_too_old: kind(exitStatus.failed, true, "A capture ran longer than the sweep's grace period, and was not committed."),
+
+  // sources
+  source_missing: kind(exitStatus.failed, true, "What a source names isn't there."),
+  source_denied: kind(exitStatus.failed, false, "A source can't be read with the rights that Stillpoint has."),
+  source_changed: kind(exitStatus.failed, true, "A source changed while it was read, in a way that can't be captured."),
+  command_failed: kind(exitStatus.failed, true, "A command ended with an error, or took too long."),
+  hook_failed: kind(exitStatus.failed, true, "A hook ended with an error, or took too long."),
+
+  // restore
+  target_exists: kind(exitStatus.usage, false, "The target of a restore exists already."),
+  target_failed: kind(exitStatus.failed, false, "The target of a restore can't be written."),
+} as const satisfies Record<string, ErrorKind>;
+
+export type ErrorCode = keyof typeof errorTable;
+
+export interface ErrorParts {
+  /** What happened: "Cannot X: current value is Y", without a full stop at the end. */
+  readonly what: string;
+  /** What is still safe, as a sentence. */
+  readonly safe?: string;
+  /** What to do next, as a sentence. */
+  readonly next?: string;
+  readonly cause?: unknown;
+}
+
+/** An error with a code of the table. `message` is what, safe and next, ready to print. */
+export class StillpointError extends Error {
+  readonly code: ErrorCode;
+  readonly parts: ErrorParts;
+
+  constructor(code: ErrorCode, parts: ErrorParts) {
+    const message = [`${parts.what}.`, parts.safe, parts.next].filter(Boolean).join(" ");
+    super(message, parts.cause === undefined ? undefined : { cause: parts.cause });
+    this.name = "StillpointError";
+    this.code = code;
+    this.parts = parts;
+  }
+
+  get exit(): number {
+    return errorTable[this.code].exit;
+  }
+
+  get retryable(): boolean {
+    return errorTable[this.code].retryable;
+  }
+}
+
+/** Whether `error` is a StillpointError, of `code` when one is given. */
+export function isStillpointError(error: unknown, code?: ErrorCode): error is StillpointError {
+  return error instanceof StillpointError && (code === undefined || error.code === code);
+}
+
+/** One line for a person, whatever was thrown. */
+export function describeError(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  return String(error);
+}

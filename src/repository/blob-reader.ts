@@ -1,0 +1,243 @@
+/** Finds and opens blobs. Reads that lie close together in a pack are made as one. */
+import { isStillpointError, StillpointError } from "../errors.ts";
+import type { CallOptions, Storage } from "../storage/storage.ts";
+import type { BlobIndex } from "./blob-index.ts";
+import { type BlobKind, damagedObject, headerLength, packTrailerLength } from "./format.ts";
+import type { KeyRing } from "./key-ring.ts";
+import { openBlob, openTable, type PackInfo, packName, parseTable, type TableEntry, tableLengthOf } from "./pack.ts";
+import type { PackCatalog } from "./pack-catalog.ts";
+
+/** Bytes between two blobs that are read along rather than skipped. */
+const gapReadAlong = 64 * 1024;
+const longestRead = 4 * 1024 * 1024;
+/** Open packs whose tables are kept: about 30 KiB each for a pack of 16 MiB. */
+const tablesKept = 256;
+
+export interface OpenedPack {
+  readonly id: string;
+  readonly objectKey: Buffer;
+  readonly entries: readonly TableEntry[];
+  readonly byId: ReadonlyMap<string, TableEntry>;
+}
+
+/** Where a blob is. */
+export interface BlobPlace {
+  readonly pack: OpenedPack;
+  readonly entry: TableEntry;
+}
+
+export interface BlobReaderOptions {
+  readonly keys: KeyRing;
+  readonly storage: Storage;
+  readonly index: BlobIndex;
+  readonly packs: PackCatalog;
+}
+
+export class BlobReader {
+  readonly #options: BlobReaderOptions;
+  readonly #opened = new Map<number, Promise<OpenedPack>>();
+
+  constructor(options: BlobReaderOptions) {
+    this.#options = options;
+  }
+
+  /** The content of one blob. Throws `damaged` (also when it is nowhere) or a storage error. */
+  async read(kind: BlobKind, id: Buffer, options?: CallOptions): Promise<Buffer> {
+    let failure: unknown;
+    for await (const place of this.#places(kind, id, options)) {
+      try {
+        return await this.#readAt(place, options);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    throw failure ?? missing(id);
+  }
+
+  /**
+   * Reads many blobs, several at a time; calls `use` for each id of the list, in no particular order, with the content or
+   * the error that kept it from being read. Throws only what `use` throws, or `cancelled`.
+   */
+  async readMany(
+    kind: BlobKind,
+    ids: readonly Buffer[],
+    use: (position: number, content: Buffer | Error) => void | Promise<void>,
+    options?: CallOptions,
+  ): Promise<void> {
+    const byPack = new Map<OpenedPack, { readonly position: number; readonly entry: TableEntry }[]>();
+    for (const [position, id] of ids.entries()) {
+      const place = await this.locate(kind, id, options);
+      if (place instanceof Error) {
+        await use(position, place);
+        continue;
+      }
+      const wanted = byPack.get(place.pack) ?? [];
+      wanted.push({ position, entry: place.entry });
+      byPack.set(place.pack, wanted);
+    }
+    for (const [pack, wanted] of byPack) {
+      for (const run of runsOf(wanted)) await this.#readRun(kind, pack, run, use, options);
+    }
+  }
+
+  /** Where the blob is, or the error that says why it can't be had. */
+  async locate(kind: BlobKind, id: Buffer, options?: CallOptions): Promise<BlobPlace | Error> {
+    try {
+      for await (const place of this.#places(kind, id, options)) return place;
+      return missing(id);
+    } catch (error) {
+      return notCancelled(error, error as Error);
+    }
+  }
+
+  /** The blob as it is stored: compressed, its seal verified. For copies to another pack or repository. */
+  async readSealed(place: BlobPlace, options?: CallOptions): Promise<Buffer> {
+    const { entry, pack } = place;
+    return await this.#options.storage.get(
+      packName(pack.id),
+      { offset: entry.offset, length: entry.sealedLength },
+      options,
+    );
+  }
+
+  /** Opens a pack's table, from the storage: header and end, two small reads. Kept for the next time. */
+  async openPack(number: number, options?: CallOptions): Promise<OpenedPack> {
+    const known = this.#opened.get(number);
+    if (known !== undefined) return await known;
+    const opening = this.#open(number, options);
+    this.#opened.set(number, opening);
+    try {
+      const opened = await opening;
+      if (this.#opened.size > tablesKept) this.#opened.delete(this.#opened.keys().next().value as number);
+      return opened;
+    } catch (error) {
+      this.#opened.delete(number);
+      throw error;
+    }
+  }
+
+  async #open(number: number, options?: CallOptions): Promise<OpenedPack> {
+    const { keys, storage, packs } = this.#options;
+    const { id, size, tableLength } = packs.get(number);
+    return (await readPack(keys, storage, { id, size, tableLength }, options)).opened;
+  }
+
+  /** All places of a blob, each in a pack whose table names it in full. A pack that can't be opened is passed over while another has it. */
+  async *#places(kind: BlobKind, id: Buffer, options?: CallOptions): AsyncGenerator<BlobPlace> {
+    const key = id.toString("latin1");
+    let failure: unknown;
+    let found = false;
+    for (const number of this.#options.index.packsOf(id)) {
+      try {
+        const pack = await this.openPack(number, options);
+        const entry = pack.byId.get(key);
+        if (entry === undefined || entry.kind !== kind) continue;
+        found = true;
+        yield { pack, entry };
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    if (!found && failure !== undefined) throw failure;
+  }
+
+  async #readAt(place: BlobPlace, options?: CallOptions): Promise<Buffer> {
+    const sealed = await this.readSealed(place, options);
+    return openBlob(this.#options.keys, place.pack.objectKey, place.entry, sealed, place.pack.id);
+  }
+
+  async #readRun(
+    kind: BlobKind,
+    pack: OpenedPack,
+    run: readonly { readonly position: number; readonly entry: TableEntry }[],
+    use: (position: number, content: Buffer | Error) => void | Promise<void>,
+    options?: CallOptions,
+  ): Promise<void> {
+    const start = run[0]?.entry.offset ?? 0;
+    const last = run.at(-1)?.entry;
+    const length = last === undefined ? 0 : last.offset + last.sealedLength - start;
+    const bytes = await this.#options.storage
+      .get(packName(pack.id), { offset: start, length }, options)
+      .catch((error: unknown) => notCancelled(error, undefined));
+    for (const { position, entry } of run) {
+      const sealed = bytes?.subarray(entry.offset - start, entry.offset - start + entry.sealedLength);
+      const content = await this.#openOrElsewhere(kind, pack, entry, sealed, options);
+      await use(position, content);
+    }
+  }
+
+  /** The content; when this copy can't be opened, that of any other pack that has the blob. */
+  async #openOrElsewhere(
+    kind: BlobKind,
+    pack: OpenedPack,
+    entry: TableEntry,
+    sealed: Buffer | undefined,
+    options?: CallOptions,
+  ): Promise<Buffer | Error> {
+    try {
+      if (sealed !== undefined) return openBlob(this.#options.keys, pack.objectKey, entry, sealed, pack.id);
+    } catch {
+      // Tried again below, from every place that has it.
+    }
+    try {
+      return await this.read(kind, entry.id, options);
+    } catch (error) {
+      return notCancelled(error, error as Error);
+    }
+  }
+}
+
+/** Throws on when the work was cancelled; else the error counts as a fact about the blob. */
+function notCancelled<T>(error: unknown, otherwise: T): T {
+  if (isStillpointError(error, "cancelled") || !(error instanceof Error)) throw error;
+  return otherwise;
+}
+
+function missing(id: Buffer): StillpointError {
+  return new StillpointError("damaged", {
+    what: `The blob ${id.toString("hex")} is in no pack`,
+    safe: "Other blobs aren't touched by this.",
+    next: "Run `stillpoint check`, then `stillpoint repair`.",
+  });
+}
+
+/**
+ * Reads what a pack says of itself: header and end. `tableLength` is read from the pack when it isn't known.
+ * Throws `damaged` or a storage error.
+ */
+export async function readPack(
+  keys: KeyRing,
+  storage: Storage,
+  pack: { readonly id: string; readonly size: number; readonly tableLength?: number },
+  options?: CallOptions,
+): Promise<{ readonly info: PackInfo; readonly opened: OpenedPack }> {
+  const name = packName(pack.id);
+  const { id, size } = pack;
+  if (size < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
+  const header = await storage.get(name, { offset: 0, length: headerLength }, options);
+  const trailerAt = { offset: size - packTrailerLength, length: packTrailerLength };
+  const tableLength = pack.tableLength ?? tableLengthOf(await storage.get(name, trailerAt, options), name, size);
+  const endLength = tableLength + packTrailerLength;
+  const end = await storage.get(name, { offset: size - endLength, length: endLength }, options);
+  const info = openTable(keys, id, size, header, end);
+  const entries = parseTable(info);
+  const byId = new Map(entries.map((entry) => [entry.id.toString("latin1"), entry]));
+  return { info, opened: { id, objectKey: keys.objectKey(header), entries, byId } };
+}
+
+function runsOf<T extends { readonly entry: TableEntry }>(wanted: readonly T[]): T[][] {
+  const runs: T[][] = [];
+  let end = 0;
+  let start = 0;
+  for (const item of wanted.toSorted((a, b) => a.entry.offset - b.entry.offset)) {
+    const itemEnd = item.entry.offset + item.entry.sealedLength;
+    const run = runs.at(-1);
+    if (run !== undefined && item.entry.offset - end <= gapReadAlong && itemEnd - start <= longestRead) run.push(item);
+    else {
+      runs.push([item]);
+      start = item.entry.offset;
+    }
+    end = itemEnd;
+  }
+  return runs;
+}

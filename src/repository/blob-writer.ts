@@ -1,0 +1,182 @@
+/** One thread's way of adding blobs: hashed, looked up, compressed, sealed, opened again, packed, stored. */
+import { constants, zstdCompressSync } from "node:zlib";
+import { throwIfCancelled } from "../host/cancel.ts";
+import { randomBytes } from "../host/random.ts";
+import type { Storage } from "../storage/storage.ts";
+import { BlobIndex } from "./blob-index.ts";
+import {
+  type BlobKind,
+  blobKinds,
+  damagedObject,
+  encodeHeader,
+  encodings,
+  headerLength,
+  maxBlobLength,
+  type ObjectClass,
+  packTarget,
+  tagLength,
+} from "./format.ts";
+import { type KeyRing, sealInto, unseal } from "./key-ring.ts";
+import { decodeStored, encodeAssociated, encodeTableEntry, type PackInfo, packName, sealTable } from "./pack.ts";
+
+/** Content shorter than this, in bytes, isn't worth a try at compressing. */
+const shortestCompressed = 64;
+/** Packs on their way to the storage at once, per writer. More would only take memory. */
+const packsInFlight = 2;
+const level1 = { [constants.ZSTD_c_compressionLevel]: 1 };
+
+/** Which blobs need not be stored again. */
+export interface Presence {
+  has(id: Buffer): boolean;
+}
+
+export interface BlobWriterOptions {
+  readonly keys: KeyRing;
+  readonly storage: Storage;
+  readonly presence: Presence;
+  /** Called when a pack is durable. */
+  readonly onPack: (pack: PackInfo) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** In bytes: contents of the blobs never seen before, and what they take sealed. */
+export interface WriteStatistics {
+  newBytes: number;
+  storedBytes: number;
+}
+
+interface OpenPack {
+  readonly class: ObjectClass;
+  readonly buffer: Buffer;
+  readonly header: Buffer;
+  readonly objectKey: Buffer;
+  readonly table: Buffer[];
+  length: number;
+}
+
+export class BlobWriter {
+  readonly #options: BlobWriterOptions;
+  readonly #added = new BlobIndex();
+  readonly #open: Partial<Record<ObjectClass, OpenPack>> = {};
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #spare: Buffer[] = [];
+  #failure: unknown;
+  readonly statistics: WriteStatistics = { newBytes: 0, storedBytes: 0 };
+
+  constructor(options: BlobWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Stores `raw` (at most 16 MiB) unless it is there already; returns its id. It is durable only after `flush`. */
+  async add(kind: BlobKind, raw: Uint8Array): Promise<Buffer> {
+    const id = this.#options.keys.blobId(kind, raw);
+    if (!this.has(id)) await this.addNew(kind, id, raw);
+    return id;
+  }
+
+  /** Whether the blob is in the repository or in this writer. */
+  has(id: Buffer): boolean {
+    return this.#added.has(id) || this.#options.presence.has(id);
+  }
+
+  /** Stores a blob whose id is known and which isn't there. */
+  async addNew(kind: BlobKind, id: Buffer, raw: Uint8Array): Promise<void> {
+    const packed = raw.length < shortestCompressed ? raw : compress(raw);
+    const encoding = packed.length < raw.length ? encodings.zstd : encodings.plain;
+    await this.addStored(kind, id, encoding, raw.length, encoding === encodings.zstd ? packed : raw, raw);
+  }
+
+  /**
+   * Stores a blob that is encoded already (a copy from another pack or repository). `raw`, when given, is compared with what
+   * comes out when the sealed blob is opened again; without it the stored form is.
+   */
+  async addStored(
+    kind: BlobKind,
+    id: Buffer,
+    encoding: number,
+    rawLength: number,
+    stored: Uint8Array,
+    raw?: Uint8Array,
+  ): Promise<void> {
+    const sealedLength = stored.length + tagLength;
+    const pack = await this.#packWithRoom(kind === blobKinds.data ? "data" : "metadata", sealedLength);
+    const number = pack.table.length;
+    const associated = encodeAssociated(id, kind, encoding, rawLength);
+    sealInto(pack.buffer, pack.length, pack.objectKey, number, associated, stored);
+    const sealed = pack.buffer.subarray(pack.length, pack.length + sealedLength);
+    const reopened = unseal(pack.objectKey, number, associated, sealed);
+    const same = raw === undefined ? reopened.equals(stored) : decodeStored(encoding, rawLength, reopened).equals(raw);
+    if (!same) throw damagedObject("being written", "a blob didn't open as what was sealed; check this machine's memory");
+    pack.length += sealedLength;
+    pack.table.push(encodeTableEntry(associated, sealedLength));
+    this.#added.insert(id, 1);
+    this.statistics.newBytes += rawLength;
+    this.statistics.storedBytes += sealedLength;
+    if (pack.length >= packTarget) await this.#close(pack);
+  }
+
+  /** Closes the packs begun and waits until all are durable. Throws what made a pack fail. */
+  async flush(): Promise<void> {
+    for (const pack of Object.values(this.#open)) await this.#close(pack);
+    await Promise.all(this.#inFlight);
+    this.#throwIfFailed();
+  }
+
+  async #packWithRoom(objectClass: ObjectClass, length: number): Promise<OpenPack> {
+    this.#throwIfFailed();
+    const open = this.#open[objectClass];
+    if (open !== undefined && open.length + length <= open.buffer.length) return open;
+    if (open !== undefined) await this.#close(open);
+    const header = encodeHeader("pack", objectClass, randomBytes(32));
+    const pack: OpenPack = {
+      class: objectClass,
+      buffer: this.#buffer(headerLength + length),
+      header,
+      objectKey: this.#options.keys.objectKey(header),
+      table: [],
+      length: headerLength,
+    };
+    header.copy(pack.buffer);
+    this.#open[objectClass] = pack;
+    return pack;
+  }
+
+  /** Room for a usual pack, or for one unusually large blob. Pages that aren't touched take no memory. */
+  #buffer(needed: number): Buffer {
+    const usual = packTarget + (packTarget >> 3);
+    if (needed > usual) return Buffer.allocUnsafeSlow(maxBlobLength + headerLength + tagLength);
+    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(usual);
+  }
+
+  async #close(pack: OpenPack): Promise<void> {
+    delete this.#open[pack.class];
+    while (this.#inFlight.size >= packsInFlight) await Promise.race(this.#inFlight);
+    this.#throwIfFailed();
+    const upload: Promise<void> = this.#put(pack)
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => this.#inFlight.delete(upload));
+    this.#inFlight.add(upload);
+  }
+
+  async #put(pack: OpenPack): Promise<void> {
+    const table = Buffer.concat(pack.table);
+    const { end, id } = sealTable(pack.objectKey, pack.header, table);
+    const { storage, signal, onPack } = this.#options;
+    await storage.put(packName(id), [pack.buffer.subarray(0, pack.length), end], { signal });
+    const size = pack.length + end.length;
+    onPack({ id, class: pack.class, size, tableLength: end.length - 8, table });
+    if (this.#spare.length < packsInFlight) this.#spare.push(pack.buffer);
+  }
+
+  #throwIfFailed(): void {
+    throwIfCancelled(this.#options.signal);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+/** Level 1; the chunk size is zstd's bound, so that one buffer is enough. */
+function compress(raw: Uint8Array): Buffer {
+  return zstdCompressSync(raw, { chunkSize: raw.length + (raw.length >> 8) + 1024, params: level1 });
+}

@@ -1,0 +1,171 @@
+/** Making and opening a repository (docs/format.md sections 3 and 4). */
+import * as z from "zod";
+import { isStillpointError, StillpointError } from "../errors.ts";
+import type { Clock } from "../host/clock.ts";
+import { randomBytes } from "../host/random.ts";
+import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
+import { damagedObject, formatVersion, suiteNumber } from "./format.ts";
+import { type NewKey, parseKeyObject, type Secret, unwrapMasterKey, wrapMasterKey } from "./key-objects.ts";
+import { KeyRing } from "./key-ring.ts";
+
+/** An opened repository: where it is, its keys, and the time. */
+export interface Repository {
+  readonly storage: Storage;
+  readonly keys: KeyRing;
+  readonly clock: Clock;
+  /** Lets worker threads open the storage too; without it all work is done in one thread. */
+  readonly address?: StorageAddress | undefined;
+}
+
+const formatSchema = z.object({
+  format: z.literal("stillpoint"),
+  version: z.int(),
+  suite: z.int(),
+  repository: z.string().regex(/^[0-9a-f]{32}$/),
+  created: z.string(),
+  key_check: z.string().regex(/^[0-9a-f]{64}$/),
+});
+export type Format = Readonly<z.infer<typeof formatSchema>>;
+
+export interface CreateOptions {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly key: NewKey;
+  readonly label: string;
+  readonly address?: StorageAddress;
+}
+
+/** Makes a repository with one key. Throws `repository_exists`, or a storage error. */
+export async function createRepository(options: CreateOptions): Promise<Repository> {
+  const { storage, clock } = options;
+  if (await exists(storage, "format")) {
+    throw new StillpointError("repository_exists", {
+      what: `Cannot make a repository at ${storage.location}: there is one already`,
+      safe: "Nothing was changed.",
+    });
+  }
+  const repositoryId = randomBytes(16);
+  const masterKey = randomBytes(32);
+  const keys = new KeyRing({ masterKey, repositoryId });
+  const created = new Date(clock.now()).toISOString();
+  await putKey(storage, await wrapMasterKey(masterKey, options.key, { label: options.label, created, repositoryId }));
+  const format: Format = {
+    format: "stillpoint",
+    version: formatVersion,
+    suite: suiteNumber,
+    repository: keys.repositoryId,
+    created,
+    key_check: keys.keyCheck,
+  };
+  await storage.put("format", [Buffer.from(`${JSON.stringify(format)}\n`)]);
+  return { storage, clock, keys, address: options.address };
+}
+
+export interface OpenOptions extends CallOptions {
+  readonly storage: Storage;
+  readonly clock: Clock;
+  readonly secret: Secret;
+  readonly address?: StorageAddress;
+}
+
+/** Opens a repository. Throws `repository_missing`, `format_unsupported`, `key_wrong`, `damaged`, or a storage error. */
+export async function openRepository(options: OpenOptions): Promise<Repository> {
+  const { storage, clock, secret, signal } = options;
+  const format = await readFormat(storage, { signal });
+  const repositoryId = Buffer.from(format.repository, "hex");
+  for await (const { name } of storage.list("keys/", { signal })) {
+    const key = parseKeyObject(await storage.get(name, undefined, { signal }), name);
+    const masterKey = await unwrapMasterKey(key, secret, repositoryId);
+    if (masterKey === undefined) continue;
+    const keys = new KeyRing({ masterKey, repositoryId });
+    if (keys.keyCheck === format.key_check) return { storage, clock, keys, address: options.address };
+  }
+  throw new StillpointError("key_wrong", {
+    what: `Cannot open the repository at ${storage.location}: none of its keys opens with the ${secret.type} given`,
+    safe: "Nothing was changed.",
+    next: "Check which key file, passphrase or identity belongs to it.",
+  });
+}
+
+/** The `format` object. Throws `repository_missing`, `format_unsupported`, `damaged`, or a storage error. */
+export async function readFormat(storage: Storage, options?: CallOptions): Promise<Format> {
+  const data = await storage.get("format", undefined, options).catch((error: unknown) => {
+    if (!isStillpointError(error, "object_missing")) throw error;
+    throw new StillpointError("repository_missing", {
+      what: `There is no repository at ${storage.location}`,
+      safe: "Nothing was changed.",
+      next: "Check the place, or make one with `stillpoint init`.",
+    });
+  });
+  let format: Format;
+  try {
+    format = formatSchema.parse(JSON.parse(data.toString()));
+  } catch (error) {
+    throw damagedObject("format", "it isn't of a known form", error);
+  }
+  if (format.version === formatVersion && format.suite === suiteNumber) return format;
+  throw new StillpointError("format_unsupported", {
+    what: `Cannot open the repository at ${storage.location}: its format is version ${String(format.version)}, suite ${String(format.suite)}; this Stillpoint knows version ${String(formatVersion)}, suite ${String(suiteNumber)}`,
+    safe: "Nothing was changed.",
+    next: "Use the Stillpoint that made it, or a newer one.",
+  });
+}
+
+/** Whether an object exists. Throws storage errors other than its absence. */
+export async function exists(storage: Storage, name: string, options?: CallOptions): Promise<boolean> {
+  try {
+    await storage.stat(name, options);
+    return true;
+  } catch (error) {
+    if (isStillpointError(error, "object_missing")) return false;
+    throw error;
+  }
+}
+
+/** Stores a key object under a new name; returns the key id. */
+export async function putKey(storage: Storage, data: Buffer): Promise<string> {
+  const id = randomBytes(8).toString("hex");
+  await storage.put(`keys/${id}`, [data]);
+  return id;
+}
+
+/** Wraps the master key of an opened repository once more. Returns the new key's id. */
+export async function addKey(repository: Repository, key: NewKey, label: string): Promise<string> {
+  const { masterKey, repositoryId } = repository.keys.options;
+  const created = new Date(repository.clock.now()).toISOString();
+  const data = await wrapMasterKey(Buffer.from(masterKey), key, { label, created, repositoryId });
+  return await putKey(repository.storage, data);
+}
+
+/** A key of a repository, without its secret. */
+export interface KeyDescription {
+  readonly id: string;
+  readonly type: NewKey["type"];
+  readonly label: string;
+  readonly created: string;
+}
+
+export async function listKeys(storage: Storage, options?: CallOptions): Promise<KeyDescription[]> {
+  const keys: KeyDescription[] = [];
+  for await (const { name } of storage.list("keys/", options)) {
+    const { type, label, created } = parseKeyObject(await storage.get(name, undefined, options), name);
+    keys.push({ id: name.slice("keys/".length), type, label, created });
+  }
+  return keys.toSorted((a, b) => a.created.localeCompare(b.created) || a.id.localeCompare(b.id));
+}
+
+/** Removes a key. Throws `not_found`, and `usage` when it is the last one: the repository could never be opened again. */
+export async function removeKey(storage: Storage, id: string): Promise<void> {
+  const keys = await listKeys(storage);
+  if (!keys.some((key) => key.id === id)) {
+    throw new StillpointError("not_found", { what: `There is no key ${id}`, safe: "Nothing was changed." });
+  }
+  if (keys.length === 1) {
+    throw new StillpointError("usage", {
+      what: `Cannot remove the key ${id}: it is the last one, and without it the repository could never be opened again`,
+      safe: "Nothing was changed.",
+      next: "Add another key first: `stillpoint key add`.",
+    });
+  }
+  await storage.delete(`keys/${id}`);
+}
