@@ -49,11 +49,19 @@ export const errorTable = {
   // repository
   repository_missing: kind(exitStatus.failed, false, "There is no repository at the given place."),
   repository_exists: kind(exitStatus.failed, false, "There is a repository at the given place already."),
-  format_unsupported: kind(exitStatus.failed, false, "The repository has a version or suite that this Stillpoint doesn't know."),
+  format_unsupported: kind(
+    exitStatus.failed,
+    false,
+    "The repository has a version or suite that this Stillpoint doesn't know.",
+  ),
   key_wrong: kind(exitStatus.failed, false, "No key of the repository opens with what was given."),
   damaged: kind(exitStatus.damage, false, "Stored data isn't what was written: truncated, altered or missing."),
   sweep_unsafe: kind(exitStatus.failed, false, "The sweep saw something that it can't explain, and deleted nothing."),
-  capture_too_old: kind(exitStatus.failed, true, "A capture ran longer than the sweep's grace period, and was not committed."),
+  capture_too_old: kind(
+    exitStatus.failed,
+    true,
+    "A capture ran longer than the sweep's grace period, and was not committed.",
+  ),
 
   // sources
   source_missing: kind(exitStatus.failed, true, "What a source names isn't there."),
@@ -77,6 +85,8 @@ export interface ErrorParts {
   /** What to do next, as a sentence. */
   readonly next?: string;
   readonly cause?: unknown;
+  /** Only where this one error knows better than the table: reading past an object's end fails each time, say. */
+  readonly retryable?: boolean;
 }
 
 /** An error with a code of the table. `message` is what, safe and next, ready to print. */
@@ -97,7 +107,7 @@ export class StillpointError extends Error {
   }
 
   get retryable(): boolean {
-    return errorTable[this.code].retryable;
+    return this.parts.retryable ?? errorTable[this.code].retryable;
   }
 }
 

@@ -1,23 +1,44 @@
 /** Opens storages: the one place that knows the drivers, and how they are wrapped. */
 
-import type { Clock } from "../host/clock.ts";
-import { systemClock } from "../host/clock.ts";
+import { systemClock, type Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
+import { systemRandom, type Random } from "../host/random.ts";
 import { createFsStorage, FsStorage } from "./drivers/fs.ts";
 import type { Storage, StorageAddress } from "./storage.ts";
+import { withBandwidthLimit } from "./wrappers/limit-bandwidth.ts";
+import { withConcurrencyLimit } from "./wrappers/limit-concurrency.ts";
+import { withObserver, type StorageObserver } from "./wrappers/observe.ts";
+import { readOnly } from "./wrappers/read-only.ts";
+import { withRetry } from "./wrappers/retry.ts";
 
 export interface OpenStorageOptions {
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
+  readonly random?: Random | undefined;
+  /** Whether each `put` and `delete` is refused. */
+  readonly readOnly?: boolean | undefined;
+  /** How many calls may be at work at once. No limit by default. */
+  readonly concurrency?: number | undefined;
+  /** In bytes per second, for this opened storage; one opened elsewhere has its own. No limit by default. */
+  readonly bandwidth?: number | undefined;
+  readonly observer?: StorageObserver | undefined;
 }
 
-/** Does no I/O: a storage that isn't there is noticed by the first call. */
+/**
+ * Opens the storage at an address. Does no I/O: a storage that isn't there is noticed by the first call.
+ *
+ * The order, from the inside: the observer sits on the driver, so that it sees every try and times the store alone, not
+ * our own waiting. The limits come next, bandwidth outside, so that a call which waits for its bytes takes no turn from
+ * another. Retry is outside of both, so that a pause between two tries takes no turn either. Read-only is the outermost:
+ * what is refused costs nothing.
+ */
 export function openStorage(address: StorageAddress, options: OpenStorageOptions = {}): Storage {
-  return new FsStorage({
-    location: address.location,
-    root: address.path,
-    files: nodeFiles,
-    clock: options.clock ?? systemClock,
-  });
+  const { clock = systemClock, random = systemRandom, concurrency, bandwidth, observer } = options;
+  let storage: Storage = new FsStorage({ location: address.location, root: address.path, files: nodeFiles, clock });
+  if (observer) storage = withObserver(storage, observer, clock);
+  if (concurrency !== undefined) storage = withConcurrencyLimit(storage, concurrency);
+  if (bandwidth !== undefined) storage = withBandwidthLimit(storage, { clock, rate: bandwidth });
+  storage = withRetry(storage, { clock, random });
+  return options.readOnly ? readOnly(storage) : storage;
 }
 
 /**

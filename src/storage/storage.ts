@@ -1,28 +1,31 @@
 /**
- * The storage contract. A storage keeps named, immutable-by-convention byte strings.
+ * The storage contract. A storage keeps named byte strings, called objects.
  *
- * Names are one or more segments of `[A-Za-z0-9._-]`, joined by `/`; no segment is `.` or `..`.
- *
- * - **Durability.** When `put` has resolved, the object survives the loss of power (fs: file and folder
- *   are fsynced; others: the store has acknowledged).
- * - **Atomicity.** A reader sees the whole object or none of it; a `put` that failed or was cut off has
- *   left no object under its name (or the earlier one, whole). `put` of a name that exists replaces it as a whole.
+ * - **Names** are one or more segments of `[A-Za-z0-9._-]`, joined by `/`. No segment is `.` or `..`, and the first isn't
+ *   `tmp`, which drivers keep for unfinished work. No name may be another's beginning at a `/`: where there is an `a/b`
+ *   there is no `a`.
+ * - **Durability.** When `put` has resolved, the object survives the loss of power; when `delete` has, the object doesn't
+ *   come back. (fs: file and folder are fsynced; others: the store has acknowledged.)
+ * - **Atomicity.** A reader sees the whole object or none of it. A `put` that failed or was cut off has left nothing under
+ *   the name, or the earlier object whole, or the new one whole. `put` to a name that exists replaces the object.
  * - **Read after write.** After `put` has resolved, `get`, `stat` and `list` see the object, from any process.
- * - **Listing.** `list(prefix)` yields each object whose name begins with `prefix` exactly once, in no
- *   particular order. Objects put or deleted meanwhile may or may not appear. It never ends early in
- *   silence: if a page can't be read, it throws. A storage whose root has vanished throws; it is never an
- *   empty listing.
+ * - **Listing.** `list(prefix)` yields each object whose name begins with `prefix` exactly once, in no particular order.
+ *   Objects put or deleted meanwhile may or may not appear. It never ends early in silence: what can't be read makes it
+ *   throw. A storage that has vanished as a whole makes it throw too; it is never an empty listing.
  * - **Deletion.** `delete` of a name that isn't there succeeds.
- * - **Errors.** StillpointError with `object_missing` (get, stat), `storage_unreachable`, `storage_failed`,
- *   `storage_full`, `storage_denied` or `cancelled`; nothing else. `retryable` says whether trying again makes sense.
- * - **Cancelling.** When the signal aborts, the call rejects with `cancelled` soon; a `put` cancelled may or may not have happened.
+ * - **Repeating.** Every call may be repeated, whether it failed or not.
+ * - **Errors.** StillpointError with `object_missing` (`get` and `stat` only), `storage_unreachable`, `storage_failed`,
+ *   `storage_full`, `storage_denied` or `cancelled`; `internal` for a name that no object may have. The error's
+ *   `retryable` says whether trying again makes sense.
+ * - **Cancelling.** When the signal aborts, the call rejects with `cancelled` soon. A `put` or `delete` that was cancelled
+ *   may have happened, or may still happen within moments.
  */
 export interface Storage {
   /** For messages, logs and metrics: `primary`, or the replica's name. */
   readonly location: string;
-  /** Stores `data` (pieces are concatenated) under `name`. */
+  /** Stores `data`, the pieces one after the other, under `name`. They must not change until it has resolved. */
   put(name: string, data: readonly Uint8Array[], options?: CallOptions): Promise<void>;
-  /** The whole object, or exactly `range.length` bytes from `range.offset`; a range past the end is `damaged`-free but short: it throws `storage_failed`. */
+  /** The whole object, or exactly the bytes of the range; `storage_failed`, not retryable, when it ends before the range does. */
   get(name: string, range?: ByteRange, options?: CallOptions): Promise<Buffer>;
   stat(name: string, options?: CallOptions): Promise<ObjectInfo>;
   list(prefix: string, options?: CallOptions): AsyncIterable<ObjectInfo>;

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { cancelled } from "../../src/host/cancel.ts";
 import type { Clock } from "../../src/host/clock.ts";
 
@@ -89,6 +90,6 @@ export class ManualClock implements Clock {
 }
 
 /** Lets everything that is ready to run do so. */
-function settle(): Promise<void> {
-  return new Promise((resolve) => void setImmediate(resolve));
+async function settle(): Promise<void> {
+  await setImmediate();
 }

@@ -1,5 +1,6 @@
 /** Files and folders of the simulated disk, and what becomes of them when the power goes. */
 
+import type { Random } from "../../src/host/random.ts";
 import { seededRandom } from "./seeded-random.ts";
 
 export interface FileNode {
@@ -65,11 +66,11 @@ export function copyOf(folder: FolderNode): FolderNode {
 
 /** What a machine that lost its power finds: everything that had reached the medium, and by chance some of the rest. */
 export function survivorsOf(folder: FolderNode, seed: number): FolderNode {
-  const { fraction } = seededRandom(seed);
+  const random = seededRandom(seed);
   const fates = new Map<Change, boolean>();
   const survives = (change: Change): boolean => {
     if (!change.folder.pending.has(change)) return true;
-    const fate = fates.get(change) ?? (fraction() < 0.5 && (!change.after || survives(change.after)));
+    const fate = fates.get(change) ?? (random.fraction() < 0.5 && (!change.after || survives(change.after)));
     fates.set(change, fate);
     return fate;
   };
@@ -79,13 +80,13 @@ export function survivorsOf(folder: FolderNode, seed: number): FolderNode {
       for (const change of node.pending) if (survives(change)) setOrDelete(entries, change);
       return entries;
     },
-    contentOf: (file) => (file.synced ? file.content : ruin(file.content, fraction)),
+    contentOf: (file) => (file.synced ? file.content : ruin(file.content, random)),
   });
 }
 
 /** Content that nobody synced: whole, cut off, zero-filled, zero-filled at its end, or empty. */
-function ruin(content: Buffer, fraction: () => number): Buffer {
-  const cut = Math.floor(fraction() * content.length);
+function ruin(content: Buffer, random: Random): Buffer {
+  const cut = Math.floor(random.fraction() * content.length);
   const outcomes = [
     content,
     content.subarray(0, cut),
@@ -93,7 +94,7 @@ function ruin(content: Buffer, fraction: () => number): Buffer {
     Buffer.concat([content.subarray(0, cut), Buffer.alloc(content.length - cut)]),
     Buffer.alloc(0),
   ];
-  return outcomes[Math.floor(fraction() * outcomes.length)] ?? content;
+  return outcomes[Math.floor(random.fraction() * outcomes.length)] ?? content;
 }
 
 interface Survival {

@@ -78,16 +78,16 @@ describe.each(places)("Files on %s", (_, make) => {
     await files.createSynced(`${root}/file`, []);
     const missing = `${root}/missing`;
     for (const work of [
-      files.read(missing),
-      files.stat(missing),
-      files.list(missing),
-      files.unlink(missing),
-      files.syncFolder(missing),
-      files.rename(missing, `${root}/x`),
-      files.mkdir(`${missing}/x`),
-      files.createSynced(`${missing}/x`, []),
+      () => files.read(missing),
+      () => files.stat(missing),
+      () => files.list(missing),
+      () => files.unlink(missing),
+      () => files.syncFolder(missing),
+      () => files.rename(missing, `${root}/x`),
+      () => files.mkdir(`${missing}/x`),
+      () => files.createSynced(`${missing}/x`, []),
     ]) {
-      expect(await errno(work)).toBe("ENOENT");
+      expect(await errno(work())).toBe("ENOENT");
     }
     expect(await errno(files.mkdir(`${root}/folder`))).toBe("EEXIST");
     expect(await errno(files.mkdir(`${root}/file`))).toBe("EEXIST");

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { isStillpointError, StillpointError } from "../../src/errors.ts";
 import { run, streamCommand } from "../../src/host/process.ts";
@@ -17,7 +18,7 @@ function isRunning(pid: number): boolean {
 }
 
 async function untilEnded(pid: number): Promise<void> {
-  while (isRunning(pid)) await new Promise((resolve) => void setImmediate(resolve));
+  while (isRunning(pid)) await setImmediate();
 }
 
 describe("run", () => {
@@ -38,7 +39,7 @@ describe("run", () => {
   });
 
   test("a program that doesn't read its input is no failure", async () => {
-    await run(["true"], { timeout, input: Buffer.alloc(1 << 20) });
+    await expect(run(["true"], { timeout, input: Buffer.alloc(1 << 20) })).resolves.toMatchObject({ stderr: "" });
   });
 
   test("a status other than 0 is an error with the end of standard error", async () => {
@@ -145,7 +146,7 @@ describe("streamCommand", () => {
     const stream = streamCommand(shell("echo $$; exec yes"), { timeout });
     const pid = Number((await stream.next()).value?.toString().split("\n")[0]);
     // Time enough for a reader that doesn't wait to swallow many times the bound.
-    for (let turn = 0; turn < 2000; turn++) await new Promise((resolve) => void setImmediate(resolve));
+    for (let turn = 0; turn < 2000; turn++) await setImmediate();
     const written = Number(/wchar: (\d+)/.exec(readFileSync(`/proc/${pid}/io`, "utf8"))?.[1]);
     expect(written).toBeLessThan(4 << 20);
     await stream.return("");

@@ -205,6 +205,9 @@ export class FsStorage implements Storage {
     const wanted = `${range.length} bytes from ${range.offset}`;
     return new StillpointError("storage_failed", {
       what: `Cannot read ${wanted} of ${name} in ${this.location}: it has only ${got} there`,
+      safe: "Nothing was changed.",
+      next: "Run `stillpoint check` to learn what is damaged.",
+      retryable: false,
     });
   }
 

@@ -1,0 +1,20 @@
+import { StillpointError } from "../../errors.ts";
+import type { Storage } from "../storage.ts";
+
+/** Refuses every change, loudly. */
+export function readOnly(storage: Storage): Storage {
+  const refuse = async (action: string, name: string): Promise<never> => {
+    throw new StillpointError("storage_denied", {
+      what: `Cannot ${action} ${name} in ${storage.location}: it was opened for reading only`,
+      safe: "Nothing was changed.",
+    });
+  };
+  return {
+    location: storage.location,
+    put: (name) => refuse("store", name),
+    delete: (name) => refuse("delete", name),
+    get: (name, range, call) => storage.get(name, range, call),
+    stat: (name, call) => storage.stat(name, call),
+    list: (prefix, call) => storage.list(prefix, call),
+  };
+}
