@@ -1,0 +1,128 @@
+/**
+ * The configuration as the rest of Stillpoint sees it: checked, every default filled in, names resolved to what they
+ * name. Durations are in ms, rates in bytes per second, paths absolute or relative to where Stillpoint runs.
+ */
+
+import type { KeepRules } from "./retention.ts";
+import type { UnreplicatedCap } from "./retain.ts";
+import type { Schedule } from "./schedule.ts";
+
+export interface Config {
+  readonly repository: RepositorySettings;
+  readonly replicas: readonly Replica[];
+  readonly sources: readonly Source[];
+  readonly policies: readonly Policy[];
+  readonly maintenance: Maintenance;
+  readonly daemon: DaemonSettings;
+  /** What is allowed and hardly meant, ready to print: `file:line:column: message`. */
+  readonly warnings: readonly string[];
+}
+
+export interface RepositorySettings {
+  readonly path: string;
+  readonly key: KeyOrigin;
+  /** Folder for the control socket and for what can be found out again, such as a replica's last known point. */
+  readonly state: string;
+}
+
+/** Where the key of the repository comes from; never the key itself. */
+export type KeyOrigin =
+  | { readonly kind: "key_file"; readonly path: string }
+  | { readonly kind: "passphrase_file"; readonly path: string }
+  /** A systemd credential: the file of that name in $CREDENTIALS_DIRECTORY. */
+  | { readonly kind: "key_credential"; readonly name: string };
+
+export interface Replica {
+  readonly name: string;
+  readonly path: string;
+  /** Bytes per second; undefined is as fast as it goes. */
+  readonly bandwidth: number | undefined;
+}
+
+export type Source = DirectorySource | ImageSource | CommandSource;
+
+interface SourceBase {
+  readonly name: string;
+  readonly hooks: Hooks;
+  readonly tags: readonly string[];
+}
+
+export interface DirectorySource extends SourceBase {
+  readonly kind: "directory";
+  readonly path: string;
+  readonly exclude: readonly string[];
+  readonly oneFileSystem: boolean;
+  /** Stillpoint's own folders under `path`: the repository, replicas, state. Never captured. */
+  readonly leaveOut: readonly string[];
+}
+
+export interface ImageSource extends SourceBase {
+  readonly kind: "image";
+  readonly path: string;
+}
+
+export interface CommandSource extends SourceBase {
+  readonly kind: "command";
+  /** Program and arguments; no shell. */
+  readonly run: readonly string[];
+  readonly timeout: number;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** `after` and `always` run whatever happens; a `before` that fails cancels the capture. */
+export interface Hooks {
+  readonly before: Hook | undefined;
+  readonly after: Hook | undefined;
+  readonly always: Hook | undefined;
+}
+
+export interface Hook {
+  readonly run: readonly string[];
+  readonly timeout: number;
+}
+
+export interface Policy {
+  readonly name: string;
+  /** At least one. */
+  readonly sources: readonly Source[];
+  readonly schedule: Schedule;
+  readonly objectives: Objectives;
+  readonly keep: KeepRules;
+  readonly unreplicated: UnreplicatedCap;
+  readonly replicate: readonly Replication[];
+}
+
+/** Ages that the newest recovery point must not pass: here, and at every replica. */
+export interface Objectives {
+  readonly rpo: number | undefined;
+  readonly offsiteRpo: number | undefined;
+}
+
+export interface Replication {
+  readonly replica: Replica;
+  /** The rules there; those of the policy when the file gives none. */
+  readonly keep: KeepRules;
+}
+
+export interface Maintenance {
+  /** When space is freed. */
+  readonly sweep: Schedule;
+  /** How long unreferenced data stays at least, and how long a capture may take at most. */
+  readonly grace: number;
+  readonly check: CheckSettings;
+}
+
+export interface CheckSettings {
+  readonly schedule: Schedule;
+  /** Each check reads one of this many parts of the stored bytes, another one each time; undefined reads none. */
+  readonly readDataParts: number | undefined;
+}
+
+export interface DaemonSettings {
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Captures at the same time. */
+  readonly concurrency: number;
+  readonly logLevel: LogLevel;
+}
+
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";

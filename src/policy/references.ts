@@ -1,0 +1,123 @@
+/**
+ * What one part of the configuration says about another: names that must exist, folders that must not meet. It reads
+ * the plain data, so that one mistake elsewhere doesn't hide these.
+ */
+
+import { didYouMean } from "./describe-issue.ts";
+import type { Path, YamlDocument } from "./document.ts";
+import type { Problem } from "./problems.ts";
+
+/** The value at `path` of plain data; undefined when something on the way isn't there. */
+function at(value: unknown, path: Path): unknown {
+  let current = value;
+  for (const key of path) {
+    if (typeof current !== "object" || current === null || !Object.hasOwn(current, key)) return undefined;
+    current = (current as Record<PropertyKey, unknown>)[key];
+  }
+  return current;
+}
+
+function keysAt(value: unknown, path: Path): string[] {
+  const found = at(value, path);
+  return typeof found === "object" && found !== null && !Array.isArray(found) ? Object.keys(found) : [];
+}
+
+function textAt(value: unknown, path: Path): string | undefined {
+  const found = at(value, path);
+  return typeof found === "string" && found !== "" ? found : undefined;
+}
+
+interface Folder {
+  /** For messages. */
+  readonly what: string;
+  readonly at: Path;
+  readonly path: string;
+}
+
+/** Contradictions. `resolve` makes comparable paths of written ones. */
+export function referenceProblems(document: YamlDocument, resolve: (path: string) => string): Problem[] {
+  return [...unknownNames(document), ...meetingFolders(document, resolve)];
+}
+
+function unknownNames({ value, rangeOf, keyRangeOf }: YamlDocument): Problem[] {
+  const sources = keysAt(value, ["sources"]);
+  const replicas = keysAt(value, ["replicas"]);
+  return keysAt(value, ["policies"]).flatMap((policy) => {
+    const listed = at(value, ["policies", policy, "sources"]);
+    const names = Array.isArray(listed) ? listed.filter((entry) => typeof entry === "string") : [];
+    const problems: Problem[] = names.flatMap((name, index) => {
+      const range = rangeOf(["policies", policy, "sources", index]);
+      if (!sources.includes(name))
+        return [{ range, message: `there is no source \`${name}\`${didYouMean(name, sources)}` }];
+      return names.indexOf(name) < index ? [{ range, message: `the source \`${name}\` is in this list twice` }] : [];
+    });
+    for (const name of keysAt(value, ["policies", policy, "replicate"])) {
+      if (replicas.includes(name)) continue;
+      const range = keyRangeOf(["policies", policy, "replicate", name]);
+      problems.push({ range, message: `there is no replica \`${name}\`${didYouMean(name, replicas)}` });
+    }
+    return problems;
+  });
+}
+
+/** The repository, the state and each replica need a folder of their own; a source can't be inside one of them. */
+function meetingFolders(document: YamlDocument, resolve: (path: string) => string): Problem[] {
+  const { value, rangeOf } = document;
+  const folder = (what: string, path: Path): Folder[] => {
+    const text = textAt(value, path);
+    return text === undefined ? [] : [{ what, at: path, path: resolve(text) }];
+  };
+  const stores = [
+    ...folder("the repository", ["repository", "path"]),
+    ...folder("the state folder", ["repository", "state"]),
+    ...keysAt(value, ["replicas"]).flatMap((name) => folder(`the replica \`${name}\``, ["replicas", name, "path"])),
+  ];
+  const problems: Problem[] = [];
+  for (const [index, second] of stores.entries()) {
+    for (const first of stores.slice(0, index)) {
+      const meeting = isInside(second.path, first.path)
+        ? [second, first]
+        : isInside(first.path, second.path)
+          ? [first, second]
+          : [];
+      const [inner, outer] = meeting;
+      if (inner === undefined || outer === undefined) continue;
+      const where = inner.path === outer.path ? "has the same folder as" : "is inside";
+      problems.push({
+        range: rangeOf(second.at),
+        message: `${inner.what} ${where} ${outer.what}; each needs a folder of its own`,
+      });
+    }
+  }
+  for (const name of keysAt(value, ["sources"])) {
+    for (const kind of ["directory", "image"]) {
+      for (const source of folder(`the source \`${name}\``, ["sources", name, kind, "path"])) {
+        const store = stores.find(({ path }) => isInside(source.path, path));
+        if (store === undefined) continue;
+        const message = `${source.what} is inside ${store.what}: Stillpoint would capture its own data`;
+        problems.push({ range: rangeOf(source.at), message });
+      }
+    }
+  }
+  return problems;
+}
+
+/** Whether `inner` is `outer`, or below it. Both are normal: no `..`, no `/` at the end. */
+export function isInside(inner: string, outer: string): boolean {
+  return inner === outer || inner.startsWith(outer === "/" ? "/" : `${outer}/`);
+}
+
+/** What is allowed but hardly meant. */
+export function referenceWarnings({ value, keyRangeOf }: YamlDocument): Problem[] {
+  const policies = keysAt(value, ["policies"]);
+  const used = new Set(policies.flatMap((policy) => at(value, ["policies", policy, "sources"])));
+  const copied = new Set(policies.flatMap((policy) => keysAt(value, ["policies", policy, "replicate"])));
+  const unused = (kind: string, names: string[], known: Set<unknown>, effect: string): Problem[] =>
+    names
+      .filter((name) => !known.has(name))
+      .map((name) => ({ range: keyRangeOf([kind, name]), message: `no policy names \`${name}\`: ${effect}` }));
+  return [
+    ...unused("replicas", keysAt(value, ["replicas"]), copied, "nothing is sent there"),
+    ...unused("sources", keysAt(value, ["sources"]), used, "it is never captured"),
+  ];
+}
