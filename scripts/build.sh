@@ -12,8 +12,7 @@ mkdir dist.new
 touch dist.new/.stamp
 
 node_modules/@typescript/native/bin/tsc -p tsconfig.build.json --outDir dist.new
-# The compiler rewrites ".ts" in imports, but not in the addresses of worker threads.
-find dist.new -name '*.js' -exec sed -i -E 's/(new URL\("\.[^"]*)\.ts(", import\.meta\.url\))/\1.js\2/' {} +
+# Whatever a source reads that isn't a source.
 (cd src && find . -type f ! -name '*.ts' -exec cp --parents -t ../dist.new {} +)
 
 rm -rf dist
