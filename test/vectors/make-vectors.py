@@ -1,12 +1,12 @@
 #!/usr/bin/python3
-"""Writes the golden vectors and the golden repositories beside this file, from docs/format.md alone.
+"""Writes the golden vectors and the golden repositories beside this file (or into FOLDER), from docs/format.md alone.
 
 It shares no code with Stillpoint or the emergency reader, so that each of the three checks the others. Salts, keys and
 contents come from a seed: running it again gives the same bytes (with the same version of zstd; a vector with
 compressed content is for opening only, and `compressed` beside it tells what was sealed).
 
     apt install python3-cryptography python3-zstandard python3-argon2
-    test/vectors/make-vectors.py
+    test/vectors/make-vectors.py [FOLDER]
 """
 
 import base64
@@ -15,8 +15,8 @@ import hmac
 import json
 import os
 import shutil
-import stat
 import struct
+import sys
 import unicodedata
 
 import zstandard
@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
 HOLE = bytes(32)
 DATA, IMAGE_NODE, STREAM_NODE, DIRECTORY_NODE = 1, 2, 3, 4
 TYPES = {"pack": 1, "index": 2, "manifest": 3, "tags": 4, "hold": 5, "proof": 6, "forgotten": 7, "sweep": 8, "lease": 9}
@@ -158,9 +158,9 @@ class Pack:
         self.header, self.key = header_and_key("pack", key_class, salt)
         self.sealed, self.entries = [], []
 
-    def add(self, kind, content, stored=None, encoding=0):
+    def add(self, kind, content, stored=None, encoding=0, identity=None):
         """`stored` is what gets sealed when that isn't the content itself. Returns the blob's id."""
-        identity = blob_id(kind, content)
+        identity = identity or blob_id(kind, content)
         associated = identity + struct.pack(">BBI", kind, encoding, len(content))
         sealed = seal(self.key, len(self.sealed), content if stored is None else stored, associated)
         self.sealed.append(sealed)
@@ -545,29 +545,36 @@ def hostile_repository(folder):
     bomb, twin = b"b" * 1000, b"twin" * 50
     pack = repository.pack("data")
     bomb_id = pack.add(DATA, bomb, zstd(bytes(64 << 20), content_size=False), 1)
-    twin_id = pack.add(DATA, twin, zstd(twin[:100]) + zstd(twin[100:]), 1)
-    liar_id = pack.add(DATA, b"what the id says")
-    repository.stored.add(liar_id)
+    twin_id = pack.add(DATA, twin, zstd(twin) + zstd(b"and more"), 1)
+    plain_id = pack.add(DATA, b"what the id says")
+    forged_id = pack.add(DATA, b"not what the id says", identity=blob_id(DATA, b"what it should be...."))
+    repository.stored.add(plain_id)
     for number, (source, part) in enumerate({
         "bomb": {"size": 1000, "depth": 0, "root": bomb_id.hex()},
         "two-frames": {"size": 200, "depth": 0, "root": twin_id.hex()},
-        "wrong-length": {"size": 99, "depth": 0, "root": liar_id.hex()},
-        "node-as-data": {"size": 40, "depth": 0, "root": repository.blob(STREAM_NODE, liar_id + struct.pack(">Q", 16)).hex()},
-        "sizes-do-not-add-up": {"size": 17, "depth": 1, "root": repository.blob(STREAM_NODE, liar_id + struct.pack(">Q", 16)).hex()},
-        "negative-size": {"size": -1, "depth": 0, "root": liar_id.hex()},
+        "wrong-id": {"size": 20, "depth": 0, "root": forged_id.hex()},
+        "wrong-length": {"size": 99, "depth": 0, "root": plain_id.hex()},
+        "node-as-data": {"size": 40, "depth": 0, "root": repository.blob(STREAM_NODE, plain_id + struct.pack(">Q", 16)).hex()},
+        "sizes-do-not-add-up": {"size": 17, "depth": 1, "root": repository.blob(STREAM_NODE, plain_id + struct.pack(">Q", 16)).hex()},
+        "negative-size": {"size": -1, "depth": 0, "root": plain_id.hex()},
         "not-an-id": {"size": 16, "depth": 0, "root": "../../format"},
-        "absurd-depth": {"size": 16, "depth": 1000000, "root": liar_id.hex()},
+        "absurd-depth": {"size": 16, "depth": 1000000, "root": plain_id.hex()},
     }.items()):
-        point = repository.point(source, "hostile", "command", f"2026-11-22T03:0{number}:00.000Z", part)
+        point = repository.point(source, "hostile", "command", f"2026-11-22T03:{number:02d}:00.000Z", part)
         expected.append({"id": point[0], "source": source, "may_be_restored": []})
-    image = {"size": 300000, "block": 131072, "depth": 1, "root": repository.blob(IMAGE_NODE, liar_id * 2).hex()}
+    image = {"size": 300000, "block": 131072, "depth": 1, "root": repository.blob(IMAGE_NODE, plain_id * 2).hex()}
     point = repository.point("short-node", "hostile", "image", "2026-11-22T04:00:00.000Z", image)
     expected.append({"id": point[0], "source": "short-node", "may_be_restored": []})
 
-    # A manifest with another's signature, and a proof put under another point's name.
-    text = compact({"version": 1, "source": "forged"})
-    digest = hashlib.sha256(text).hexdigest()
-    repository.put_body("manifest", f"points/{source_tag('forged')}/20261122T050000000Z-{digest[:32]}", bytes(64) + text)
+    # A manifest with another's signature, and a hold put under another point's name.
+    manifest = {"version": 1, "repository": REPOSITORY.hex(), "source": "forged", "policy": "p", "host": "h", "kind": "command",
+                "time": "2026-11-22T05:00:00.000Z", "started": CREATED, "finished": CREATED, "consistency": "none",
+                "parts": [{"name": "forged", "kind": "stream", "size": 16, "depth": 0, "root": plain_id.hex()}],
+                "previous": None, "tags": [], "statistics": {"size": 16, "read": 16, "new": 0, "stored": 0},
+                "left_out": [], "left_out_count": 0, "software": {}}
+    text, _, digest = sign(manifest)
+    signature = Ed25519PrivateKey.from_private_bytes(bytes(32)).sign(b"stillpoint/1/manifest\0" + text)
+    repository.put_body("manifest", f"points/{source_tag('forged')}/20261122T050000000Z-{digest[:32]}", signature + text)
     repository.put_body("hold", f"holds/{expected[0]['id']}", {
         "version": 1, "point": expected[1]["id"], "time": CREATED, "reason": "copied from another point"})
     return expected
@@ -653,13 +660,13 @@ def pretty(value, indent=0):
 
 
 def write(name, text):
-    with open(os.path.join(HERE, name), "w", encoding="utf-8") as file:
+    with open(os.path.join(OUT, name), "w", encoding="utf-8") as file:
         file.write(text)
 
 
 def main():
-    expected = golden_repository(os.path.join(HERE, "repository-v1"))
-    hostile = hostile_repository(os.path.join(HERE, "repository-hostile"))
+    expected = golden_repository(os.path.join(OUT, "repository-v1"))
+    hostile = hostile_repository(os.path.join(OUT, "repository-hostile"))
     write("expected.json", pretty({
         "about": "What a restore of each point gives; made by make-vectors.py, compared with describe-tree.py.",
         "points": expected, "hostile": hostile}) + "\n")
@@ -667,7 +674,6 @@ def main():
     write("key-file", KEY_FILE)
     write("passphrase", PASSPHRASE + "\n")
     write("age-identity", AGE_IDENTITY)
-    os.chmod(os.path.join(HERE, "key-file"), stat.S_IRUSR | stat.S_IWUSR)
 
 
 if __name__ == "__main__":

@@ -276,7 +276,7 @@ class Repository:
         self.id = bytes.fromhex(form["repository"])
         self.keys = self.unlock(*unlock_with(secret_path, self.id), form["key_check"])
         self.index = BlobIndex()
-        self.pack_ids, self.open_packs, self.indexed = [], {}, {}
+        self.pack_ids, self.open_packs, self.indexed, self.missing_packs = [], {}, {}, set()
 
     # Objects
 
@@ -372,7 +372,9 @@ class Repository:
         for name in self.names("index", "index/[0-9a-f]{64}"):
             try:
                 for pack_id, key_class, size, table in self.read_index(name):
-                    if pack_id in number_of and pack_id not in self.indexed:
+                    if pack_id not in number_of:
+                        self.missing_packs.add(pack_id)
+                    elif pack_id not in self.indexed:
                         for blob_id, place in self.places(number_of[pack_id], key_class, table):
                             self.index.add(blob_id, place)
                         self.indexed[pack_id] = (key_class, size, hashlib.sha256(table).digest())
@@ -871,7 +873,7 @@ def check(repository, arguments):
     small = check_small_objects(repository)
     points = repository.points()
     digests = {point["digest"] for point in points} | {one.get("digest") for one in small["forgotten"]}
-    notes = []
+    notes = [f"pack {pack_id} is in the index but not here" for pack_id in sorted(repository.missing_packs)]
 
     def present(blob_id, length):
         if blob_id in bad or not any(p.kind == DATA and p.raw == length for p in repository.index.places(blob_id)):
@@ -946,6 +948,13 @@ def check_small_objects(repository):
     kinds = {"tags": (TAGS, f"tags/[0-9a-f]{{32}}/{stamp}"), "holds": (HOLD, "holds/[0-9a-f]{32}"),
              "proofs": (PROOF, f"proofs/[0-9a-f]{{32}}/{stamp}"), "forgotten": (FORGOTTEN, "forgotten/[0-9a-f]{32}"),
              "sweeps": (SWEEP, f"sweeps/{stamp}")}
+    for name in repository.names("keys", "keys/[0-9a-f]{16}"):
+        try:
+            key = json.loads(repository.read(name))
+            if key["version"] == 1 and len(base64.b64decode(key["wrapped"], validate=True)) < 48:
+                raise Damage("its wrapped key is too short")
+        except (Damage, OSError, ValueError, KeyError, TypeError) as error:
+            repository.problem(f"{name}: {reason(error)}")
     if os.path.exists(os.path.join(repository.path, "lease")):
         repository.small("lease", LEASE)
     return {folder: [content for name in repository.names(folder, pattern) if (content := repository.small(name, kind))]
