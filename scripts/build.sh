@@ -4,6 +4,9 @@
 set -eu
 
 cd "$(dirname "$0")/.."
+root=$PWD
+. bin/find-node.sh
+find_node
 
 # Built aside and then put in place, so that nobody starts half of it.
 rm -rf dist.new
@@ -11,7 +14,7 @@ mkdir dist.new
 # Made first: a source that changes from now on is newer than the build, and bin/stillpoint then runs the sources.
 touch dist.new/.stamp
 
-node_modules/@typescript/native/bin/tsc -p tsconfig.build.json --outDir dist.new
+"$node" node_modules/@typescript/native/bin/tsc -p tsconfig.build.json --outDir dist.new
 # Whatever a source reads that isn't a source.
 (cd src && find . -type f ! -name '*.ts' -exec cp --parents -t ../dist.new {} +)
 

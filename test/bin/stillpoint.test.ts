@@ -59,12 +59,19 @@ describe("which Node", () => {
 
   test("no Node at all", () => {
     const box = clone();
-    // A PATH with the few programs that the launcher itself needs.
-    for (const program of ["sh", "readlink", "find"]) symlinkSync(`/usr/bin/${program}`, `${box.root}/path/${program}`);
-    box.run(["rm", `${box.root}/path/node`]);
-    const { status, stderr } = box.run(["/bin/sh", "bin/stillpoint"], { PATH: `${box.root}/path` });
+    box.remove("path/node");
+    const { status, stderr } = box.run(["bin/stillpoint"]);
     expect(status).toBe(1);
     expect(stderr).toContain("PATH has none.");
+  });
+
+  test("the first of PATH that runs and is new enough", () => {
+    const box = clone();
+    box.write("broken/node", missingLibrary);
+    box.write("new/node", fakeNode("26.0.0", "new"));
+    box.write("newer/node", fakeNode("27.0.0", "newer"));
+    const { stdout } = box.run(["bin/stillpoint"], ["broken", "path", "none", "new", "newer"]);
+    expect(stdout).toMatch(/^new \[/);
   });
 
   test("a pinned one that lacks a library: the one of PATH, if that is new enough", () => {
@@ -79,6 +86,7 @@ describe("which Node", () => {
     box.write(pinned, missingLibrary);
     const { status, stderr } = box.run(["bin/stillpoint"]);
     expect(status).toBe(1);
+    expect(stderr).toContain("PATH has v20.20.2.");
     expect(stderr).toContain("libatomic.so.1: cannot open shared object file");
     expect(stderr).toContain("apt-get install libatomic1");
   });
@@ -120,7 +128,7 @@ describe("which code", () => {
     ageSources(box);
     built(box);
     age(box, "dist/.stamp", 30);
-    box.run(["rm", "src/cli/old.ts"]);
+    box.remove("src/cli/old.ts");
     expect(box.run(["bin/stillpoint"]).stdout).toContain(`[${box.root}/src/cli/main.ts]`);
   });
 
@@ -128,7 +136,7 @@ describe("which code", () => {
     const box = clone();
     built(box);
     age(box, "dist/.stamp", 3600);
-    box.run(["rm", "-r", "src"]);
+    box.remove("src");
     expect(box.run(["bin/stillpoint"]).stdout).toContain(`[${box.root}/dist/cli/main.js]`);
   });
 });

@@ -1,10 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { onTestFinished } from "vitest";
 
 const project = join(import.meta.dirname, "../..");
+
+/** All that scripts in a sandbox find of the machine: above all, not its Node, its apt-get or its npm. */
+const systemPrograms = "cat chmod cp dirname find flock grep head ls mktemp mv readlink rm sh tail touch".split(" ");
 
 export interface Outcome {
   readonly status: number | null;
@@ -18,14 +21,18 @@ export interface Sandbox {
   write(path: string, text: string): void;
   /** Copies files of the project to the same place here. */
   copy(...paths: readonly string[]): void;
-  /** Runs a program with the sandbox's own folder `path/` first in PATH. */
-  run(command: readonly [string, ...string[]], environment?: Readonly<Record<string, string>>): Outcome;
+  /** Removes a file or folder. */
+  remove(path: string): void;
+  /** Runs a program, with the sandbox's `path/` and then the programs of the system as PATH, or another PATH. */
+  run(command: readonly [string, ...string[]], path?: readonly string[]): Outcome;
 }
 
 /** A folder that stands for a clone of the project, for tests of its shell scripts; removed when the test is over. */
 export function sandbox(): Sandbox {
   const root = mkdtempSync(join(tmpdir(), "stillpoint-sandbox-"));
   onTestFinished(() => rmSync(root, { recursive: true, force: true }));
+  mkdirSync(join(root, "system"));
+  for (const program of systemPrograms) symlinkSync(`/bin/${program}`, join(root, "system", program));
   return {
     root,
     write(path, text) {
@@ -37,9 +44,12 @@ export function sandbox(): Sandbox {
     copy(...paths) {
       for (const path of paths) cpSync(join(project, path), join(root, path), { recursive: true });
     },
-    run([program, ...args], environment = {}) {
-      const env = { PATH: `${root}/path:/usr/bin:/bin`, HOME: root, ...environment };
-      const { status, stdout, stderr } = spawnSync(program, args, { cwd: root, env, encoding: "utf8" });
+    remove(path) {
+      rmSync(join(root, path), { recursive: true });
+    },
+    run([program, ...args], path = ["path"]) {
+      const PATH = [...path, "system"].map((folder) => join(root, folder)).join(":");
+      const { status, stdout, stderr } = spawnSync(program, args, { cwd: root, env: { PATH }, encoding: "utf8" });
       return { status, stdout, stderr };
     },
   };

@@ -52,13 +52,13 @@ describe("what is missing", () => {
       stderr: "",
     });
     box.run(["touch", "dist/.stamp"]);
-    box.run(["rm", "calls"]);
+    box.remove("calls");
     bootstrap("test");
     expect(calls()).toEqual([]);
   });
 
   test("npm packages: they are installed as the lock file says", () => {
-    box.run(["rm", "-r", "node_modules/.package-lock.json"]);
+    box.remove("node_modules/.package-lock.json");
     const { status, stderr } = bootstrap("check");
     expect({ status, stderr }).toEqual({ status: 0, stderr: "stillpoint: installing npm packages\n" });
     expect(calls()).toEqual(["npm ci --ignore-scripts --no-audit --no-fund --loglevel=error"]);
@@ -83,15 +83,8 @@ describe("what is missing", () => {
   });
 
   test("Debian packages, and this isn't Debian: that is said, and the rest goes on", () => {
-    // A PATH without dpkg-query.
-    box.run([
-      "sh",
-      "-c",
-      "rm path/dpkg-query; for p in cat chmod dirname find flock grep head ls mktemp rm sh sleep tail touch; do ln -sf /usr/bin/$p path/; done",
-    ]);
-    const { status, stderr, stdout } = box.run(["/bin/sh", "scripts/bootstrap.sh", "check", "x"], {
-      PATH: `${box.root}/path`,
-    });
+    box.remove("path/dpkg-query");
+    const { status, stderr, stdout } = bootstrap("check", "x");
     expect(status).toBe(0);
     expect(stderr).toContain("this isn't Debian");
     expect(stdout).toContain("[x]");
@@ -153,7 +146,7 @@ echo $3 >>calls
 });
 
 test("when npm fails, it prints why and doesn't run the script", () => {
-  box.run(["rm", "node_modules/.package-lock.json"]);
+  box.remove("node_modules/.package-lock.json");
   box.write("path/npm", "#!/bin/sh\necho npm error the reason >&2; exit 1\n");
   const { status, stdout, stderr } = bootstrap("check", "x");
   expect({ status, stdout }).toEqual({ status: 1, stdout: "" });
