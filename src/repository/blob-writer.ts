@@ -21,8 +21,8 @@ import { decodeStored, encodeAssociated, encodeTableEntry, type PackInfo, packNa
 
 /** Content shorter than this, in bytes, isn't worth a try at compressing. */
 const shortestCompressed = 64;
-/** Packs on their way to the storage at once, per writer. More would only take memory. */
-const packsInFlight = 2;
+/** Packs on their way to the storage at once, per writer: the next is filled meanwhile. More would only take memory. */
+const packsInFlight = 1;
 const level1 = { [constants.ZSTD_c_compressionLevel]: 1 };
 
 /** Which blobs need not be stored again. */
@@ -99,7 +99,8 @@ export class BlobWriter {
     raw?: Uint8Array,
   ): Promise<void> {
     const sealedLength = stored.length + tagLength;
-    const pack = await this.#packWithRoom(kind === blobKinds.data ? "data" : "metadata", sealedLength);
+    // From here to the table's line without a pause: others may be adding too, and one of them may close the pack.
+    const pack = this.#packWithRoom(kind === blobKinds.data ? "data" : "metadata", sealedLength);
     const number = pack.table.length;
     const associated = encodeAssociated(id, kind, encoding, rawLength);
     sealInto(pack.buffer, pack.length, pack.objectKey, number, associated, stored);
@@ -112,21 +113,22 @@ export class BlobWriter {
     this.#added.insert(id, 1);
     this.statistics.newBytes += rawLength;
     this.statistics.storedBytes += sealedLength;
-    if (pack.length >= packTarget) await this.#close(pack);
+    if (pack.length >= packTarget) this.#close(pack);
+    while (this.#inFlight.size > packsInFlight) await Promise.race(this.#inFlight);
   }
 
   /** Closes the packs begun and waits until all are durable. Throws what made a pack fail. */
   async flush(): Promise<void> {
-    for (const pack of Object.values(this.#open)) await this.#close(pack);
+    for (const pack of Object.values(this.#open)) this.#close(pack);
     await Promise.all(this.#inFlight);
     this.#throwIfFailed();
   }
 
-  async #packWithRoom(objectClass: ObjectClass, length: number): Promise<OpenPack> {
+  #packWithRoom(objectClass: ObjectClass, length: number): OpenPack {
     this.#throwIfFailed();
     const open = this.#open[objectClass];
     if (open !== undefined && open.length + length <= open.buffer.length) return open;
-    if (open !== undefined) await this.#close(open);
+    if (open !== undefined) this.#close(open);
     const header = encodeHeader("pack", objectClass, randomBytes(32));
     const pack: OpenPack = {
       class: objectClass,
@@ -148,10 +150,8 @@ export class BlobWriter {
     return this.#spare.pop() ?? Buffer.allocUnsafeSlow(usual);
   }
 
-  async #close(pack: OpenPack): Promise<void> {
+  #close(pack: OpenPack): void {
     delete this.#open[pack.class];
-    while (this.#inFlight.size >= packsInFlight) await Promise.race(this.#inFlight);
-    this.#throwIfFailed();
     const upload: Promise<void> = this.#put(pack)
       .catch((error: unknown) => {
         this.#failure ??= error;
