@@ -4,7 +4,16 @@ import type { CallOptions, Storage } from "../storage/storage.ts";
 import type { BlobIndex } from "./blob-index.ts";
 import { type BlobKind, damagedObject, headerLength, packTrailerLength } from "./format.ts";
 import type { KeyRing } from "./key-ring.ts";
-import { openBlob, openTable, type PackInfo, packName, parseTable, type TableEntry, tableLengthOf } from "./pack.ts";
+import {
+  openBlob,
+  openStored,
+  openTable,
+  type PackInfo,
+  packName,
+  parseTable,
+  type TableEntry,
+  tableLengthOf,
+} from "./pack.ts";
 import type { PackCatalog } from "./pack-catalog.ts";
 
 /** Bytes between two blobs that are read along rather than skipped. */
@@ -26,6 +35,18 @@ export interface BlobPlace {
   readonly entry: TableEntry;
 }
 
+/** A blob as a pack holds it: authenticated, still encoded. For copies to another pack or repository. */
+export interface StoredBlob {
+  readonly encoding: number;
+  /** In bytes, of the content. */
+  readonly rawLength: number;
+  readonly stored: Buffer;
+}
+
+/** What is made of a sealed blob. Throws `damaged`. */
+type Opening<T> = (place: BlobPlace, sealed: Buffer) => T;
+type Use<T> = (position: number, content: T | Error) => void | Promise<void>;
+
 export interface BlobReaderOptions {
   readonly keys: KeyRing;
   readonly storage: Storage;
@@ -36,6 +57,8 @@ export interface BlobReaderOptions {
 export class BlobReader {
   readonly #options: BlobReaderOptions;
   readonly #opened = new Map<number, Promise<OpenedPack>>();
+  readonly #openContent: Opening<Buffer> = ({ pack, entry }, sealed) =>
+    openBlob(this.#options.keys, pack.objectKey, entry, sealed, pack.id);
 
   constructor(options: BlobReaderOptions) {
     this.#options = options;
@@ -43,10 +66,14 @@ export class BlobReader {
 
   /** The content of one blob. Throws `damaged` (also when it is nowhere) or a storage error. */
   async read(kind: BlobKind, id: Buffer, options?: CallOptions): Promise<Buffer> {
+    return await this.#readAnywhere(kind, id, this.#openContent, options);
+  }
+
+  async #readAnywhere<T>(kind: BlobKind, id: Buffer, opening: Opening<T>, options?: CallOptions): Promise<T> {
     let failure: unknown;
     for await (const place of this.#places(kind, id, options)) {
       try {
-        return await this.#readAt(place, options);
+        return opening(place, await this.readSealed(place, options));
       } catch (error) {
         failure ??= error;
       }
@@ -61,7 +88,27 @@ export class BlobReader {
   async readMany(
     kind: BlobKind,
     ids: readonly Buffer[],
-    use: (position: number, content: Buffer | Error) => void | Promise<void>,
+    use: Use<Buffer>,
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.#readEach(kind, ids, this.#openContent, use, options);
+  }
+
+  /** Like `readMany`, without decoding. */
+  async readManyStored(
+    kind: BlobKind,
+    ids: readonly Buffer[],
+    use: Use<StoredBlob>,
+    options?: CallOptions,
+  ): Promise<void> {
+    await this.#readEach(kind, ids, openStoredBlob, use, options);
+  }
+
+  async #readEach<T>(
+    kind: BlobKind,
+    ids: readonly Buffer[],
+    opening: Opening<T>,
+    use: Use<T>,
     options?: CallOptions,
   ): Promise<void> {
     const byPack = new Map<OpenedPack, { readonly position: number; readonly entry: TableEntry }[]>();
@@ -76,7 +123,7 @@ export class BlobReader {
       byPack.set(place.pack, wanted);
     }
     for (const [pack, wanted] of byPack) {
-      for (const run of runsOf(wanted)) await this.#readRun(kind, pack, run, use, options);
+      for (const run of runsOf(wanted)) await this.#readRun(kind, pack, run, opening, use, options);
     }
   }
 
@@ -141,16 +188,12 @@ export class BlobReader {
     if (!found && failure !== undefined) throw failure;
   }
 
-  async #readAt(place: BlobPlace, options?: CallOptions): Promise<Buffer> {
-    const sealed = await this.readSealed(place, options);
-    return openBlob(this.#options.keys, place.pack.objectKey, place.entry, sealed, place.pack.id);
-  }
-
-  async #readRun(
+  async #readRun<T>(
     kind: BlobKind,
     pack: OpenedPack,
     run: readonly { readonly position: number; readonly entry: TableEntry }[],
-    use: (position: number, content: Buffer | Error) => void | Promise<void>,
+    opening: Opening<T>,
+    use: Use<T>,
     options?: CallOptions,
   ): Promise<void> {
     const start = run[0]?.entry.offset ?? 0;
@@ -161,31 +204,37 @@ export class BlobReader {
       .catch((error: unknown) => notCancelled(error, undefined));
     for (const { position, entry } of run) {
       const sealed = bytes?.subarray(entry.offset - start, entry.offset - start + entry.sealedLength);
-      const content = await this.#openOrElsewhere(kind, pack, entry, sealed, options);
+      const content = await this.#openOrElsewhere(kind, { pack, entry }, sealed, opening, options);
       await use(position, content);
     }
   }
 
   /** The content; when this copy can't be opened, that of any other pack that has the blob. */
-  async #openOrElsewhere(
+  async #openOrElsewhere<T>(
     kind: BlobKind,
-    pack: OpenedPack,
-    entry: TableEntry,
+    place: BlobPlace,
     sealed: Buffer | undefined,
+    opening: Opening<T>,
     options?: CallOptions,
-  ): Promise<Buffer | Error> {
+  ): Promise<T | Error> {
     try {
-      if (sealed !== undefined) return openBlob(this.#options.keys, pack.objectKey, entry, sealed, pack.id);
+      if (sealed !== undefined) return opening(place, sealed);
     } catch {
       // Tried again below, from every place that has it.
     }
     try {
-      return await this.read(kind, entry.id, options);
+      return await this.#readAnywhere(kind, place.entry.id, opening, options);
     } catch (error) {
       return notCancelled(error, error as Error);
     }
   }
 }
+
+const openStoredBlob: Opening<StoredBlob> = ({ pack, entry }, sealed) => ({
+  encoding: entry.encoding,
+  rawLength: entry.rawLength,
+  stored: openStored(pack.objectKey, entry, sealed, pack.id),
+});
 
 /** Throws on when the work was cancelled; else the error counts as a fact about the blob. */
 function notCancelled<T>(error: unknown, otherwise: T): T {
