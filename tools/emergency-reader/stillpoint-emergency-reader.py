@@ -676,6 +676,8 @@ class Restore:
         self.next_progress = time.monotonic() + 1
 
     def run(self, point, target):
+        if not target.strip("/"):
+            raise Problem("The target is empty or the root folder. Nothing was changed; name a new path.", USAGE)
         if os.path.lexists(target):
             raise Problem(f"The target {target} exists already. Nothing was changed; name a new path.", USAGE)
         partial = target.rstrip("/") + ".partial"
@@ -699,8 +701,8 @@ class Restore:
                 os.sync()
                 os.rename(partial, target)
         except OSError as error:
-            raise Problem(f"Cannot write to {target}: {error.strerror}. What was restored so far is in {partial};"
-                          " the repository is unchanged.") from error
+            left = f"What was restored so far is in {partial}" if os.path.lexists(partial) else "Nothing was restored"
+            raise Problem(f"Cannot write to {target}: {error.strerror}. {left}; the repository is unchanged.") from error
 
     def part(self, part, path, shown):
         try:
