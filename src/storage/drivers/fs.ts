@@ -126,7 +126,7 @@ export class FsStorage implements Storage {
 
   /** Does the work on the file of that name: cancelled soon when the signal aborts, and with the contract's errors. */
   async #call<T>(
-    action: "store" | "read" | "look at" | "delete" | "list",
+    action: Action,
     name: string,
     signal: AbortSignal | undefined,
     work: (file: string) => Promise<T>,
@@ -139,7 +139,18 @@ export class FsStorage implements Storage {
     } catch (error) {
       // Whatever this instance believed about folders may be wrong now; the next try looks again.
       this.#durableFolders.clear();
-      throw storageErrorFrom(error, { location: this.location, path: file, action });
+      const reason = errnoOf(error) === "ENOENT" ? await this.#whyMissing(error, action) : error;
+      throw storageErrorFrom(reason, { location: this.location, path: file, action });
+    }
+  }
+
+  /** Where a folder lacks that was expected, most likely the whole storage does. */
+  async #whyMissing(error: unknown, action: Action): Promise<unknown> {
+    try {
+      await (action === "store" ? this.#requireTmp() : this.#requireRoot());
+      return error;
+    } catch (betterError) {
+      return betterError;
     }
   }
 
@@ -219,6 +230,8 @@ export class FsStorage implements Storage {
     });
   }
 }
+
+type Action = "store" | "read" | "look at" | "delete" | "list";
 
 interface FolderContent {
   readonly files: string[];
