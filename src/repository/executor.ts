@@ -78,12 +78,17 @@ export function presenceOf(index: BlobIndex, condemned: ReadonlySet<number>): Pr
   };
 }
 
-/** Runs tasks in this thread, one after the other as they come. */
+/** Runs tasks in this thread, one after the other as they come: a task may count on being alone in its thread. */
 export const inlineExecutor: ExecutorFactory = (options) => {
   const context = makeContext({ ...options.context, onPack: options.onPack });
+  let last: Promise<unknown> = Promise.resolve();
   return {
     parallel: 1,
-    run: async (task, input) => await task.run(context, input),
+    run: async (task, input) => {
+      const running = last.then(async () => await task.run(context, input));
+      last = running.catch(() => undefined);
+      return await running;
+    },
     flush: async () => {
       await context.writer.flush();
       return { ...context.writer.statistics };

@@ -8,6 +8,8 @@ import { hole } from "../../repository/tree/image-tree.ts";
 /** Bytes read at once; while one such slice is worked on, the next is being read. */
 const sliceLength = 1024 * 1024;
 const zeros = Buffer.alloc(sliceLength);
+/** A thread runs one task at a time, so these serve all of them. */
+const slices = [Buffer.allocUnsafeSlow(sliceLength), Buffer.allocUnsafeSlow(sliceLength)] as const;
 
 export interface RegionInput {
   readonly path: string;
@@ -38,13 +40,12 @@ export const captureRegion: Task<RegionInput, RegionOutput> = {
 
 async function captureBlocks(context: TaskContext, input: RegionInput, file: FileHandle): Promise<Buffer> {
   const ids: Buffer[] = [];
-  const buffers = [Buffer.allocUnsafeSlow(sliceLength), Buffer.allocUnsafeSlow(sliceLength)] as const;
   const end = input.offset + input.length;
-  let reading = readSlice(file, input, buffers[0], input.offset, end);
+  let reading = readSlice(file, input, slices[0], input.offset, end);
   for (let at = input.offset, turn = 0; at < end; at += sliceLength, turn ^= 1) {
     const slice = await reading;
     // Begun before this slice is worked on, so that the disk and the processor are busy together.
-    reading = readSlice(file, input, buffers[turn ^ 1] as Buffer, at + sliceLength, end);
+    reading = readSlice(file, input, slices[turn === 0 ? 1 : 0], at + sliceLength, end);
     reading.catch(() => {}); // Seen at the next await; here it only must not count as unhandled.
     for (let offset = 0; offset < slice.length; offset += input.block) {
       ids.push(await storeBlock(context, input, ids.length, slice.subarray(offset, offset + input.block)));
