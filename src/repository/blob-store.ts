@@ -1,14 +1,25 @@
 /** What a repository holds, loaded: its packs, where each blob is, which packs are condemned. */
+import { isStillpointError } from "../errors.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { BlobIndex } from "./blob-index.ts";
 import { BlobReader } from "./blob-reader.ts";
-import { forEachAtOnce } from "./catalog.ts";
+import { type Damage, forEachAtOnce } from "./catalog.ts";
 import { idLength, tableEntryLength } from "./format.ts";
 import { openIndex } from "./index-object.ts";
 import { type PackInfo, packIdOf } from "./pack.ts";
 import { PackCatalog } from "./pack-catalog.ts";
 import type { Repository } from "./repository.ts";
-import { getSmallObject } from "./small-objects.ts";
+import { getSmallObject, type SweepRecord } from "./small-objects.ts";
+
+/** Index objects are replaced by a sweep now and then; a load that it overtook begins anew, that often. */
+const mostLoads = 5;
+
+export interface LoadStoreOptions extends CallOptions {
+  /** Told of each index object and sweep record that is damaged; without it, that is thrown. */
+  readonly onDamage?: (damage: Damage) => void;
+  /** Shown each index object's packs, so that they needn't be read twice; the same again when the load begins anew. */
+  readonly onIndex?: (name: string, packs: readonly PackInfo[]) => void;
+}
 
 /** How a pack listed in the storage differs from what the index says. */
 export interface StorePack {
@@ -29,7 +40,9 @@ export class BlobStore {
   readonly lost = new Set<string>();
   /** Names of the index objects. */
   readonly indexNames: string[] = [];
-  /** Numbers of packs that a sweep has condemned: new points must not rely on them. */
+  /** Sweep records, by object name. */
+  readonly sweeps = new Map<string, SweepRecord>();
+  /** Numbers of packs that a sweep has condemned, or found in no index: new points must not rely on them. */
   readonly condemned = new Set<number>();
   readonly #numbers = new Map<string, number>();
 
@@ -40,9 +53,23 @@ export class BlobStore {
   }
 
   /** Reads the index. Throws `damaged` when an index object is (`repair` rebuilds it from the packs), or a storage error. */
-  static async load(repository: Repository, options: CallOptions = {}): Promise<BlobStore> {
-    const { storage } = repository;
-    // Index objects first: a pack is always there before the index that names it.
+  static async load(repository: Repository, options: LoadStoreOptions = {}): Promise<BlobStore> {
+    for (let loads = 1; ; loads++) {
+      try {
+        return await BlobStore.#load(repository, options);
+      } catch (error) {
+        if (!isStillpointError(error, "object_missing") || loads === mostLoads) throw error;
+      }
+    }
+  }
+
+  /**
+   * The order matters (docs/format.md section 11). Sweep records first: one that isn't seen any more has had its packs
+   * deleted before, so they aren't seen either. Then index objects, then packs: a pack is always there before the index that names it.
+   */
+  static async #load(repository: Repository, options: LoadStoreOptions): Promise<BlobStore> {
+    const { keys, storage } = repository;
+    const sweeps = await readSweeps(repository, options);
     const indexes: { name: string; size: number }[] = [];
     for await (const { name, size } of storage.list("index/", options)) indexes.push({ name, size });
     const bytes = indexes.reduce((sum, { size }) => sum + size, 0);
@@ -51,20 +78,39 @@ export class BlobStore {
       const id = packIdOf(name);
       if (id !== undefined) store.present.set(id, { id, size, time });
     }
-    const condemned = await condemnedPacks(repository, options);
     await forEachAtOnce(indexes, 4, async ({ name }) => {
-      const packs = openIndex(repository.keys, name, await storage.get(name, undefined, options));
+      const data = await storage.get(name, undefined, options);
+      const packs = orReported(name, options, () => openIndex(keys, name, data));
+      if (packs === undefined) return;
       store.indexNames.push(name);
+      options.onIndex?.(name, packs);
       for (const pack of packs) {
         if (store.present.get(pack.id)?.size !== pack.size) store.lost.add(pack.id);
         else store.add(pack);
       }
     });
-    for (const id of condemned) {
-      const number = store.#numbers.get(id);
-      if (number !== undefined) store.condemned.add(number);
-    }
+    for (const [name, record] of sweeps) store.#condemn(name, record);
     return store;
+  }
+
+  /**
+   * Whether a new point may take over unseen whatever this point reaches: no sweep has condemned any of it. Otherwise each
+   * blob must be looked up, since a point that isn't in a sweep's record may rely on packs that it condemned.
+   */
+  mayRelyOn(pointId: string): boolean {
+    for (const record of this.sweeps.values()) {
+      const empty = record.condemned.length === 0 && record.orphans.length === 0;
+      if (!empty && !record.points.includes(pointId)) return false;
+    }
+    return true;
+  }
+
+  #condemn(name: string, record: SweepRecord): void {
+    this.sweeps.set(name, record);
+    for (const id of [...record.condemned, ...record.orphans]) {
+      const number = this.#numbers.get(id);
+      if (number !== undefined) this.condemned.add(number);
+    }
   }
 
   /** Packs in the storage that no index names: a writer's work in progress, or what a killed writer left. */
@@ -88,12 +134,28 @@ export class BlobStore {
   }
 }
 
-async function condemnedPacks(repository: Repository, options: CallOptions): Promise<Set<string>> {
-  const condemned = new Set<string>();
+async function readSweeps(repository: Repository, options: LoadStoreOptions): Promise<Map<string, SweepRecord>> {
+  const records = new Map<string, SweepRecord>();
   for await (const { name } of repository.storage.list("sweeps/", options)) {
-    const record = await getSmallObject(repository, "sweeps", name, options);
-    for (const id of record.condemned) condemned.add(id);
+    try {
+      records.set(name, await getSmallObject(repository, "sweeps", name, options));
+    } catch (error) {
+      report(name, options, error);
+    }
   }
-  return condemned;
+  return records;
 }
 
+function orReported<T>(name: string, options: LoadStoreOptions, open: () => T): T | undefined {
+  try {
+    return open();
+  } catch (error) {
+    report(name, options, error);
+    return undefined;
+  }
+}
+
+function report(name: string, { onDamage }: LoadStoreOptions, error: unknown): void {
+  if (onDamage === undefined || !isStillpointError(error, "damaged")) throw error;
+  onDamage({ name, error });
+}
