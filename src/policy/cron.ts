@@ -82,12 +82,23 @@ export function nextCronTime(expression: string, zone: string, after: number): n
   // From the day before: when the clocks go back over midnight, that day isn't over yet.
   const from = Math.floor(wallTime(after, zone) / dayLength) - 1;
   for (let index = from; index < from + daysSearched; index++) {
-    const midnight = index * dayLength;
-    if (!cron.runsOn(midnight)) continue;
-    const next = instantsOn(midnight, cron, zone).find((time) => time > after);
+    const next = recall(expression, index * dayLength, cron, zone).find((time) => time > after);
     if (next !== undefined) return next;
   }
   return undefined;
+}
+
+/** The days asked for last. A daemon asks about the same one again and again. */
+const recent = new Map<string, readonly number[]>();
+
+function recall(expression: string, midnight: number, cron: Cron, zone: string): readonly number[] {
+  const key = `${expression}\0${zone}\0${midnight}`;
+  const known = recent.get(key);
+  if (known !== undefined) return known;
+  const instants = cron.runsOn(midnight) ? instantsOn(midnight, cron, zone) : [];
+  if (recent.size >= 16) recent.clear();
+  recent.set(key, instants);
+  return instants;
 }
 
 /** Every instant of the day that begins at the wall time `midnight`, sorted. */
