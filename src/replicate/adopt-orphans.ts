@@ -1,0 +1,38 @@
+/** Finding again what an interrupted replication had sent. */
+import { isStillpointError } from "../errors.ts";
+import type { BlobStore } from "../repository/blob-store.ts";
+import { readPack } from "../repository/blob-reader.ts";
+import { forEachAtOnce } from "../repository/catalog.ts";
+import { sealIndex } from "../repository/index-object.ts";
+import type { PackInfo } from "../repository/pack.ts";
+import type { CallOptions } from "../storage/storage.ts";
+import type { SweepNotices } from "./sweep-notices.ts";
+
+const packsAtOnce = 16;
+
+/**
+ * Indexes the packs that are in no index, durably; returns how many. A pack is stored as a whole or not at all, and its name
+ * vouches for its table, so that the table is all that needs to be read. Packs that another writer is just about to index
+ * are indexed twice, which harms nobody. Left alone are those that a sweep has noticed, since it may be
+ * deleting them just now, and those that can't be read: the sweep's and the check's business.
+ *
+ * Throws storage errors.
+ */
+export async function adoptOrphans(store: BlobStore, notices: SweepNotices, options: CallOptions): Promise<number> {
+  const { keys, storage } = store.repository;
+  const adopted: PackInfo[] = [];
+  const orphans = store.orphans.filter(({ id }) => !notices.doomed.has(id));
+  await forEachAtOnce(orphans, packsAtOnce, async ({ id, size }) => {
+    try {
+      adopted.push((await readPack(keys, storage, { id, size }, options)).info);
+    } catch (error) {
+      const unusable = ["damaged", "object_missing", "format_unsupported"] as const;
+      if (!unusable.some((code) => isStillpointError(error, code))) throw error;
+    }
+  });
+  if (adopted.length === 0) return 0;
+  const { name, data } = sealIndex(keys, adopted);
+  await storage.put(name, [data], options);
+  for (const pack of adopted) store.add(pack);
+  return adopted.length;
+}

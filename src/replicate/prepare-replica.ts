@@ -1,0 +1,89 @@
+/** Making a storage the replica of a repository, and keeping its keys those of the primary. */
+import { isStillpointError, StillpointError } from "../errors.ts";
+import { type Format, readFormat, type Repository } from "../repository/repository.ts";
+import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
+
+export interface PrepareReplicaOptions extends CallOptions {
+  readonly primary: Repository;
+  /** Where the replica is, or is to be. Its root (folder, bucket) must be there: see `createStorage`. */
+  readonly storage: Storage;
+  readonly address?: StorageAddress;
+  /** Whether an empty storage may become a replica. Without it, an emptied replica is an error and not made anew in silence. */
+  readonly create: boolean;
+}
+
+/**
+ * Opens the replica of a repository; first makes it, if it isn't there and may be made. Its keys become those of the
+ * primary: what was added there is added here, what was removed there is removed here.
+ *
+ * A new replica gets the keys before `format`: once it is a repository, it can be opened.
+ *
+ * Throws `repository_missing` (empty, and not to be made), `repository_exists` (another repository is there; nothing was
+ * touched), `damaged` (objects without a `format`), or a storage error.
+ */
+export async function prepareReplica(options: PrepareReplicaOptions): Promise<Repository> {
+  const { primary, storage, address, signal } = options;
+  const existing = await formatOf(storage, { signal });
+  if (existing === undefined) await checkMayCreate(options);
+  else checkSame(primary, storage, existing);
+  await synchroniseKeys(primary.storage, storage, { signal });
+  if (existing === undefined) await copyObject(primary.storage, storage, "format", { signal });
+  return { storage, clock: primary.clock, keys: primary.keys, address };
+}
+
+async function formatOf(storage: Storage, options: CallOptions): Promise<Format | undefined> {
+  try {
+    return await readFormat(storage, options);
+  } catch (error) {
+    if (isStillpointError(error, "repository_missing")) return undefined;
+    throw error;
+  }
+}
+
+async function checkMayCreate({ storage, create, signal }: PrepareReplicaOptions): Promise<void> {
+  for await (const { name } of storage.list("", { signal })) {
+    // Keys alone are what an interrupted first preparation left.
+    if (name.startsWith("keys/")) continue;
+    throw new StillpointError("damaged", {
+      what: `Cannot use ${storage.location} as a replica: it holds ${name} but no object \`format\``,
+      safe: "Nothing was changed.",
+      next: "If it is a replica of this repository, copy the file `format` of the primary to it; else choose an empty place.",
+    });
+  }
+  if (create) return;
+  throw new StillpointError("repository_missing", {
+    what: `Cannot replicate to ${storage.location}: it was a replica before, and is empty now`,
+    safe: "Nothing was made anew in its place.",
+    next: "See that the right disk, share or bucket is attached; if the replica is lost, make a new one with `stillpoint init`.",
+  });
+}
+
+function checkSame(primary: Repository, storage: Storage, format: Format): void {
+  const { repositoryId, keyCheck } = primary.keys;
+  if (format.repository === repositoryId && format.key_check === keyCheck) return;
+  const which = format.repository === repositoryId ? "a repository with another master key" : "another repository";
+  throw new StillpointError("repository_exists", {
+    what: `Cannot replicate to ${storage.location}: it holds ${which} (${format.repository}; the primary is ${repositoryId})`,
+    safe: "Nothing was changed there.",
+    next: "Give each repository a place of its own.",
+  });
+}
+
+/** Added before removed: at no time is there none. A primary that shows no key at all removes nothing. */
+async function synchroniseKeys(primary: Storage, replica: Storage, options: CallOptions): Promise<void> {
+  const there = await namesOf(replica, "keys/", options);
+  const here = await namesOf(primary, "keys/", options);
+  for (const name of here.difference(there)) await copyObject(primary, replica, name, options);
+  if (here.size === 0) return;
+  for (const name of there.difference(here)) await replica.delete(name, options);
+}
+
+async function namesOf(storage: Storage, prefix: string, options: CallOptions): Promise<Set<string>> {
+  const names = new Set<string>();
+  for await (const { name } of storage.list(prefix, options)) names.add(name);
+  return names;
+}
+
+async function copyObject(from: Storage, to: Storage, name: string, options: CallOptions): Promise<void> {
+  await to.put(name, [await from.get(name, undefined, options)], options);
+}

@@ -1,0 +1,267 @@
+/** Bringing a replica up to date with the primary: what it lacks is planned, sent, and only then committed there. */
+import { isStillpointError, StillpointError } from "../errors.ts";
+import { throwIfCancelled } from "../host/cancel.ts";
+import { BlobStore } from "../repository/blob-store.ts";
+import { type CatalogPoint, forEachAtOnce } from "../repository/catalog.ts";
+import { openManifest } from "../repository/manifest.ts";
+import { exists, type Repository } from "../repository/repository.ts";
+import type { CallOptions, Storage } from "../storage/storage.ts";
+import { withObserver } from "../storage/wrappers/observe.ts";
+import { planReplication, type ReplicationPlan } from "./plan.ts";
+import { surveyPoints } from "./survey.ts";
+import { longestReliance } from "./sweep-notices.ts";
+import { type NoteFailure, NoteSynchroniser } from "./synchronise-notes.ts";
+import { Transfer } from "./transfer.ts";
+
+const manifestsAtOnce = 16;
+/** Small points share packs and an index object until this many bytes are sent; then they are committed together. */
+const groupBytes = 64 * 1024 * 1024;
+
+export interface ReplicateOptions extends CallOptions {
+  /** The primary, loaded. Packs may be added to it meanwhile. */
+  readonly primary: BlobStore;
+  /** The primary's points, or those of some sources. */
+  readonly points: readonly CatalogPoint[];
+  /** From `prepareReplica`. */
+  readonly replica: Repository;
+  /** Whether a point is meant for this replica. */
+  readonly wanted: (point: CatalogPoint) => boolean;
+  /** The grace period of sweeps at the replica, in ms. */
+  readonly grace: number;
+  readonly onProgress?: (progress: ReplicationProgress) => void;
+}
+
+export interface ReplicationProgress {
+  readonly points: { readonly done: number; readonly total: number };
+  /** `total` is estimated. */
+  readonly bytes: { readonly done: number; readonly total: number };
+}
+
+export interface PointFailure {
+  readonly point: CatalogPoint;
+  readonly error: StillpointError;
+}
+
+export interface ReplicationReport {
+  /** Committed at the replica by this run. */
+  readonly replicated: readonly CatalogPoint[];
+  /** What the primary can't give in full. The others weren't held up by it. */
+  readonly failed: readonly PointFailure[];
+  /** Holds and tags that could not be copied. */
+  readonly failedNotes: readonly NoteFailure[];
+  /** What ended the run early: the replica failed, or the run was cancelled. */
+  readonly ended: StillpointError | undefined;
+  readonly blobs: number;
+  /** Bytes of all objects, or pieces of them, that were read at the primary. */
+  readonly bytesRead: number;
+  /** Bytes of all objects that were stored at the replica. */
+  readonly bytesSent: number;
+  /** Packs of an interrupted run that were found at the replica, and not sent again. */
+  readonly adoptedPacks: number;
+  /** What is still lacking; undefined when the replica could not even be listed. */
+  readonly backlog: ReplicationPlan | undefined;
+}
+
+/**
+ * Replicates every wanted point that the replica lacks, oldest first, and brings its holds and tags in line.
+ *
+ * At any moment, and wherever it is cut off, the replica holds only manifests whose every blob is durable and indexed there.
+ * What was sent before a cut is found and used by the next run. Several runs to one replica harm nobody; they may send
+ * something twice.
+ *
+ * The report says what failed, be it a point, or the replica; nothing is thrown but defects.
+ */
+export async function replicate(options: ReplicateOptions): Promise<ReplicationReport> {
+  return await new Replication(options).run();
+}
+
+class Replication {
+  readonly #options: ReplicateOptions;
+  readonly #primary: Repository;
+  readonly #replica: Repository;
+  readonly #replicated: CatalogPoint[] = [];
+  readonly #failed: PointFailure[] = [];
+  readonly #done = { blobs: 0, bytesRead: 0, bytesSent: 0, adoptedPacks: 0 };
+  #notes: NoteSynchroniser | undefined;
+  #plan: ReplicationPlan | undefined;
+
+  constructor(options: ReplicateOptions) {
+    this.#options = options;
+    const { primary, replica } = options;
+    this.#primary = this.#counted(primary.repository, "get", (bytes) => (this.#done.bytesRead += bytes));
+    this.#replica = this.#counted(replica, "put", (bytes) => (this.#done.bytesSent += bytes));
+  }
+
+  #counted(repository: Repository, counted: "get" | "put", add: (bytes: number) => void): Repository {
+    const observe = ({ operation, bytes }: { operation: string; bytes: number }): void => {
+      if (operation === counted) add(bytes);
+    };
+    return { ...repository, storage: withObserver(repository.storage, observe, repository.clock) };
+  }
+
+  async run(): Promise<ReplicationReport> {
+    let ended: StillpointError | undefined;
+    try {
+      await this.#replicate();
+    } catch (error) {
+      if (!isStillpointError(error)) throw error;
+      ended = error;
+    }
+    return {
+      replicated: this.#replicated,
+      failed: this.#failed,
+      failedNotes: this.#notes?.failed ?? [],
+      ended,
+      ...this.#done,
+      backlog: this.#backlog(),
+    };
+  }
+
+  async #replicate(): Promise<void> {
+    const { points, wanted } = this.#options;
+    this.#notes = await NoteSynchroniser.survey(this.#primary, this.#replica, this.#call);
+    const replica = await surveyPoints(this.#replica.storage, this.#call);
+    this.#plan = planReplication({ points, replica, wanted });
+    await this.#notes.synchronise(
+      points.map(({ id }) => id).filter((id) => replica.points.has(id)),
+      this.#call,
+    );
+    let { lacking } = this.#plan;
+    let { primary } = this.#options;
+    for (let attempt = 1; lacking.length > 0; attempt++) {
+      const left = await this.#sendWhileFresh(lacking, primary);
+      if (left.length === lacking.length && attempt > 1) throw this.#tooSlow();
+      if (left.length > 0) primary = await BlobStore.load(this.#options.primary.repository, this.#call);
+      lacking = left;
+    }
+  }
+
+  /** Returns the points that could not be committed before what the indexes said had become too old to rely on. */
+  async #sendWhileFresh(lacking: readonly CatalogPoint[], store: BlobStore): Promise<readonly CatalogPoint[]> {
+    const fresh = this.#freshness();
+    const waiting = [...lacking];
+    const { points: there } = await surveyPoints(this.#replica.storage, this.#call);
+    const transfer = await Transfer.begin({
+      primary: this.#primary,
+      store,
+      replica: this.#replica,
+      common: this.#options.points.filter(({ id }) => there.has(id)),
+      onBatch: () => this.#progress(),
+      signal: this.#options.signal,
+    });
+    this.#done.adoptedPacks += transfer.adopted;
+    try {
+      while (waiting.length > 0) {
+        const group = await this.#sendGroup(transfer, waiting);
+        if (!fresh()) return [...group, ...waiting];
+        await this.#commit(group);
+      }
+      return [];
+    } finally {
+      this.#done.blobs += transfer.blobs;
+      await transfer.close();
+    }
+  }
+
+  /** Takes points from `waiting`, and returns those that may be committed: everything of them is durable and indexed. */
+  async #sendGroup(transfer: Transfer, waiting: CatalogPoint[]): Promise<CatalogPoint[]> {
+    const group: CatalogPoint[] = [];
+    const enough = this.#done.bytesSent + groupBytes;
+    while (this.#done.bytesSent < enough) {
+      const point = waiting.shift();
+      if (point === undefined) break;
+      throwIfCancelled(this.#options.signal);
+      const failure = await transfer.send(point);
+      if (failure === undefined) group.push(point);
+      else await this.#fail(point, failure);
+    }
+    await transfer.finish();
+    return group;
+  }
+
+  /** Holds and tags come before the manifests: a held point is never there without its hold. */
+  async #commit(group: readonly CatalogPoint[]): Promise<void> {
+    await this.#notes?.synchronise(
+      group.map(({ id }) => id),
+      this.#call,
+    );
+    await forEachAtOnce(group, manifestsAtOnce, async (point) => {
+      const manifest = await this.#readManifest(point);
+      if (manifest === undefined) return;
+      await this.#replica.storage.put(point.name, [manifest], this.#call);
+      this.#replicated.push(point);
+      this.#progress();
+    });
+  }
+
+  /** The manifest as it is stored, verified. */
+  async #readManifest(point: CatalogPoint): Promise<Buffer | undefined> {
+    try {
+      const data = await this.#primary.storage.get(point.name, undefined, this.#call);
+      openManifest(this.#primary.keys, point.name, data);
+      return data;
+    } catch (error) {
+      await this.#fail(point, error);
+      return undefined;
+    }
+  }
+
+  /** Notes the failure; not when the point was forgotten at the primary meanwhile. */
+  async #fail(point: CatalogPoint, error: unknown): Promise<void> {
+    if (!isStillpointError(error) || error.code === "cancelled") throw error;
+    if (await isGone(this.#primary.storage, point, this.#call)) return;
+    const { id, manifest } = point;
+    const described = new StillpointError(error.code, {
+      what: `Cannot replicate the recovery point ${id} of ${manifest.source} (${manifest.time}) to ${this.#replica.storage.location}: ${error.parts.what}`,
+      safe: "What is at the replica is whole, and the other points are replicated all the same.",
+      ...(error.parts.next === undefined ? {} : { next: error.parts.next }),
+      cause: error,
+    });
+    this.#failed.push({ point, error: described });
+  }
+
+  #backlog(): ReplicationPlan | undefined {
+    if (this.#plan === undefined) return undefined;
+    const done = new Set(this.#replicated);
+    const lacking = this.#plan.lacking.filter((point) => !done.has(point));
+    return { lacking, estimatedBytes: lacking.reduce((sum, { manifest }) => sum + manifest.statistics.stored, 0) };
+  }
+
+  #progress(): void {
+    const { lacking, estimatedBytes } = this.#plan ?? { lacking: [], estimatedBytes: 0 };
+    this.#options.onProgress?.({
+      points: { done: this.#replicated.length, total: lacking.length },
+      bytes: { done: this.#done.bytesSent, total: estimatedBytes },
+    });
+  }
+
+  /** By the clock that lasts longer: one stands still while the machine sleeps, the other can be set back. */
+  #freshness(): () => boolean {
+    const { clock } = this.#replica;
+    const wall = clock.now();
+    const monotonic = clock.monotonic();
+    return () => Math.max(clock.now() - wall, clock.monotonic() - monotonic) < longestReliance(this.#options.grace);
+  }
+
+  #tooSlow(): StillpointError {
+    return new StillpointError("capture_too_old", {
+      what: `Cannot replicate to ${this.#replica.storage.location}: sending one recovery point takes longer than a sweep there would wait`,
+      safe: "What was sent stays, and is used by the next run.",
+      next: "Lengthen `maintenance.grace`, or allow the replica more bandwidth.",
+    });
+  }
+
+  get #call(): CallOptions {
+    return { signal: this.#options.signal };
+  }
+}
+
+/** Whether the primary has no such point any more; false when that can't be found out. */
+async function isGone(storage: Storage, point: CatalogPoint, options: CallOptions): Promise<boolean> {
+  try {
+    return !(await exists(storage, point.name, options));
+  } catch (error) {
+    if (!isStillpointError(error) || error.code === "cancelled") throw error;
+    return false;
+  }
+}

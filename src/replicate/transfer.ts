@@ -1,0 +1,147 @@
+/** Blobs on their way to a replica: what it lacks of some points, read sealed here and sealed anew there. */
+import { BlobReader } from "../repository/blob-reader.ts";
+import { BlobStore } from "../repository/blob-store.ts";
+import type { CatalogPoint } from "../repository/catalog.ts";
+import { inlineExecutor } from "../repository/executor.ts";
+import type { BlobKind } from "../repository/format.ts";
+import type { Repository } from "../repository/repository.ts";
+import { WriteSession } from "../repository/write-session.ts";
+import type { CallOptions } from "../storage/storage.ts";
+import { adoptOrphans } from "./adopt-orphans.ts";
+import { type MissingBlobs, missingBlobs } from "./missing-blobs.ts";
+import { readSweepNotices, type SweepNotices } from "./sweep-notices.ts";
+
+/** Ids of one kind that are gathered before they are read, so that neighbours in a pack are read as one. */
+const batchLength = 2048;
+
+export interface TransferOptions extends CallOptions {
+  /** Its storage counts what is read. */
+  readonly primary: Repository;
+  /** The primary's index. */
+  readonly store: BlobStore;
+  readonly replica: Repository;
+  /** The points that both have. */
+  readonly common: readonly CatalogPoint[];
+  /** Called after each batch. */
+  readonly onBatch: () => void;
+}
+
+export class Transfer {
+  readonly #options: TransferOptions;
+  readonly #reader: BlobReader;
+  readonly #session: WriteSession;
+  /** Points of each source that the replica has for certain once this session is finished. */
+  readonly #bases = new Map<string, CatalogPoint[]>();
+  /** Packs found at the replica that no index named. */
+  readonly adopted: number;
+  blobs = 0;
+
+  private constructor(options: TransferOptions, there: BlobStore, notices: SweepNotices, adopted: number) {
+    const { primary, store, signal } = options;
+    this.#options = options;
+    this.#reader = new BlobReader({
+      keys: primary.keys,
+      storage: primary.storage,
+      index: store.index,
+      packs: store.packs,
+    });
+    this.#session = new WriteSession(there, inlineExecutor, signal);
+    this.adopted = adopted;
+    for (const point of options.common) if (notices.vouchFor(point.id)) this.#addBase(point);
+  }
+
+  /** Reads the replica's index, and adopts what an interrupted run has left. Throws `damaged` or errors of its storage. */
+  static async begin(options: TransferOptions): Promise<Transfer> {
+    const there = await BlobStore.load(options.replica, options);
+    const notices = await readSweepNotices(there, options);
+    return new Transfer(options, there, notices, await adoptOrphans(there, notices, options));
+  }
+
+  /**
+   * Sends what the replica lacks of the point. Returns the error when the primary can't give all of it; throws errors of
+   * the replica's storage, and `cancelled`. What was sent is durable and indexed after `finish`.
+   */
+  async send(point: CatalogPoint): Promise<Error | undefined> {
+    for await (const batch of this.#batchesOf(point)) {
+      const failure = batch instanceof Error ? batch : await this.#copy(batch);
+      if (failure !== undefined) return failure;
+    }
+    this.#addBase(point);
+    return undefined;
+  }
+
+  async finish(): Promise<void> {
+    await this.#session.finish();
+  }
+
+  async close(): Promise<void> {
+    await this.#session.close();
+  }
+
+  /** What the replica lacks of the point, each blob once, in lists long enough for few and long reads. */
+  async *#batchesOf(point: CatalogPoint): AsyncGenerator<MissingBlobs | Error> {
+    const gathered = new Map<BlobKind, Map<string, Buffer>>();
+    const all = missingBlobs({
+      reader: this.#reader,
+      presence: this.#session.writer,
+      manifest: point.manifest,
+      base: this.#nearestBase(point)?.manifest,
+      signal: this.#options.signal,
+    });
+    for await (const missing of all) {
+      if (missing instanceof Error) {
+        yield missing;
+        return;
+      }
+      const { kind, ids } = missing;
+      const batch = gathered.get(kind) ?? new Map<string, Buffer>();
+      for (const id of ids) batch.set(id.toString("latin1"), id);
+      gathered.set(kind, batch);
+      if (batch.size < batchLength) continue;
+      gathered.delete(kind);
+      yield { kind, ids: [...batch.values()] };
+    }
+    for (const [kind, batch] of gathered) yield { kind, ids: [...batch.values()] };
+  }
+
+  async #copy({ kind, ids: listed }: MissingBlobs): Promise<Error | undefined> {
+    const { writer } = this.#session;
+    // One that was listed in two batches came with the first.
+    const ids = listed.filter((id) => !writer.has(id));
+    let failure: Error | undefined;
+    await this.#reader.readManyStored(
+      kind,
+      ids,
+      async (position, blob) => {
+        if (blob instanceof Error) {
+          failure ??= blob;
+          return;
+        }
+        await writer.addStored(kind, ids[position] as Buffer, blob.encoding, blob.rawLength, blob.stored);
+        this.blobs += 1;
+      },
+      this.#options,
+    );
+    this.#options.onBatch();
+    return failure;
+  }
+
+  #addBase(point: CatalogPoint): void {
+    const { source } = point.manifest;
+    const bases = this.#bases.get(source) ?? [];
+    bases.push(point);
+    this.#bases.set(source, bases);
+  }
+
+  /** The nearest in time has most in common with the point. */
+  #nearestBase(point: CatalogPoint): CatalogPoint | undefined {
+    let nearest: CatalogPoint | undefined;
+    let distance = Number.POSITIVE_INFINITY;
+    for (const base of this.#bases.get(point.manifest.source) ?? []) {
+      if (Math.abs(base.time - point.time) >= distance) continue;
+      nearest = base;
+      distance = Math.abs(base.time - point.time);
+    }
+    return nearest;
+  }
+}
