@@ -55,6 +55,7 @@ export const errorTable = {
     "The repository has a version or suite that this Stillpoint doesn't know.",
   ),
   key_wrong: kind(exitStatus.failed, false, "No key of the repository opens with what was given."),
+  key_unreadable: kind(exitStatus.failed, false, "The file with the key or passphrase can't be read."),
   damaged: kind(exitStatus.damage, false, "Stored data isn't what was written: truncated, altered or missing."),
   sweep_unsafe: kind(exitStatus.failed, false, "The sweep saw something that it can't explain, and deleted nothing."),
   capture_too_old: kind(
@@ -116,8 +117,12 @@ export function isStillpointError(error: unknown, code?: ErrorCode): error is St
   return error instanceof StillpointError && (code === undefined || error.code === code);
 }
 
+/** What was thrown, as an error: JavaScript may throw anything. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
 /** One line for a person, whatever was thrown. */
 export function describeError(error: unknown): string {
-  if (error instanceof Error) return error.message;
-  return String(error);
+  return toError(error).message;
 }

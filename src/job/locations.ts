@@ -1,0 +1,137 @@
+/** Opening what a configuration names: the primary repository, and its replicas. */
+import * as path from "node:path";
+import * as z from "zod";
+import { StillpointError } from "../errors.ts";
+import { systemClock, type Clock } from "../host/clock.ts";
+import { nodeFiles } from "../host/node-files.ts";
+import type { Config, Replica } from "../policy/config.ts";
+import { closest } from "../policy/suggest.ts";
+import { prepareReplica } from "../replicate/prepare-replica.ts";
+import { openRepository, type Repository } from "../repository/repository.ts";
+import { createStorage, openStorage } from "../storage/open.ts";
+import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
+import type { StorageObserver } from "../storage/wrappers/observe.ts";
+import { readSecret, type SecretSources } from "./read-secret.ts";
+import { StateFolder } from "./state-folder.ts";
+
+/** The name of the primary repository among the locations; no replica may have it. */
+export const primaryName = "primary";
+
+export interface Location {
+  /** `primary`, or the replica's name. */
+  readonly name: string;
+  readonly repository: Repository;
+}
+
+export interface LocationOptions extends CallOptions, SecretSources {
+  readonly clock?: Clock | undefined;
+  readonly readOnly?: boolean | undefined;
+  readonly observer?: StorageObserver | undefined;
+}
+
+export function addressOfPrimary(config: Config): StorageAddress {
+  return { kind: "fs", location: primaryName, path: config.repository.path };
+}
+
+export function addressOfReplica(replica: Replica): StorageAddress {
+  return { kind: "fs", location: replica.name, path: replica.path };
+}
+
+/** The replica of that name. Throws `not_found`. */
+export function replicaNamed(config: Config, name: string): Replica {
+  const replica = config.replicas.find((one) => one.name === name);
+  if (replica !== undefined) return replica;
+  const names = config.replicas.map((one) => one.name);
+  const near = closest(name, names);
+  const known = names.length === 0 ? "It names no replicas." : `It names ${names.join(", ")}.`;
+  throw new StillpointError("not_found", {
+    what: `There is no replica ${JSON.stringify(name)} in the configuration`,
+    next: near === undefined ? known : `Did you mean ${near}?`,
+  });
+}
+
+/** Throws `key_unreadable`, `key_wrong`, `repository_missing`, `format_unsupported`, `damaged`, or a storage error. */
+export async function openPrimary(config: Config, options: LocationOptions = {}): Promise<Location> {
+  return await open(
+    config,
+    primaryName,
+    addressOfPrimary(config),
+    openStorage(addressOfPrimary(config), options),
+    options,
+  );
+}
+
+/**
+ * Opens a replica for itself, with the key alone: the primary may be gone. Never makes one.
+ *
+ * Throws as `openPrimary` does, and `not_found`.
+ */
+export async function openReplica(config: Config, name: string, options: LocationOptions = {}): Promise<Location> {
+  const replica = replicaNamed(config, name);
+  return await open(config, name, addressOfReplica(replica), storageOf(replica, options), options);
+}
+
+/** `openPrimary` or `openReplica`, by the location's name. */
+export async function openLocation(config: Config, name: string, options: LocationOptions = {}): Promise<Location> {
+  return name === primaryName ? await openPrimary(config, options) : await openReplica(config, name, options);
+}
+
+const seenReplica = z.object({ path: z.string(), repository: z.string() });
+
+/**
+ * Opens a replica of an opened primary, to replicate to it; makes it when this host has never seen one at that path, and
+ * the folder above it is there. What was seen once and is gone is an error, never made anew: a disk that isn't mounted
+ * must not look like a new replica (docs/decisions/0030-making-replicas.md).
+ *
+ * Throws `not_found`, `storage_unreachable`, `repository_missing`, `repository_exists` (another one is there), or a
+ * storage error.
+ */
+export async function connectReplica(
+  config: Config,
+  primary: Location,
+  name: string,
+  options: LocationOptions = {},
+): Promise<Location> {
+  const replica = replicaNamed(config, name);
+  const address = addressOfReplica(replica);
+  const state = new StateFolder(config.repository.state, options.files);
+  const seen = await state.read(`replicas/${name}.json`, seenReplica);
+  const here = { path: replica.path, repository: primary.repository.keys.repositoryId };
+  const create = seen?.path !== here.path || seen.repository !== here.repository;
+  if (create) await makeFolder(replica, options);
+  const storage = storageOf(replica, options);
+  const { signal } = options;
+  const repository = await prepareReplica({ primary: primary.repository, storage, address, create, signal });
+  if (create) await state.write(`replicas/${name}.json`, here);
+  return { name, repository };
+}
+
+async function open(
+  config: Config,
+  name: string,
+  address: StorageAddress,
+  storage: Storage,
+  options: LocationOptions,
+): Promise<Location> {
+  const { clock = systemClock, signal } = options;
+  const secret = await readSecret(config.repository.key, options);
+  return { name, repository: await openRepository({ storage, clock, secret, address, signal }) };
+}
+
+function storageOf(replica: Replica, options: LocationOptions): Storage {
+  return openStorage(addressOfReplica(replica), { ...options, bandwidth: replica.bandwidth });
+}
+
+/** Only the last folder of the path: a parent that lacks is a disk or share that isn't mounted. */
+async function makeFolder(replica: Replica, options: LocationOptions): Promise<void> {
+  const parent = path.dirname(replica.path);
+  const found = await (options.files ?? nodeFiles).stat(parent).catch(() => undefined);
+  if (found?.kind !== "folder") {
+    throw new StillpointError("storage_unreachable", {
+      what: `Cannot make the replica ${replica.name} in ${replica.path}: there is no folder ${parent}`,
+      safe: "Nothing was made in its place.",
+      next: "Mount the disk or share that belongs there, or make the folder.",
+    });
+  }
+  await createStorage(addressOfReplica(replica));
+}

@@ -1,0 +1,44 @@
+/** The state folder: what this host remembers between runs, and could find out again. Losing it loses no data. */
+import * as path from "node:path";
+import type * as z from "zod";
+import { StillpointError } from "../errors.ts";
+import { errnoOf, type Files } from "../host/files.ts";
+import { makeFoldersDurably } from "../host/make-folders.ts";
+import { nodeFiles } from "../host/node-files.ts";
+import { writeDurably } from "../host/write-durably.ts";
+
+export class StateFolder {
+  readonly path: string;
+  readonly #files: Files;
+
+  constructor(folder: string, files: Files = nodeFiles) {
+    this.path = folder;
+    this.#files = files;
+  }
+
+  /** The record `name` (a path in the folder). Undefined when there is none, or none that can be read: it can be found out again. */
+  async read<T>(name: string, schema: z.ZodType<T>): Promise<T | undefined> {
+    try {
+      return schema.parse(JSON.parse((await this.#files.read(path.join(this.path, name))).toString()));
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Writes a record durably. Throws `storage_denied` or `storage_failed`. */
+  async write(name: string, record: unknown): Promise<void> {
+    const file = path.join(this.path, name);
+    try {
+      await makeFoldersDurably(this.#files, path.dirname(file));
+      await writeDurably(this.#files, file, [Buffer.from(`${JSON.stringify(record)}\n`)]);
+    } catch (error) {
+      const denied = ["EACCES", "EPERM", "EROFS"].includes(errnoOf(error) ?? "");
+      throw new StillpointError(denied ? "storage_denied" : "storage_failed", {
+        what: `Cannot write ${file}: ${error instanceof Error ? error.message : String(error)}`,
+        safe: "Recovery points are untouched.",
+        next: "See that the state folder can be written (`repository.state` in the configuration).",
+        cause: error,
+      });
+    }
+  }
+}
