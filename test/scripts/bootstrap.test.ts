@@ -17,7 +17,7 @@ beforeEach(() => {
   box.write("path/sleep", "#!/bin/sh\n");
   box.write("path/npm", "#!/bin/sh\necho npm $* >>calls\n");
   box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\n");
-  debianHas("acl attr e2fsprogs libatomic1 libcap2-bin prometheus python3-cryptography python3-zstandard");
+  debianHas("acl age attr e2fsprogs libatomic1 prometheus python3-cryptography python3-zstandard restic");
   // Never the machine's own file, which would keep its services from starting while the test runs.
   const script = readFileSync(`${box.root}/scripts/bootstrap.sh`, "utf8");
   expect(script).toContain("\npolicy=/usr/sbin/policy-rc.d\n");
@@ -72,11 +72,11 @@ describe("what is missing", () => {
   });
 
   test("Debian packages: only those, and without the services that they bring", () => {
-    debianHas("libatomic1 acl attr");
+    debianHas("libatomic1 acl age attr restic");
     box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\ntail -n 1 policy-rc.d >>calls\n");
     expect(bootstrap("test").status).toBe(0);
     expect(calls().slice(0, 2)).toEqual([
-      "apt-get -q -y install --no-install-recommends e2fsprogs libcap2-bin prometheus python3-cryptography python3-zstandard",
+      "apt-get -q -y install --no-install-recommends e2fsprogs prometheus python3-cryptography python3-zstandard",
       "exit 101",
     ]);
     expect(existsSync(`${box.root}/policy-rc.d`)).toBe(false);
@@ -91,7 +91,7 @@ describe("what is missing", () => {
   });
 
   test("Debian packages, and this isn't root: which are missing is said, and the rest goes on", () => {
-    debianHas("libatomic1 e2fsprogs acl attr libcap2-bin python3-cryptography");
+    debianHas("libatomic1 e2fsprogs acl age attr python3-cryptography restic");
     box.write("path/id", "#!/bin/sh\necho 1000\n");
     const { status, stderr, stdout } = bootstrap("test", "x");
     expect(status).toBe(0);
