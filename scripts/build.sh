@@ -18,5 +18,7 @@ touch dist.new/.stamp
 # Whatever a source reads that isn't a source.
 (cd src && find . -type f ! -name '*.ts' -exec cp --parents -t ../dist.new {} +)
 
-rm -rf dist
+rm -rf dist.old
+[ ! -e dist ] || mv dist dist.old
 mv dist.new dist
+rm -rf dist.old
