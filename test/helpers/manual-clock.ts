@@ -73,6 +73,18 @@ export class ManualClock implements Clock {
     }
   }
 
+  /** Lets time pass until the work has ended, and gives its outcome. */
+  async runUntil<T>(work: Promise<T>): Promise<T> {
+    const state = { ended: false };
+    const end = work.finally(() => {
+      state.ended = true;
+    });
+    // A rejection that comes while time passes is handed on below.
+    end.catch(() => undefined);
+    while (!state.ended) await this.runAll();
+    return await end;
+  }
+
   /** Sets the wall clock, as an administrator or NTP would: no time passes. */
   setNow(now: number): void {
     this.#now = now;

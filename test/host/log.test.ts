@@ -77,11 +77,12 @@ describe("createLogger", () => {
     const module = new URL("../../src/host/log.ts", import.meta.url).href;
     const script = `
       import { createLogger } from ${JSON.stringify(module)};
-      createLogger({ level: "info", to: "stdout" }).info("last words");
+      const logger = createLogger({ level: "info", to: "stdout" });
+      for (let n = 1; n <= 100; n++) logger.info("line " + n);
       process.kill(process.pid, "SIGKILL");`;
     const { stdout, signal } = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
     expect(signal).toBe("SIGKILL");
-    expect(stdout).toContain('"message":"last words"');
+    expect(stdout).toContain('"message":"line 100"');
   });
 });
 

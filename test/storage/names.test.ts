@@ -7,7 +7,7 @@ function obeysTheContract(name: string): boolean {
   const segments = name.split("/");
   const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
   const legal = (part: string): boolean =>
-    part !== "" && part !== "." && part !== ".." && [...part].every((character) => allowed.includes(character));
+    part !== "" && part !== "." && part !== ".." && part.split("").every((character) => allowed.includes(character));
   return segments.every(legal) && segments[0] !== "tmp";
 }
 

@@ -21,20 +21,12 @@ test("a storage is made once, and opened any number of times", async () => {
   expect(await rejection(reopened.put("format", []))).toMatchObject({ code: "storage_denied" });
 });
 
-/** Lets time pass until the work has ended. */
-async function finish<T>(clock: ManualClock, work: Promise<T>): Promise<T> {
-  let ended = false;
-  const end = work.finally(() => (ended = true));
-  while (!ended) await clock.runAll();
-  return await end;
-}
-
 test("opening never makes a storage, and the observer sees each try at one that isn't there", async () => {
   const clock = new ManualClock();
   const seen: string[] = [];
   const observer = ({ operation, error }: StorageCall): unknown => seen.push(`${operation} ${error ?? "succeeded"}`);
   const storage = openStorage(await address(), { clock, observer });
-  expect(await finish(clock, rejection(storage.put("format", [])))).toMatchObject({ code: "storage_unreachable" });
+  expect(await clock.runUntil(rejection(storage.put("format", [])))).toMatchObject({ code: "storage_unreachable" });
   expect(seen).toEqual(Array.from({ length: 5 }, () => "put storage_unreachable"));
   expect(clock.slept).toHaveLength(4);
 });
@@ -44,5 +36,5 @@ test("a pause between two tries takes no turn from another call", async () => {
   const storage = openStorage(await address(), { clock, concurrency: 1 });
   const calls = ["a", "b"].map((name) => rejection(storage.get(name)));
   while (clock.sleeping < calls.length) await clock.advance(0);
-  expect(await finish(clock, Promise.all(calls))).toHaveLength(2);
+  expect(await clock.runUntil(Promise.all(calls))).toHaveLength(2);
 });

@@ -26,6 +26,7 @@ async function prepared(): Promise<{ disk: SimulatedDisk; storage: FsStorage }> 
 function callsOn(storage: FsStorage): Record<string, () => Promise<unknown>> {
   return {
     put: () => storage.put("packs/ab/new", data),
+    putInNewFolder: () => storage.put("packs/cd/new", data),
     get: () => storage.get("packs/ab/one"),
     stat: () => storage.stat("packs/ab/one"),
     delete: () => storage.delete("packs/ab/one"),
@@ -91,8 +92,8 @@ describe("durability", () => {
 
   test("the first put removes what a killed process left a day ago", async () => {
     const { disk, storage } = await prepared();
-    disk.crashAt(disk.steps + 6);
-    await rejection(storage.put("format", data));
+    disk.fault = ({ kind }) => (kind === "rename" || kind === "unlink" ? "EIO" : undefined);
+    await rejection(storage.put("killed", data));
     const after = disk.afterCrash({ dropUnsynced: false });
     expect(after.contents().size).toBe(1);
     await clock.advance(24 * 60 * 60 * 1000);
@@ -292,6 +293,20 @@ describe("errors", () => {
       const after = new FsStorage(optionsFor(disk.afterCrash({ dropUnsynced: true, seed })));
       expect((await after.get("packs/ab/one")).toString()).toBe(text);
     }
+  });
+
+  test("a folder that someone else removed is made anew by the next try", async () => {
+    const options = { location: "primary", root: await tempDir(), files: nodeFiles, clock };
+    await createFsStorage(options);
+    const storage = new FsStorage(options);
+    await storage.put("packs/ab/one", data);
+    await fsp.rm(`${options.root}/packs`, { recursive: true });
+    expect(await rejection(storage.put("packs/ab/one", data))).toMatchObject({
+      code: "storage_failed",
+      retryable: true,
+    });
+    await storage.put("packs/ab/one", data);
+    expect((await storage.get("packs/ab/one")).toString()).toBe(text);
   });
 
   test("an object that ends before the range does will not get longer by trying again", async () => {

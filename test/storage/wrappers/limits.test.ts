@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { withBandwidthLimit } from "../../../src/storage/wrappers/limit-bandwidth.ts";
 import { withConcurrencyLimit } from "../../../src/storage/wrappers/limit-concurrency.ts";
+import { type StorageCall, withObserver } from "../../../src/storage/wrappers/observe.ts";
 import { collect } from "../../helpers/collect.ts";
 import { ManualClock } from "../../helpers/manual-clock.ts";
 import { faultyStorage } from "../../helpers/memory-storage.ts";
@@ -46,6 +47,20 @@ describe("withConcurrencyLimit", () => {
     await clock.runAll();
     expect((await Promise.all([first, third])).map(String)).toEqual(["a", "c"]);
     expect(faulty.calls).toEqual(["get a", "get c"]);
+  });
+
+  test("a listing that its consumer leaves is ended below, too", async () => {
+    const { clock, faulty } = await setUp(1);
+    const seen: StorageCall[] = [];
+    const storage = withConcurrencyLimit(
+      withObserver(faulty, (call) => seen.push(call), clock),
+      1,
+    );
+    for await (const info of storage.list("")) {
+      expect(info.name).toBe("a");
+      break;
+    }
+    expect(seen).toMatchObject([{ operation: "list" }]);
   });
 
   test("a listing that its consumer leaves or breaks gives its turn back", async () => {
@@ -94,9 +109,9 @@ describe("withBandwidthLimit", () => {
   test("gets count as well, with a range and without", async () => {
     const { clock, faulty, storage } = await setUp();
     await faulty.put("a", [Buffer.alloc(150)]);
-    expect(await finish(clock, storage.get("a", { offset: 0, length: 100 }))).toHaveLength(100);
+    expect(await clock.runUntil(storage.get("a", { offset: 0, length: 100 }))).toHaveLength(100);
     expect(clock.slept).toEqual([]);
-    expect(await finish(clock, storage.get("a"))).toHaveLength(150);
+    expect(await clock.runUntil(storage.get("a"))).toHaveLength(150);
     expect(clock.slept).toEqual([1.5 * second]);
   });
 
@@ -113,9 +128,4 @@ describe("withBandwidthLimit", () => {
     await next;
     expect(faulty.calls).toEqual(["put free", "put next"]);
   });
-
-  async function finish<T>(clock: ManualClock, work: Promise<T>): Promise<T> {
-    await clock.runAll();
-    return await work;
-  }
 });

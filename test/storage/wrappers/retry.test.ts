@@ -24,13 +24,7 @@ async function setUp(options = {}) {
   });
   for (const name of ["a/1", "a/2", "a/3"]) await faulty.put(name, [Buffer.from(name)]);
   faulty.calls.length = 0;
-  /** Lets time pass for as long as anyone waits. */
-  const finish = async <T>(work: Promise<T>): Promise<T> => {
-    // Handled below, once time has passed.
-    work.catch(() => undefined);
-    await clock.runAll();
-    return await work;
-  };
+  const finish = <T>(work: Promise<T>): Promise<T> => clock.runUntil(work);
   return { clock, faulty, storage, finish };
 }
 
