@@ -68,11 +68,11 @@ export function applyRules(points: readonly Point[], rules: KeepRules, { now, ti
   const selectors = [...countSelectors(rules), ...periodSelectors(rules, latest, timezone)];
   for (const [number, point] of newestFirst(points).entries()) {
     const place = { number, oldest: number === points.length - 1, wall: wallTime(point.time, timezone) };
-    const reasons = [
+    const reasons = new Set([
       ...(rules.tags ?? []).filter((list) => list.every((tag) => point.tags.includes(tag))).map(describeTags),
       ...selectors.flatMap((select) => select(point, place) ?? []),
-    ];
-    if (reasons.length > 0) keep.push({ id: point.id, reasons });
+    ]);
+    if (reasons.size > 0) keep.push({ id: point.id, reasons: [...reasons] });
     else remove.push(point.id);
   }
   return { keep, remove };

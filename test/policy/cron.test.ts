@@ -24,12 +24,15 @@ function runsOf2026(expression: string, zone: string): number[] {
 }
 
 describe.each(zones)("a simulated year in %s", (zone) => {
-  test.each(["30 2 * * *", "0 3 * * *", "45 1 * * *", "15 2 * * *", "0 0 * * *"])("%s runs once a day", (expression) => {
-    const dates = runsOf2026(expression, zone).map((time) => Math.floor(wallTime(time, zone) / day));
-    expect(new Set(dates).size).toBe(dates.length);
-    expect(dates.length).toBeGreaterThanOrEqual(364);
-    for (const [index, date] of dates.entries()) if (index > 0) expect(date - (dates[index - 1] ?? 0)).toBe(1);
-  });
+  test.each(["30 2 * * *", "0 3 * * *", "45 1 * * *", "15 2 * * *", "0 0 * * *"])(
+    "%s runs once a day",
+    (expression) => {
+      const dates = runsOf2026(expression, zone).map((time) => Math.floor(wallTime(time, zone) / day));
+      expect(new Set(dates).size).toBe(dates.length);
+      expect(dates.length).toBeGreaterThanOrEqual(364);
+      for (const [index, date] of dates.entries()) if (index > 0) expect(date - (dates[index - 1] ?? 0)).toBe(1);
+    },
+  );
 
   test("every 15 minutes runs every 15 minutes, whatever the clocks do", () => {
     const runs = runsOf2026("*/15 * * * *", zone);
@@ -53,7 +56,9 @@ describe("when the clocks change in Berlin", () => {
 
   test("a time that is skipped runs at the change", () => {
     // 29 March 2026: 02:00 becomes 03:00 at 01:00 UTC.
-    expect(iso(nextCronTime("30 2 * * *", "Europe/Berlin", Date.UTC(2026, 2, 28, 12)))).toBe("2026-03-29T01:00:00.000Z");
+    expect(iso(nextCronTime("30 2 * * *", "Europe/Berlin", Date.UTC(2026, 2, 28, 12)))).toBe(
+      "2026-03-29T01:00:00.000Z",
+    );
   });
 
   test("a time that comes twice runs the first time only", () => {
@@ -99,10 +104,16 @@ test.each([
   expect(cronProblem(expression)).toContain(reason);
 });
 
-test.each(["* * * * *", "0 3 * * 7", "@daily", "0 3 L * *", "0 3 * * 5L", "*/10 8-17 * * mon-fri", "0 3 29 2 *", "5 4 1-31 * sun"])(
-  "%s is fine",
-  (expression) => expect(cronProblem(expression)).toBeUndefined(),
-);
+test.each([
+  "* * * * *",
+  "0 3 * * 7",
+  "@daily",
+  "0 3 L * *",
+  "0 3 * * 5L",
+  "*/10 8-17 * * mon-fri",
+  "0 3 29 2 *",
+  "5 4 1-31 * sun",
+])("%s is fine", (expression) => expect(cronProblem(expression)).toBeUndefined());
 
 test.each([
   ["* * * * *", minute],

@@ -12,7 +12,14 @@ const day = 24 * hour;
 const everyDay = [0, 1, 2, 3, 4, 5, 6];
 const workdays = [1, 2, 3, 4, 5];
 
-const nightly: CronSchedule = { kind: "cron", cron: "0 2 * * *", timezone: "UTC", blackout: [], jitter: 0, missed: "run" };
+const nightly: CronSchedule = {
+  kind: "cron",
+  cron: "0 2 * * *",
+  timezone: "UTC",
+  blackout: [],
+  jitter: 0,
+  missed: "run",
+};
 const hourly: RpoSchedule = { kind: "rpo", rpo: hour, timezone: "UTC", blackout: [] };
 /** A Monday. */
 const monday = Date.UTC(2026, 5, 1);
@@ -94,7 +101,10 @@ describe("blackouts", () => {
     const windows: Blackout[] = [{ from: 22 * hour, to: 6 * hour, days: [5] }];
     const friday = monday + 4 * day;
     expect(blackoutAt(windows, "UTC", friday + 5 * hour)).toBeUndefined();
-    expect(blackoutAt(windows, "UTC", friday + day + 5 * hour)).toEqual({ start: friday + 22 * hour, end: friday + 30 * hour });
+    expect(blackoutAt(windows, "UTC", friday + day + 5 * hour)).toEqual({
+      start: friday + 22 * hour,
+      end: friday + 30 * hour,
+    });
   });
 
   test("windows that touch are one", () => {
@@ -145,7 +155,9 @@ describe("rpo", () => {
   test("a run starts early enough to be committed before the age is reached", () => {
     const history = { lastPoint: monday, lastStarted: monday, durations: [2 * minute, 10 * minute, minute] };
     expect(nextRun(hourly, "p", monday + minute, history)).toBe(monday + hour - 15 * minute);
-    expect(nextRun(hourly, "p", monday + minute, { lastPoint: monday, lastStarted: monday })).toBe(monday + 54 * minute);
+    expect(nextRun(hourly, "p", monday + minute, { lastPoint: monday, lastStarted: monday })).toBe(
+      monday + 54 * minute,
+    );
   });
 
   test("without a point it starts at once, and after a failure not in a loop", () => {

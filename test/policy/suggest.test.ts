@@ -31,4 +31,6 @@ test.each([
   ["jiter", "jitter"],
 ])("%s was meant to be %s", (word, meant) => expect(closest(word, settings)).toBe(meant));
 
-test.each(["vm", "x", "frequency", ""])("nothing is near %j", (word) => expect(closest(word, settings)).toBeUndefined());
+test.each(["vm", "x", "frequency", ""])("nothing is near %j", (word) =>
+  expect(closest(word, settings)).toBeUndefined(),
+);
