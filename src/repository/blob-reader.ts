@@ -1,5 +1,5 @@
 /** Finds and opens blobs. Reads that lie close together in a pack are made as one. */
-import { isStillpointError, StillpointError } from "../errors.ts";
+import { isStillpointError, StillpointError, toError } from "../errors.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
 import type { BlobIndex } from "./blob-index.ts";
 import { type BlobKind, damagedObject, headerLength, packTrailerLength } from "./format.ts";
@@ -70,12 +70,12 @@ export class BlobReader {
   }
 
   async #readAnywhere<T>(kind: BlobKind, id: Buffer, opening: Opening<T>, options?: CallOptions): Promise<T> {
-    let failure: unknown;
+    let failure: Error | undefined;
     for await (const place of this.#places(kind, id, options)) {
       try {
         return opening(place, await this.readSealed(place, options));
       } catch (error) {
-        failure ??= error;
+        failure ??= toError(error);
       }
     }
     throw failure ?? missing(id);
@@ -85,12 +85,7 @@ export class BlobReader {
    * Reads many blobs, several at a time; calls `use` for each id of the list, in no particular order, with the content or
    * the error that kept it from being read. Throws only what `use` throws, or `cancelled`.
    */
-  async readMany(
-    kind: BlobKind,
-    ids: readonly Buffer[],
-    use: Use<Buffer>,
-    options?: CallOptions,
-  ): Promise<void> {
+  async readMany(kind: BlobKind, ids: readonly Buffer[], use: Use<Buffer>, options?: CallOptions): Promise<void> {
     await this.#readEach(kind, ids, this.#openContent, use, options);
   }
 
@@ -172,7 +167,7 @@ export class BlobReader {
   /** All places of a blob, each in a pack whose table names it in full. A pack that can't be opened is passed over while another has it. */
   async *#places(kind: BlobKind, id: Buffer, options?: CallOptions): AsyncGenerator<BlobPlace> {
     const key = id.toString("latin1");
-    let failure: unknown;
+    let failure: Error | undefined;
     let found = false;
     for (const number of this.#options.index.packsOf(id)) {
       try {
@@ -182,7 +177,7 @@ export class BlobReader {
         found = true;
         yield { pack, entry };
       } catch (error) {
-        failure ??= error;
+        failure ??= toError(error);
       }
     }
     if (!found && failure !== undefined) throw failure;

@@ -49,7 +49,12 @@ export class BlobStore {
   private constructor(repository: Repository, expected: number) {
     this.repository = repository;
     this.index = BlobIndex.withRoomFor(expected);
-    this.reader = new BlobReader({ keys: repository.keys, storage: repository.storage, index: this.index, packs: this.packs });
+    this.reader = new BlobReader({
+      keys: repository.keys,
+      storage: repository.storage,
+      index: this.index,
+      packs: this.packs,
+    });
   }
 
   /** Reads the index. Throws `damaged` when an index object is (`repair` rebuilds it from the packs), or a storage error. */

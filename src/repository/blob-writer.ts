@@ -1,4 +1,5 @@
 /** One thread's way of adding blobs: hashed, looked up, compressed, sealed, opened again, packed, stored. */
+import { toError } from "../errors.ts";
 import { constants, zstdCompressSync } from "node:zlib";
 import { throwIfCancelled } from "../host/cancel.ts";
 import { randomBytes } from "../host/random.ts";
@@ -60,7 +61,7 @@ export class BlobWriter {
   readonly #open: Partial<Record<ObjectClass, OpenPack>> = {};
   readonly #inFlight = new Set<Promise<void>>();
   readonly #spare: Buffer[] = [];
-  #failure: unknown;
+  #failure: Error | undefined;
   readonly statistics: WriteStatistics = { newBytes: 0, storedBytes: 0 };
 
   constructor(options: BlobWriterOptions) {
@@ -107,7 +108,8 @@ export class BlobWriter {
     const sealed = pack.buffer.subarray(pack.length, pack.length + sealedLength);
     const reopened = unseal(pack.objectKey, number, associated, sealed);
     const same = raw === undefined ? reopened.equals(stored) : decodeStored(encoding, rawLength, reopened).equals(raw);
-    if (!same) throw damagedObject("being written", "a blob didn't open as what was sealed; check this machine's memory");
+    if (!same)
+      throw damagedObject("being written", "a blob didn't open as what was sealed; check this machine's memory");
     pack.length += sealedLength;
     pack.table.push(encodeTableEntry(associated, sealedLength));
     this.#added.insert(id, 1);
@@ -154,7 +156,7 @@ export class BlobWriter {
     delete this.#open[pack.class];
     const upload: Promise<void> = this.#put(pack)
       .catch((error: unknown) => {
-        this.#failure ??= error;
+        this.#failure ??= toError(error);
       })
       .finally(() => this.#inFlight.delete(upload));
     this.#inFlight.add(upload);

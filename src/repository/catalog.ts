@@ -4,7 +4,14 @@ import { throwIfCancelled } from "../host/cancel.ts";
 import type { CallOptions, ObjectInfo } from "../storage/storage.ts";
 import { openManifest, parsePointName, type RecoveryPoint, sealManifest, type Manifest } from "./manifest.ts";
 import type { Repository } from "./repository.ts";
-import { getSmallObject, type Hold, type Proof, putSmallObject, type SmallFolder, type SmallObject } from "./small-objects.ts";
+import {
+  getSmallObject,
+  type Hold,
+  type Proof,
+  putSmallObject,
+  type SmallFolder,
+  type SmallObject,
+} from "./small-objects.ts";
 
 export interface CatalogPoint extends RecoveryPoint {
   /** In force now. */
@@ -49,7 +56,9 @@ export async function loadCatalog(repository: Repository, options: LoadOptions =
   const points: CatalogPoint[] = [];
   await forEachAtOnce(listed, readsAtOnce, async ({ name, time }) => {
     throwIfCancelled(options.signal);
-    const point = options.known?.get(name) ?? (await orDamaged(damaged, name, async () => await readPoint(repository, name, options)));
+    const point =
+      options.known?.get(name) ??
+      (await orDamaged(damaged, name, async () => await readPoint(repository, name, options)));
     if (point === undefined) return;
     points.push({
       id: point.id,
@@ -93,7 +102,10 @@ export function findPoint<T extends { readonly id: string }>(points: readonly T[
   const matches = points.filter((point) => point.id.startsWith(prefix));
   if (matches.length === 1) return matches[0] as T;
   throw new StillpointError(matches.length === 0 ? "not_found" : "usage", {
-    what: matches.length === 0 ? `No recovery point has the id ${prefix}` : `${String(matches.length)} recovery points begin with ${prefix}`,
+    what:
+      matches.length === 0
+        ? `No recovery point has the id ${prefix}`
+        : `${String(matches.length)} recovery points begin with ${prefix}`,
     next: matches.length === 0 ? "`stillpoint list` shows them." : "Give more digits.",
   });
 }

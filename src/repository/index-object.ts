@@ -25,7 +25,8 @@ export function sealIndex(keys: KeyRing, packs: readonly PackInfo[]): { readonly
 
 /** The packs of an index object. Throws `damaged`. */
 export function openIndex(keys: KeyRing, name: string, data: Buffer): PackInfo[] {
-  if (`index/${sha256(data).toString("hex")}` !== name) throw damagedObject(name, "its content isn't what its name says");
+  if (`index/${sha256(data).toString("hex")}` !== name)
+    throw damagedObject(name, "its content isn't what its name says");
   const plain = keys.openObject("index", data, name);
   const packs: PackInfo[] = [];
   let at = 4;

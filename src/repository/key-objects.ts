@@ -32,7 +32,10 @@ const keySchema = z.discriminatedUnion("type", [
     kdf: z.object({
       name: z.literal("argon2id"),
       version: z.literal(19),
-      memory_kib: z.int().min(8).max(4 * 1024 * 1024),
+      memory_kib: z
+        .int()
+        .min(8)
+        .max(4 * 1024 * 1024),
       passes: z.int().min(1).max(100),
       parallelism: z.int().min(1).max(64),
       salt: base64,

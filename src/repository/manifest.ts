@@ -26,7 +26,14 @@ const directoryEntry = z.object({
 });
 
 const part = z.discriminatedUnion("kind", [
-  streamRoot.extend({ name: z.string(), kind: z.literal("image"), block: z.int().min(512).max(16 * 1024 * 1024) }),
+  streamRoot.extend({
+    name: z.string(),
+    kind: z.literal("image"),
+    block: z
+      .int()
+      .min(512)
+      .max(16 * 1024 * 1024),
+  }),
   streamRoot.extend({ name: z.string(), kind: z.literal("stream") }),
   z.object({ name: z.string(), kind: z.literal("directory"), path: z.string(), entry: directoryEntry }),
 ]);
@@ -80,7 +87,10 @@ export function compactTime(ms: number): string {
 }
 
 /** The object of a manifest, and the recovery point that it makes once it is stored. */
-export function sealManifest(keys: KeyRing, manifest: Manifest): { readonly point: RecoveryPoint; readonly data: Buffer } {
+export function sealManifest(
+  keys: KeyRing,
+  manifest: Manifest,
+): { readonly point: RecoveryPoint; readonly data: Buffer } {
   const json = Buffer.from(JSON.stringify(manifest));
   const data = keys.sealObject("manifest", Buffer.concat([keys.signManifest(json), json]));
   return { point: describe(keys, manifest, json), data };

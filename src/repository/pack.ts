@@ -96,7 +96,11 @@ export function encodeAssociated(id: Buffer, kind: BlobKind, encoding: number, r
 }
 
 /** What follows the blobs of a pack, and the id that results. */
-export function sealTable(objectKey: Buffer, header: Buffer, table: Buffer): { readonly end: Buffer; readonly id: string } {
+export function sealTable(
+  objectKey: Buffer,
+  header: Buffer,
+  table: Buffer,
+): { readonly end: Buffer; readonly id: string } {
   const sealed = seal(objectKey, tableNumber, header, table);
   const trailer = Buffer.alloc(packTrailerLength);
   trailer.writeUInt32BE(sealed.length);
@@ -107,7 +111,10 @@ export function sealTable(objectKey: Buffer, header: Buffer, table: Buffer): { r
 /** How long the sealed table is, from the last 8 bytes of a pack. */
 export function tableLengthOf(trailer: Buffer, name: string, size: number): number {
   const length = trailer.length === packTrailerLength ? trailer.readUInt32BE(0) : 0;
-  const fits = length >= tagLength && (length - tagLength) % tableEntryLength === 0 && length <= size - headerLength - packTrailerLength;
+  const fits =
+    length >= tagLength &&
+    (length - tagLength) % tableEntryLength === 0 &&
+    length <= size - headerLength - packTrailerLength;
   if (!fits || !trailer.subarray(4).equals(trailerMark)) throw damagedObject(name, "it doesn't end as a pack does");
   return length;
 }
@@ -117,7 +124,8 @@ export function openTable(keys: KeyRing, id: string, size: number, header: Buffe
   const name = packName(id);
   const objectClass = header[10] === 2 ? "data" : "metadata";
   checkHeader(header, "pack", objectClass, name);
-  if (sha256(header, end).toString("hex") !== id) throw damagedObject(name, "its table isn't the one that its name vouches for");
+  if (sha256(header, end).toString("hex") !== id)
+    throw damagedObject(name, "its table isn't the one that its name vouches for");
   try {
     const sealed = end.subarray(0, end.length - packTrailerLength);
     const table = unseal(keys.objectKey(header), tableNumber, header, sealed);
@@ -154,7 +162,13 @@ export function decodeStored(encoding: number, rawLength: number, stored: Buffer
 }
 
 /** A blob's content, verified in full: seal, length and id. Throws `damaged`. */
-export function openBlob(keys: KeyRing, objectKey: Buffer, entry: TableEntry, sealed: Uint8Array, pack: string): Buffer {
+export function openBlob(
+  keys: KeyRing,
+  objectKey: Buffer,
+  entry: TableEntry,
+  sealed: Uint8Array,
+  pack: string,
+): Buffer {
   const stored = openStored(objectKey, entry, sealed, pack);
   try {
     const raw = decodeStored(entry.encoding, entry.rawLength, stored);

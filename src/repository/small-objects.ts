@@ -52,7 +52,8 @@ const types: Record<SmallFolder, ObjectType> = {
 export function smallObjectName<F extends SmallFolder>(folder: F, object: SmallObject<F>): string {
   const moment = `${compactTime(Date.parse(object.time))}-${randomBytes(8).toString("hex")}`;
   if (!("point" in object)) return `${folder}/${moment}`;
-  return folder === "tags" || folder === "proofs" ? `${folder}/${object.point}/${moment}` : `${folder}/${object.point}`;
+  const place = `${folder}/${String(object.point)}`;
+  return folder === "tags" || folder === "proofs" ? `${place}/${moment}` : place;
 }
 
 /** Stores the object, durably; returns its name. */
@@ -83,6 +84,12 @@ export async function getSmallObject<F extends SmallFolder>(
   } catch (error) {
     throw damagedObject(name, "it isn't of a known form", error);
   }
-  if ("point" in object && name.split("/")[1] !== object.point) throw damagedObject(name, "it is about another point");
+  const [, first, second] = name.split("/");
+  if ("point" in object && first !== object.point) throw damagedObject(name, "it is about another point");
+  // Else somebody could give an old object the place of the newest one.
+  const moment = "point" in object ? second : first;
+  if (moment !== undefined && !moment.startsWith(`${compactTime(Date.parse(object.time))}-`)) {
+    throw damagedObject(name, "it was written at another time");
+  }
   return object;
 }

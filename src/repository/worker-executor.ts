@@ -91,7 +91,10 @@ export class WorkerExecutor implements Executor {
   }
 
   #start(): Thread {
-    const worker = new Worker(this.#entry, { workerData: this.#options.seed(), resourceLimits: { maxYoungGenerationSizeMb: 3 } });
+    const worker = new Worker(this.#entry, {
+      workerData: this.#options.seed(),
+      resourceLimits: { maxYoungGenerationSizeMb: 3 },
+    });
     const thread: Thread = { worker, pending: new Map() };
     worker.on("message", (message: FromWorker) => this.#receive(thread, message));
     worker.on("error", (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))));

@@ -25,7 +25,11 @@ export function toPlainError(error: unknown): PlainError {
     const { cause: _, ...parts } = error.parts;
     return { code: error.code, parts, stack: error.stack };
   }
-  return { code: undefined, parts: { what: describeError(error) }, stack: error instanceof Error ? error.stack : undefined };
+  return {
+    code: undefined,
+    parts: { what: describeError(error) },
+    stack: error instanceof Error ? error.stack : undefined,
+  };
 }
 
 export function fromPlainError(plain: PlainError): Error {

@@ -1,4 +1,5 @@
 /** Adding blobs to a repository: packs first, then the index that names them. */
+import { toError } from "../errors.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { BlobWriter, type WriteStatistics } from "./blob-writer.ts";
 import { type Executor, type ExecutorFactory, type Task, presenceOf } from "./executor.ts";
@@ -16,7 +17,7 @@ export class WriteSession {
   readonly executor: Executor;
   readonly #waiting: PackInfo[] = [];
   #indexing: Promise<void> = Promise.resolve();
-  #failure: unknown;
+  #failure: Error | undefined;
 
   constructor(store: BlobStore, makeExecutor: ExecutorFactory, signal?: AbortSignal) {
     this.store = store;
@@ -72,7 +73,7 @@ export class WriteSession {
         for (const pack of packs) this.store.add(pack);
       })
       .catch((error: unknown) => {
-        this.#failure ??= error;
+        this.#failure ??= toError(error);
       });
   }
 }

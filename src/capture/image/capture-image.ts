@@ -2,10 +2,18 @@
 import { open, stat } from "node:fs/promises";
 import { StillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
-const blockDeviceSize = (_: number) => 0;
+import { blockDeviceSize } from "../../host/syscalls.ts";
 import { blobKinds, imageBlock, imageFanOut } from "../../repository/format.ts";
 import type { ImagePart } from "../../repository/manifest.ts";
-import { blockCount, hole, imageLeaves, joinNode, readImageLeaf, splitNode, writeImageTree } from "../../repository/tree/image-tree.ts";
+import {
+  blockCount,
+  hole,
+  imageLeaves,
+  joinNode,
+  readImageLeaf,
+  splitNode,
+  writeImageTree,
+} from "../../repository/tree/image-tree.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
 import { captureRegion } from "./capture-region-task.ts";
 
@@ -27,14 +35,20 @@ export async function captureImage(context: CaptureContext, source: ImageSource)
   const instant = clock.now();
   const previous = await previousLeaves(context, before.size);
   const regions = Math.ceil(before.size / regionLength);
-  const leaves: Buffer[] = new Array<Buffer>(regions);
+  const leaves = Array.from({ length: regions }, () => hole);
   let done = 0;
   await inOrder(regions, session.executor.parallel, async (region) => {
     throwIfCancelled(context.signal);
     const offset = region * regionLength;
     const length = Math.min(regionLength, before.size - offset);
     const parent = (await previous(region)) ?? Buffer.alloc(0);
-    const output = await session.run(captureRegion, { path: source.path, offset, length, block: imageBlock, previous: parent });
+    const output = await session.run(captureRegion, {
+      path: source.path,
+      offset,
+      length,
+      block: imageBlock,
+      previous: parent,
+    });
     leaves[region] = await leafOf(context, before.size, output.ids);
     done += length;
     progress({ done, total: before.size });
@@ -68,7 +82,8 @@ async function previousLeaves(
   size: number,
 ): Promise<(region: number) => Promise<Buffer | undefined>> {
   const part = context.previous?.manifest.parts.find((one) => one.kind === "image");
-  if (part === undefined || part.block !== imageBlock || part.size !== size) return async () => await Promise.resolve(undefined);
+  if (part === undefined || part.block !== imageBlock || part.size !== size)
+    return async () => await Promise.resolve(undefined);
   const leaves = new Map<number, Buffer>();
   for await (const { leaf, id } of imageLeaves(context.reader, part, undefined, context)) leaves.set(leaf, id);
   return async (region) => {
@@ -87,7 +102,8 @@ interface ImageState {
 async function describeImage(path: string): Promise<ImageState> {
   try {
     const info = await stat(path, { bigint: true });
-    if (info.isFile()) return { size: Number(info.size), stamp: `${info.mtimeNs} ${info.ctimeNs} ${info.size} ${info.ino}` };
+    if (info.isFile())
+      return { size: Number(info.size), stamp: `${info.mtimeNs} ${info.ctimeNs} ${info.size} ${info.ino}` };
     if (info.isBlockDevice()) return { size: await deviceSize(path), stamp: undefined };
   } catch (error) {
     throw unreadable(path, error);

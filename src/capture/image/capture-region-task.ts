@@ -63,7 +63,13 @@ async function storeBlock(context: TaskContext, input: RegionInput, position: nu
   return id;
 }
 
-async function readSlice(file: FileHandle, input: RegionInput, buffer: Buffer, at: number, end: number): Promise<Buffer> {
+async function readSlice(
+  file: FileHandle,
+  input: RegionInput,
+  buffer: Buffer,
+  at: number,
+  end: number,
+): Promise<Buffer> {
   const wanted = Math.min(sliceLength, end - at);
   let got = 0;
   while (got < wanted) {

@@ -123,6 +123,13 @@ export async function readDirectoryNodes(
   return { ids, entries: checkNames(entries, tree) };
 }
 
+/** A single node, its names checked: entries, or the ids of the nodes that hold them. Throws `damaged`. */
+export function parseDirectoryNode(content: Buffer, id: Buffer): z.infer<typeof nodeSchema> {
+  const node = parseNode(content, id);
+  if ("entries" in node) checkNames(node.entries, id);
+  return node;
+}
+
 function parseNode(content: Buffer, id: Buffer): z.infer<typeof nodeSchema> {
   try {
     return nodeSchema.parse(JSON.parse(content.toString()));

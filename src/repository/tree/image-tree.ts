@@ -87,7 +87,12 @@ export async function* imageLeaves(
   const root = Buffer.from(image.root, "hex");
   yield* below(image.depth, 0, root, comparable ? Buffer.from(other.root, "hex") : undefined);
 
-  async function* below(depth: number, leaf: number, id: Buffer, otherId: Buffer | undefined): AsyncGenerator<ImageLeaf> {
+  async function* below(
+    depth: number,
+    leaf: number,
+    id: Buffer,
+    otherId: Buffer | undefined,
+  ): AsyncGenerator<ImageLeaf> {
     if (isHole(id) || (otherId !== undefined && id.equals(otherId))) return;
     if (depth <= 1) {
       yield { leaf, id };
@@ -125,5 +130,8 @@ export async function readImageLeaf(
 
 function checkWidth(id: Buffer, width: number, expected: number): void {
   if (width === expected) return;
-  throw damagedObject(`of the image node ${id.toString("hex")}`, `it has ${String(width)} children, not ${String(expected)}`);
+  throw damagedObject(
+    `of the image node ${id.toString("hex")}`,
+    `it has ${String(width)} children, not ${String(expected)}`,
+  );
 }

@@ -31,7 +31,8 @@ export async function writeStreamTree(writer: BlobWriter, chunks: readonly Chunk
   let depth = 0;
   while (level.length > 1) {
     const above: Chunk[] = [];
-    for (let at = 0; at < level.length; at += streamFanOut) above.push(await writeNode(writer, level.slice(at, at + streamFanOut)));
+    for (let at = 0; at < level.length; at += streamFanOut)
+      above.push(await writeNode(writer, level.slice(at, at + streamFanOut)));
     level = above;
     depth += 1;
   }
@@ -60,7 +61,10 @@ export function parseStreamNode(node: Buffer, id: Buffer, size: number): Chunk[]
     sum += child.size;
   }
   if (sum !== size || node.length % entryLength !== 0) {
-    throw damagedObject(`of the stream node ${id.toString("hex")}`, `it holds ${String(sum)} bytes, not ${String(size)}`);
+    throw damagedObject(
+      `of the stream node ${id.toString("hex")}`,
+      `it holds ${String(sum)} bytes, not ${String(size)}`,
+    );
   }
   return children;
 }
