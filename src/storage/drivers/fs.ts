@@ -81,7 +81,8 @@ export class FsStorage implements Storage {
   async delete(name: string, { signal }: CallOptions = {}): Promise<void> {
     await this.#call("delete", name, signal, async (file) => {
       if ((await orAbsent(this.#files.unlink(file))) === absent) await this.#requireRoot();
-      else await this.#files.syncFolder(path.dirname(file));
+      // Also when it was gone already: whoever deleted it may have failed, or not have come, to make that durable.
+      await orAbsent(this.#files.syncFolder(path.dirname(file)));
     });
   }
 
@@ -137,8 +138,8 @@ export class FsStorage implements Storage {
     try {
       return await unlessCancelled(work(file), signal);
     } catch (error) {
-      // Whatever this instance believed about folders may be wrong now; the next try looks again.
-      this.#durableFolders.clear();
+      // What this instance believed about folders may be wrong now; the next try looks again.
+      if (action === "store") this.#durableFolders.clear();
       const reason = errnoOf(error) === "ENOENT" ? await this.#whyMissing(error, action) : error;
       throw storageErrorFrom(reason, { location: this.location, path: file, action });
     }

@@ -7,7 +7,7 @@ import { createFsStorage, FsStorage } from "../../../src/storage/drivers/fs.ts";
 import { collect } from "../../helpers/collect.ts";
 import { ManualClock } from "../../helpers/manual-clock.ts";
 import { rejection } from "../../helpers/rejection.ts";
-import { SimulatedDisk, type Operation } from "../../helpers/simulated-disk.ts";
+import { SimulatedDisk } from "../../helpers/simulated-disk.ts";
 import { tempDir } from "../../helpers/temp-dir.ts";
 
 const root = "/mnt/usb/store";
@@ -34,73 +34,6 @@ function callsOn(storage: FsStorage): Record<string, () => Promise<unknown>> {
     listOfAbsentFolder: () => collect(storage.list("points/etc/")),
   };
 }
-
-describe("durability", () => {
-  test("what put has acknowledged survives the loss of power, whatever happens to the next one", async () => {
-    const { disk: before } = await prepared();
-    for (let step = 1; ; step++) {
-      const disk = before.copy();
-      const storage = new FsStorage(optionsFor(disk));
-      await storage.put("packs/ab/one", data);
-      disk.crashAt(disk.steps + step);
-      await storage.put("packs/cd/two", data).catch((error: unknown) => {
-        if (!disk.crashed) throw error;
-      });
-      for (let seed = 0; seed < 40; seed++) {
-        const after = new FsStorage(optionsFor(disk.afterCrash({ dropUnsynced: seed > 0, seed })));
-        expect((await after.get("packs/ab/one")).toString()).toBe(text);
-        const found = await collect(after.list(""));
-        expect(found.every(({ size }) => size === text.length)).toBe(true);
-        expect(found.length).toBeGreaterThanOrEqual(disk.crashed ? 1 : 2);
-        // The next start works, over whatever the last one left.
-        await after.put("packs/cd/two", data);
-        expect((await after.get("packs/cd/two")).toString()).toBe(text);
-      }
-      if (!disk.crashed) break;
-    }
-  });
-
-  test("a put into a folder that another process has just made is as durable as any", async () => {
-    const { disk, storage } = await prepared();
-    await disk.mkdir(`${root}/packs`);
-    await disk.mkdir(`${root}/packs/ab`);
-    await storage.put("packs/ab/one", data);
-    for (let seed = 0; seed < 40; seed++) {
-      const after = new FsStorage(optionsFor(disk.afterCrash({ dropUnsynced: true, seed })));
-      expect((await after.get("packs/ab/one")).toString()).toBe(text);
-    }
-  });
-
-  test("what delete has acknowledged doesn't come back", async () => {
-    const { disk, storage } = await prepared();
-    await storage.put("points/etc/one", data);
-    await storage.delete("points/etc/one");
-    for (let seed = 0; seed < 40; seed++) {
-      const after = new FsStorage(optionsFor(disk.afterCrash({ dropUnsynced: true, seed })));
-      expect(await collect(after.list(""))).toEqual([]);
-    }
-  });
-
-  test("a new storage survives from the moment that it was made", async () => {
-    const { disk } = await prepared();
-    for (let seed = 0; seed < 40; seed++) {
-      const after = disk.afterCrash({ dropUnsynced: true, seed });
-      await new FsStorage(optionsFor(after)).put("format", data);
-      expect(after.contents().size).toBe(1);
-    }
-  });
-
-  test("the first put removes what a killed process left a day ago", async () => {
-    const { disk, storage } = await prepared();
-    disk.fault = ({ kind }) => (kind === "rename" || kind === "unlink" ? "EIO" : undefined);
-    await rejection(storage.put("killed", data));
-    const after = disk.afterCrash({ dropUnsynced: false });
-    expect(after.contents().size).toBe(1);
-    await clock.advance(24 * 60 * 60 * 1000);
-    await new FsStorage(optionsFor(after)).put("format", data);
-    expect([...after.contents().keys()]).toEqual([`${root}/format`]);
-  });
-});
 
 describe("a storage that has vanished", () => {
   const mounts: [string, () => Promise<SimulatedDisk>][] = [
@@ -277,22 +210,6 @@ describe("errors", () => {
     );
     expect([...disk.contents().keys()]).toEqual([`${root}/packs/ab/one`]);
     expect((await storage.get("packs/ab/one")).toString()).toBe(text);
-  });
-
-  const kinds: Operation["kind"][] = ["create", "write", "sync", "rename", "syncFolder", "mkdir"];
-  test.each(kinds)("after a put that failed to %s, the same put succeeds", async (kind) => {
-    const { disk, storage } = await prepared();
-    disk.fault = (operation) => (operation.kind === kind ? "EIO" : undefined);
-    expect(await rejection(storage.put("packs/ab/one", data))).toMatchObject({
-      code: "storage_failed",
-      retryable: true,
-    });
-    disk.fault = () => undefined;
-    await storage.put("packs/ab/one", data);
-    for (let seed = 0; seed < 20; seed++) {
-      const after = new FsStorage(optionsFor(disk.afterCrash({ dropUnsynced: true, seed })));
-      expect((await after.get("packs/ab/one")).toString()).toBe(text);
-    }
   });
 
   test("a folder that someone else removed is made anew by the next try", async () => {
