@@ -8,9 +8,10 @@ import { exists, type Repository } from "../repository/repository.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
 import { withObserver } from "../storage/wrappers/observe.ts";
 import { planReplication, type ReplicationPlan } from "./plan.ts";
+import type { PointFailure, ReplicationProgress, ReplicationReport } from "./replication-report.ts";
 import { surveyPoints } from "./survey.ts";
 import { longestReliance } from "./sweep-notices.ts";
-import { type NoteFailure, NoteSynchroniser } from "./synchronise-notes.ts";
+import { NoteSynchroniser } from "./synchronise-notes.ts";
 import { Transfer } from "./transfer.ts";
 
 const manifestsAtOnce = 16;
@@ -29,37 +30,6 @@ export interface ReplicateOptions extends CallOptions {
   /** The grace period of sweeps at the replica, in ms. */
   readonly grace: number;
   readonly onProgress?: (progress: ReplicationProgress) => void;
-}
-
-export interface ReplicationProgress {
-  readonly points: { readonly done: number; readonly total: number };
-  /** `total` is estimated. */
-  readonly bytes: { readonly done: number; readonly total: number };
-}
-
-export interface PointFailure {
-  readonly point: CatalogPoint;
-  readonly error: StillpointError;
-}
-
-export interface ReplicationReport {
-  /** Committed at the replica by this run. */
-  readonly replicated: readonly CatalogPoint[];
-  /** What the primary can't give in full. The others weren't held up by it. */
-  readonly failed: readonly PointFailure[];
-  /** Holds and tags that could not be copied. */
-  readonly failedNotes: readonly NoteFailure[];
-  /** What ended the run early: the replica failed, or the run was cancelled. */
-  readonly ended: StillpointError | undefined;
-  readonly blobs: number;
-  /** Bytes of all objects, or pieces of them, that were read at the primary. */
-  readonly bytesRead: number;
-  /** Bytes of all objects that were stored at the replica. */
-  readonly bytesSent: number;
-  /** Packs of an interrupted run that were found at the replica, and not sent again. */
-  readonly adoptedPacks: number;
-  /** What is still lacking; undefined when the replica could not even be listed. */
-  readonly backlog: ReplicationPlan | undefined;
 }
 
 /**

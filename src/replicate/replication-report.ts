@@ -1,0 +1,36 @@
+/** What a run of replication says of itself: while it works, and at its end. */
+import type { StillpointError } from "../errors.ts";
+import type { CatalogPoint } from "../repository/catalog.ts";
+import type { ReplicationPlan } from "./plan.ts";
+import type { NoteFailure } from "./synchronise-notes.ts";
+
+export interface ReplicationProgress {
+  readonly points: { readonly done: number; readonly total: number };
+  /** `total` is estimated. */
+  readonly bytes: { readonly done: number; readonly total: number };
+}
+
+export interface PointFailure {
+  readonly point: CatalogPoint;
+  readonly error: StillpointError;
+}
+
+export interface ReplicationReport {
+  /** Committed at the replica by this run. */
+  readonly replicated: readonly CatalogPoint[];
+  /** What the primary can't give in full. The others weren't held up by it. */
+  readonly failed: readonly PointFailure[];
+  /** Holds and tags that could not be copied. */
+  readonly failedNotes: readonly NoteFailure[];
+  /** What ended the run early: the replica failed, or the run was cancelled. */
+  readonly ended: StillpointError | undefined;
+  readonly blobs: number;
+  /** Bytes of all objects, or pieces of them, that were read at the primary. */
+  readonly bytesRead: number;
+  /** Bytes of all objects that were stored at the replica. */
+  readonly bytesSent: number;
+  /** Packs of an interrupted run that were found at the replica, and not sent again. */
+  readonly adoptedPacks: number;
+  /** What is still lacking; undefined when the replica could not even be listed. */
+  readonly backlog: ReplicationPlan | undefined;
+}
