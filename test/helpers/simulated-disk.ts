@@ -16,6 +16,7 @@
  *     }
  */
 
+import { throwIfCancelled } from "../../src/host/cancel.ts";
 import type { FileInfo, Files, FolderEntry } from "../../src/host/files.ts";
 import { apply, copyOf, flush, newFolder, survivorsOf } from "./simulated-nodes.ts";
 import type { DiskNode, FileNode, FolderNode } from "./simulated-nodes.ts";
@@ -89,13 +90,16 @@ export class SimulatedDisk implements Files {
     return all;
   }
 
-  async createSynced(path: string, pieces: readonly Uint8Array[]): Promise<void> {
+  async createSynced(path: string, pieces: readonly Uint8Array[], signal?: AbortSignal): Promise<void> {
     await this.#step("create", path);
     const { folder, name } = this.#parentOf(path);
     if (folder.entries.has(name)) throw errnoError("EEXIST", path);
     const file: FileNode = { kind: "file", content: Buffer.alloc(0), synced: false, time: this.#now() };
     apply({ folder, name, node: file });
-    for (const piece of pieces) await this.#append(file, piece, path);
+    for (const piece of pieces) {
+      throwIfCancelled(signal);
+      await this.#append(file, piece, path);
+    }
     await this.#step("sync", path);
     file.synced = true;
   }

@@ -48,6 +48,13 @@ describe.each(places)("Files on %s", (_, make) => {
     expect((await files.read(`${root}/a`)).toString()).toBe("first");
   });
 
+  test("writing stops when it is cancelled", async () => {
+    const { files, root } = await make();
+    const work = files.createSynced(`${root}/a`, [Buffer.alloc(1)], AbortSignal.abort());
+    expect(await rejection(work)).toMatchObject({ code: "cancelled" });
+    expect((await files.stat(`${root}/a`)).size).toBe(0);
+  });
+
   test("a rename replaces", async () => {
     const { files, root } = await make();
     await files.mkdir(`${root}/sub`);
@@ -107,10 +114,4 @@ test("nodeFiles makes private files and folders", async () => {
   await nodeFiles.mkdir(`${root}/folder`);
   expect((await stat(`${root}/file`)).mode & 0o777).toBe(0o600);
   expect((await stat(`${root}/folder`)).mode & 0o777).toBe(0o700);
-});
-
-test("nodeFiles stops writing when cancelled", async () => {
-  const root = await tempDir();
-  const work = nodeFiles.createSynced(`${root}/file`, [Buffer.alloc(1)], AbortSignal.abort());
-  expect(await rejection(work)).toMatchObject({ code: "cancelled" });
 });
