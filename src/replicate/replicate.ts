@@ -155,13 +155,20 @@ class Replication {
       group.map(({ id }) => id),
       this.#call,
     );
+    let failure: unknown;
     await forEachAtOnce(group, manifestsAtOnce, async (point) => {
-      const manifest = await this.#readManifest(point);
-      if (manifest === undefined) return;
-      await this.#replica.storage.put(point.name, [manifest], this.#call);
-      this.#replicated.push(point);
-      this.#progress();
+      // What is under way ends before the run does, so that the report is right about it.
+      if (failure === undefined) await this.#commitPoint(point).catch((error: unknown) => (failure ??= error));
     });
+    if (failure !== undefined) throw failure;
+  }
+
+  async #commitPoint(point: CatalogPoint): Promise<void> {
+    const manifest = await this.#readManifest(point);
+    if (manifest === undefined) return;
+    await this.#replica.storage.put(point.name, [manifest], this.#call);
+    this.#replicated.push(point);
+    this.#progress();
   }
 
   /** The manifest as it is stored, verified. */
