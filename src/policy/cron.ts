@@ -37,6 +37,7 @@ export function cronProblem(expression: string): string | undefined {
 
 function describeFieldError(error: { field: string; value?: string; message: string }): string {
   if (error.field === "expression") return error.message;
+  if (error.message.includes("impossible")) return `no month that it names has a day ${error.value ?? ""}`;
   const name = error.field.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
   return `\`${error.value ?? ""}\` isn't a valid ${name}`;
 }

@@ -27,7 +27,7 @@ export function issueMessage(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
     case "invalid_type":
       if (issue.input === undefined) return "missing";
-      return `expected ${kinds[issue.expected] ?? issue.expected}, found ${kindOf(issue.input)}`;
+      return `expected ${kinds[issue.expected] ?? issue.expected}, found ${kindOf(issue.input)}${quoting(issue)}`;
     case "invalid_value":
       if (issue.input === undefined) return "missing";
       return `expected ${issue.values.map((value) => `\`${String(value)}\``).join(" or ")}${didYouMean(issue.input, issue.values.map(String))}`;
@@ -41,6 +41,11 @@ export function issueMessage(issue: z.core.$ZodRawIssue): string {
     default:
       return "this value can't be used here";
   }
+}
+
+/** Numbers and truth values that were meant as text are YAML's best known trap. */
+function quoting({ expected, input }: { readonly expected: string; readonly input?: unknown }): string {
+  return expected === "string" && (typeof input === "number" || typeof input === "boolean") ? "; put it in quotes" : "";
 }
 
 export function didYouMean(found: unknown, candidates: readonly string[]): string {

@@ -18,7 +18,7 @@ export interface YamlDocument {
 }
 
 const mostCharacters = 1024 * 1024;
-const mostNodes = 100_000;
+const mostNodes = 50_000;
 const deepest = 32;
 
 /** Reads `text` as one YAML 1.2 document. Throws `config_invalid` with everything that isn't YAML, or isn't sane. */
@@ -67,6 +67,8 @@ class Reader {
   readonly #ranges = new Map<string, Range>();
   readonly #keys = new Map<string, Range>();
   #nodes = 0;
+  /** The outermost alias that is being followed. */
+  #alias: Range | undefined;
 
   constructor(document: Document.Parsed) {
     this.#document = document;
@@ -107,7 +109,10 @@ class Reader {
 
   /** What an alias stands for is reported where the alias is. */
   #readAt(range: Range, target: ParsedNode, path: Path, depth: number): unknown {
+    const outer = this.#alias;
+    this.#alias ??= range;
     const value = this.read(target, path, depth + 1);
+    this.#alias = outer;
     this.#ranges.set(keyOf(path), range);
     return value;
   }
@@ -130,7 +135,7 @@ class Reader {
   }
 
   #refuse(range: Range, message: string): null {
-    this.problems.push({ range, message });
+    this.problems.push({ range: this.#alias ?? range, message });
     return null;
   }
 }

@@ -209,6 +209,8 @@ function checkObjectives(value: z.output<typeof policySettings>, context: z.Refi
   }
 }
 
+const partHelp = "expected a part such as 1/12, or 1/1 for everything";
+
 const maintenance = z.strictObject({
   sweep: schedule
     .prefault({ cron: "30 3 * * *", jitter: "30m" })
@@ -220,8 +222,8 @@ const maintenance = z.strictObject({
     .strictObject({
       schedule: schedule.prefault({ cron: "30 5 * * sun", jitter: "30m" }).describe("When the repository is checked."),
       read_data: z
-        .string()
-        .regex(/^1\/[1-9]\d{0,3}$/, { error: "expected a part such as 1/12, or 1/1 for everything" })
+        .string({ error: (issue) => (issue.input === undefined ? undefined : partHelp) })
+        .regex(/^1\/[1-9]\d{0,3}$/, { error: partHelp })
         .transform((text) => Number(text.slice(2)))
         .optional()
         .describe("The part of the stored bytes that each check reads, another one each time: 1/12. Default: none."),
@@ -230,12 +232,12 @@ const maintenance = z.strictObject({
     .describe("Looking for damage."),
 });
 
+const listenHelp = "expected an address and a port, such as 127.0.0.1:9464";
+
 const daemon = z.strictObject({
   listen: z
-    .string()
-    .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, {
-      error: "expected an address and a port, such as 127.0.0.1:9464",
-    })
+    .string({ error: (issue) => (issue.input === undefined ? undefined : listenHelp) })
+    .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, { error: listenHelp })
     .refine((text) => Number(text.slice(text.lastIndexOf(":") + 1)) <= 65_535, { error: "a port is at most 65535" })
     .default("127.0.0.1:9464")
     .describe("Address and port of metrics and health. Whoever reaches it can read them, and change nothing."),
@@ -245,7 +247,11 @@ const daemon = z.strictObject({
 
 export const configFile = z
   .strictObject({
-    version: z.literal(1).describe("Version of this file's format."),
+    version: z
+      .literal(1, {
+        error: (issue) => (issue.input === undefined ? undefined : "the version of this file's format is the number 1"),
+      })
+      .describe("Version of this file's format."),
     repository,
     replicas: z.record(name, replica).default({}).describe("Complete copies elsewhere, by name."),
     sources: z.record(name, source).describe("What is protected, by name."),

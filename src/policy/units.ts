@@ -48,12 +48,12 @@ export function parseRate(text: string): number | undefined {
   return Number(match[1]) * sizeUnits[match[2] as keyof typeof sizeUnits];
 }
 
-/** Milliseconds as `parseDuration` reads them: `5400000` is `1h30m`. */
+/** Milliseconds as `parseDuration` reads them, days from two of them on: `5400000` is `1h30m`. */
 export function formatDuration(ms: number): string {
   let rest = Math.round(ms);
   let text = "";
   for (const [unit, size] of Object.entries(durationUnits)) {
-    if (unit === "w") continue;
+    if (unit === "w" || (unit === "d" && ms < 2 * day)) continue;
     const count = Math.floor(rest / size);
     rest -= count * size;
     if (count > 0) text += `${count}${unit}`;
