@@ -35,16 +35,16 @@ export interface Catalog {
   readonly damaged: readonly Damage[];
 }
 
-export interface LoadOptions extends CallOptions {
-  /** Points read before, by object name: their manifests aren't read again, since they never change. */
-  readonly known?: ReadonlyMap<string, RecoveryPoint>;
-}
-
 /** Reads at once, so that a distant storage's answers overlap. */
 const readsAtOnce = 16;
 
-/** Lists all points. A damaged object is reported, not thrown; a failing storage is thrown. */
-export async function loadCatalog(repository: Repository, options: LoadOptions = {}): Promise<Catalog> {
+/**
+ * Lists all points. What the repository's memory holds isn't read again, since it never changes. A damaged object is
+ * reported, not thrown; a failing storage is thrown.
+ */
+export async function loadCatalog(repository: Repository, options: CallOptions = {}): Promise<Catalog> {
+  const { memory } = repository;
+  await memory?.load();
   const damaged: Damage[] = [];
   const listed: ObjectInfo[] = [];
   for await (const object of repository.storage.list("points/", options)) {
@@ -56,9 +56,7 @@ export async function loadCatalog(repository: Repository, options: LoadOptions =
   const points: CatalogPoint[] = [];
   await forEachAtOnce(listed, readsAtOnce, async ({ name, time }) => {
     throwIfCancelled(options.signal);
-    const point =
-      options.known?.get(name) ??
-      (await orDamaged(damaged, name, async () => await readPoint(repository, name, options)));
+    const point = memory?.point(name) ?? (await readNew(repository, name, damaged, options));
     if (point === undefined) return;
     points.push({
       id: point.id,
@@ -66,13 +64,25 @@ export async function loadCatalog(repository: Repository, options: LoadOptions =
       name,
       time: point.time,
       manifest: point.manifest,
-      tags: tags.get(point.id)?.tags ?? point.manifest.tags,
-      hold: holds.get(point.id),
-      proof: proofs.get(point.id),
+      tags: tags.newest.get(point.id)?.tags ?? point.manifest.tags,
+      hold: holds.newest.get(point.id),
+      proof: proofs.newest.get(point.id),
       received: time,
     });
   });
+  await memory?.save(new Set([...listed.map(({ name }) => name), ...tags.names, ...proofs.names]));
   return { points: points.toSorted((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1)), damaged };
+}
+
+async function readNew(
+  repository: Repository,
+  name: string,
+  damaged: Damage[],
+  options: CallOptions,
+): Promise<RecoveryPoint | undefined> {
+  const point = await orDamaged(damaged, name, async () => await readPoint(repository, name, options));
+  if (point !== undefined) repository.memory?.addPoint(point);
+  return point;
 }
 
 /** A verified point, by object name. Throws `damaged`, `object_missing` or a storage error. */
@@ -141,25 +151,31 @@ export async function forgetPoint(
   await repository.storage.delete(point.name, options);
 }
 
-/** The object with the greatest name of each point's, from `folder`. */
+/** The object with the greatest name of each point's, from `folder`, by point id; and the names of these. */
 async function newestPerPoint<F extends Exclude<SmallFolder, "sweeps">>(
   repository: Repository,
   folder: F,
   damaged: Damage[],
   options: CallOptions,
-): Promise<Map<string, SmallObject<F>>> {
+): Promise<{ readonly newest: ReadonlyMap<string, SmallObject<F>>; readonly names: Iterable<string> }> {
   const names = new Map<string, string>();
   for await (const { name } of repository.storage.list(`${folder}/`, options)) {
     const point = name.split("/")[1] ?? "";
     const earlier = names.get(point);
     if (earlier === undefined || name > earlier) names.set(point, name);
   }
-  const objects = new Map<string, SmallObject<F>>();
-  await forEachAtOnce([...names], readsAtOnce, async ([point, name]) => {
-    const object = await orDamaged(damaged, name, async () => await getSmallObject(repository, folder, name, options));
-    if (object !== undefined) objects.set(point, object);
+  // A hold that was released and set again has the same name with another content.
+  const memory = folder === "holds" ? undefined : repository.memory;
+  const newest = new Map<string, SmallObject<F>>();
+  await forEachAtOnce(names, readsAtOnce, async ([point, name]) => {
+    const remembered = memory?.object(name) as SmallObject<F> | undefined;
+    const read = async (): Promise<SmallObject<F>> => await getSmallObject(repository, folder, name, options);
+    const object = remembered ?? (await orDamaged(damaged, name, read));
+    if (object === undefined) return;
+    if (remembered === undefined) memory?.addObject(name, object);
+    newest.set(point, object);
   });
-  return objects;
+  return { newest, names: names.values() };
 }
 
 /** The result; or undefined, when the object is damaged (noted) or went away meanwhile. */

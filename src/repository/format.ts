@@ -14,6 +14,8 @@ export const objectTypes = {
   forgotten: 7,
   sweep: 8,
   lease: 9,
+  /** This host's memory of a catalog; never in a repository. */
+  memory: 10,
 } as const;
 export type ObjectType = keyof typeof objectTypes;
 

@@ -4,6 +4,7 @@ import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import { randomBytes } from "../host/random.ts";
 import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
+import type { CatalogMemory } from "./catalog-memory.ts";
 import { damagedObject, formatVersion, suiteNumber } from "./format.ts";
 import { type NewKey, parseKeyObject, type Secret, unwrapMasterKey, wrapMasterKey } from "./key-objects.ts";
 import { KeyRing } from "./key-ring.ts";
@@ -15,6 +16,8 @@ export interface Repository {
   readonly clock: Clock;
   /** Lets worker threads open the storage too; without it all work is done in one thread. */
   readonly address?: StorageAddress | undefined;
+  /** What this host remembers of the repository's points; without it they are read anew each time. */
+  readonly memory?: CatalogMemory | undefined;
 }
 
 const formatSchema = z.object({

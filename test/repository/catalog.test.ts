@@ -1,0 +1,155 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { type Catalog, commitPoint, findPoint, forgetPoint, loadCatalog } from "../../src/repository/catalog.ts";
+import { CatalogMemory, type MemoryFile } from "../../src/repository/catalog-memory.ts";
+import type { Manifest } from "../../src/repository/manifest.ts";
+import { createRepository, type Repository } from "../../src/repository/repository.ts";
+import { putSmallObject } from "../../src/repository/small-objects.ts";
+import type { FaultyStorage } from "../helpers/faulty-storage.ts";
+import { ManualClock } from "../helpers/manual-clock.ts";
+import { faultyStorage } from "../helpers/memory-storage.ts";
+import { rejection } from "../helpers/rejection.ts";
+
+const clock = new ManualClock();
+let storage: FaultyStorage;
+let repository: Repository;
+
+class KeptInMemory implements MemoryFile {
+  data: Buffer | undefined;
+  read(): Promise<Buffer | undefined> {
+    return Promise.resolve(this.data);
+  }
+  write(data: Buffer): Promise<void> {
+    this.data = data;
+    return Promise.resolve();
+  }
+}
+
+function manifest(source: string, minute: number): Manifest {
+  const time = new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString();
+  return {
+    version: 1,
+    repository: repository.keys.repositoryId,
+    source,
+    policy: "p",
+    host: "h",
+    kind: "command",
+    time,
+    started: time,
+    finished: time,
+    consistency: "application",
+    parts: [{ name: "output", kind: "stream", size: 0, depth: 0, root: "0".repeat(64) }],
+    previous: null,
+    tags: ["first"],
+    statistics: { size: 0, read: 0, new: 0, stored: 0 },
+    left_out: [],
+    left_out_count: 0,
+    software: { stillpoint: "0", node: "0", kernel: "0" },
+  };
+}
+
+function ids(catalog: Catalog): string[] {
+  return catalog.points.map(({ id }) => id);
+}
+
+function reads(): number {
+  return storage.calls.filter((call) => /^get (points|tags|proofs)/.test(call)).length;
+}
+
+beforeEach(async () => {
+  storage = await faultyStorage();
+  const key = { type: "key-file", secret: Buffer.alloc(32, 4) } as const;
+  repository = await createRepository({ storage, clock, key, label: "test" });
+});
+
+describe("loadCatalog", () => {
+  test("lists points by the instant captured, with the newest of what was said of them", async () => {
+    const later = await commitPoint(repository, manifest("b", 7));
+    const earlier = await commitPoint(repository, manifest("a", 3));
+    for (const [second, tag] of ["old", "new"].entries()) {
+      const time = new Date(Date.UTC(2026, 0, 2, 0, 0, second)).toISOString();
+      await putSmallObject(repository, "tags", { version: 1, point: later.id, time, tags: [tag] });
+    }
+    const time = new Date(clock.now()).toISOString();
+    await putSmallObject(repository, "holds", { version: 1, point: later.id, time, reason: "audit" });
+    const { points } = await loadCatalog(repository);
+    expect(points.map(({ id, tags, hold }) => [id, tags, hold?.reason])).toEqual([
+      [earlier.id, ["first"], undefined],
+      [later.id, ["new"], "audit"],
+    ]);
+  });
+
+  test("a manifest under another point's name, or of another time, isn't a point", async () => {
+    const point = await commitPoint(repository, manifest("a", 1));
+    const other = await commitPoint(repository, manifest("a", 2));
+    const data = await storage.get(point.name);
+    await storage.put(other.name, [data]);
+    await storage.put(point.name.replace("20260101", "20270101"), [data]);
+    const { points, damaged } = await loadCatalog(repository);
+    expect(points.map(({ id }) => id)).toEqual([point.id]);
+    expect(damaged.map(({ error }) => error.code)).toEqual(["damaged", "damaged"]);
+  });
+
+  test("an old tag object in the place of a newer one is noticed", async () => {
+    const point = await commitPoint(repository, manifest("a", 1));
+    const time = new Date(clock.now()).toISOString();
+    const name = await putSmallObject(repository, "tags", { version: 1, point: point.id, time, tags: ["old"] });
+    await storage.put(`tags/${point.id}/20990101T000000000Z-0000000000000000`, [await storage.get(name)]);
+    expect((await loadCatalog(repository)).damaged).toHaveLength(1);
+  });
+
+  test("throws when the storage fails, rather than showing less", async () => {
+    await commitPoint(repository, manifest("a", 1));
+    storage.script({ operation: "get", name: /^points/, fault: { kind: "fail", code: "storage_failed" } });
+    expect(await rejection(loadCatalog(repository))).toMatchObject({ code: "storage_failed" });
+  });
+});
+
+describe("the memory of a catalog", () => {
+  test("saves reading again, and forgets what is gone", async () => {
+    const file = new KeptInMemory();
+    const remembering = (): Repository => ({ ...repository, memory: new CatalogMemory(file, repository.keys) });
+    for (let minute = 0; minute < 5; minute++) await commitPoint(repository, manifest("a", minute));
+    const first = await loadCatalog(remembering());
+    const before = reads();
+    const again = await loadCatalog(remembering());
+    expect(again).toEqual(first);
+    expect(reads()).toBe(before);
+
+    const [gone] = again.points;
+    if (gone !== undefined) await forgetPoint(repository, gone, "test");
+    const added = await commitPoint(repository, manifest("a", 9));
+    expect(ids(await loadCatalog(remembering()))).toEqual([...ids(again).slice(1), added.id]);
+    expect(reads()).toBe(before + 1);
+  });
+
+  test("sees a hold released and set again", async () => {
+    const file = new KeptInMemory();
+    const point = await commitPoint(repository, manifest("a", 1));
+    for (const reason of ["one", "two"]) {
+      const time = new Date(clock.now()).toISOString();
+      await putSmallObject(repository, "holds", { version: 1, point: point.id, time, reason });
+      const memory = new CatalogMemory(file, repository.keys);
+      expect((await loadCatalog({ ...repository, memory })).points[0]?.hold?.reason).toBe(reason);
+    }
+  });
+
+  test.each([
+    ["damaged", (data: Buffer) => data.fill(0, 100, 101)],
+    ["cut off", (data: Buffer) => data.subarray(0, 60)],
+    ["nothing of ours", () => Buffer.from("{}")],
+  ])("that is %s counts as none", async (_, change) => {
+    const file = new KeptInMemory();
+    await commitPoint(repository, manifest("a", 1));
+    const first = await loadCatalog({ ...repository, memory: new CatalogMemory(file, repository.keys) });
+    file.data = change(Buffer.from(file.data ?? []));
+    expect(await loadCatalog({ ...repository, memory: new CatalogMemory(file, repository.keys) })).toEqual(first);
+  });
+});
+
+test("findPoint takes a unique beginning of an id", () => {
+  const points = ["aaaa1111", "aaaa2222", "bbbb0000"].map((id) => ({ id: id.padEnd(32, "0") }));
+  expect(findPoint(points, "bbbb")).toBe(points[2]);
+  expect(() => findPoint(points, "aaaa")).toThrow(/2 recovery points/);
+  expect(() => findPoint(points, "cccc")).toThrow(/No recovery point/);
+  for (const wrong of ["aaa", "xyz1", "aaaa/", ""]) expect(() => findPoint(points, wrong)).toThrow(/isn't the id/);
+});
