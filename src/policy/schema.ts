@@ -1,16 +1,12 @@
 /** The configuration file: one definition for checking it, for its types and for `config/stillpoint.schema.json`. */
 
 import * as z from "zod";
-import { longestBlackout } from "./blackout.ts";
-import { cronProblem, longestGap } from "./cron.ts";
 import { duration, exactlyOne, keepRules, name, oneOf, path, positiveDuration, rate, run, tag } from "./fields.ts";
+import { cronGap, schedule } from "./schedule-settings.ts";
 import { formatDuration } from "./units.ts";
-import { isTimeZone } from "./zone.ts";
 
 const keyOrigins = ["key_file", "key_credential", "passphrase_file"] as const;
 const sourceKinds = ["directory", "image", "command"] as const;
-const scheduleKinds = ["cron", "rpo", "manual"] as const;
-const weekdays = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"] as const;
 
 const repository = z
   .strictObject({
@@ -36,71 +32,6 @@ const replica = z
     bandwidth: rate.optional().describe("The most that is sent, such as 50MiB/s. Default: no limit."),
   })
   .describe("A complete copy elsewhere, restorable with the key alone.");
-
-const clockTime = z
-  .string({ error: (issue) => (issue.input === undefined ? undefined : "expected a time of day, such as '08:00'") })
-  .regex(/^(?:[01]\d|2[0-3]):[0-5]\d$|^24:00$/, { error: "expected a time of day, such as '08:00'" })
-  .transform((text) => (Number(text.slice(0, 2)) * 60 + Number(text.slice(3))) * 60_000);
-
-const blackout = z
-  .strictObject({
-    from: clockTime.describe("Local time at which the window begins."),
-    to: clockTime.describe("Local time at which it ends; at or before `from` it is of the next day."),
-    days: z
-      .array(z.enum(weekdays))
-      .min(1, { error: "a window needs a day; leave `days` out for every day" })
-      .transform((days) => days.map((weekday) => weekdays.indexOf(weekday)))
-      .prefault([...weekdays])
-      .describe("The days on which the window begins. Default: every day."),
-  })
-  .refine(({ from, to }) => from !== to, { error: "the window is empty; a whole day is from '00:00' to '24:00'" });
-
-const scheduleSettings = z.strictObject({
-  cron: z
-    .string()
-    .optional()
-    .describe("Five fields (minute, hour, day of month, month, day of week), or six with seconds first."),
-  rpo: positiveDuration.optional().describe("Start early enough that the newest point never gets older than this."),
-  manual: z.literal(true).optional().describe("Run only when asked to."),
-  timezone: z
-    .string()
-    .refine(isTimeZone, { error: "unknown time zone; write a name such as Europe/Berlin or UTC" })
-    .default("UTC")
-    .describe("Time zone of the schedule, its blackouts, and the policy's keep rules."),
-  jitter: duration.optional().describe("Spread the starts of several policies over this time. Default: 0s."),
-  missed: z
-    .enum(["run", "skip"])
-    .optional()
-    .describe("Whether a run whose time has passed is made up for. Default: run."),
-  blackout: z.array(blackout).default([]).describe("Windows in which nothing starts."),
-});
-
-const schedule = scheduleSettings
-  .superRefine(exactlyOne(scheduleKinds))
-  .superRefine(checkSchedule)
-  .meta(oneOf(scheduleKinds));
-
-function checkSchedule(value: z.output<typeof scheduleSettings>, context: z.RefinementCtx): void {
-  const refuse = (key: string, message: string): void => context.addIssue({ code: "custom", path: [key], message });
-  if (value.cron === undefined) {
-    if (value.jitter !== undefined) refuse("jitter", "`jitter` has a meaning only with `cron`");
-    if (value.missed !== undefined) refuse("missed", "`missed` has a meaning only with `cron`");
-  } else {
-    const problem = cronProblem(value.cron);
-    if (problem !== undefined) refuse("cron", `this isn't a cron expression that can be used: ${problem}`);
-  }
-  if (value.blackout.length === 0) return;
-  if (value.manual === true) refuse("blackout", "`blackout` has no effect on `manual`");
-  const longest = longestBlackout(value.blackout);
-  if (longest === Number.POSITIVE_INFINITY)
-    refuse("blackout", "these windows cover the whole week: nothing could ever start");
-  else if (value.rpo !== undefined && longest >= value.rpo) {
-    refuse(
-      "blackout",
-      `nothing may start for ${formatDuration(longest)}, so an rpo of ${formatDuration(value.rpo)} can't be met`,
-    );
-  }
-}
 
 const hook = z.strictObject({
   run,
@@ -193,13 +124,13 @@ const policy = policySettings
   .describe("Which sources, when, how long kept, and where else.");
 
 function checkObjectives(value: z.output<typeof policySettings>, context: z.RefinementCtx): void {
-  const { cron, rpo } = value.schedule;
-  const regular = cron !== undefined && value.schedule.blackout.length === 0 && cronProblem(cron) === undefined;
-  const gap = rpo ?? (regular ? longestGap(cron) : 0);
+  const { rpo } = value.schedule;
   for (const key of ["rpo", "offsite_rpo"] as const) {
     const objective = value.objectives[key];
+    if (objective === undefined) continue;
+    const gap = rpo ?? cronGap(value.schedule);
     // A point counts when it is committed, a little after its run has started; an rpo of the schedule allows for that.
-    if (objective === undefined || (rpo === undefined ? objective > gap : objective >= gap)) continue;
+    if (rpo === undefined ? objective > gap : objective >= gap) continue;
     const message = `the schedule leaves up to ${formatDuration(gap)} between recovery points, so an ${key} of ${formatDuration(objective)} can't be met`;
     context.addIssue({ code: "custom", path: ["objectives", key], message });
   }
@@ -258,6 +189,14 @@ export const configFile = z
     policies: z.record(name, policy).describe("When each source is captured and how long it is kept, by name."),
     maintenance: maintenance.prefault({}).describe("Freeing space and looking for damage."),
     daemon: daemon.prefault({}).describe("The process itself."),
+  })
+  .superRefine((value, context) => {
+    const { grace } = value.maintenance;
+    for (const [key, { command }] of Object.entries(value.sources)) {
+      if (command === undefined || command.timeout < grace) continue;
+      const message = `with a timeout of ${formatDuration(command.timeout)} this could outlast the grace period of ${formatDuration(grace)}, which no capture may`;
+      context.addIssue({ code: "custom", path: ["sources", key, "command", "timeout"], message });
+    }
   })
   .meta({ title: "Stillpoint configuration" });
 

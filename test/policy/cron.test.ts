@@ -17,10 +17,14 @@ function runsOf2026(expression: string, zone: string): number[] {
   for (;;) {
     const next = nextCronTime(expression, zone, time);
     if (next === undefined || next >= end) return runs;
-    expect(next).toBeGreaterThan(time);
+    if (next <= time) throw new Error("the next run isn't after the last one");
     runs.push(next);
     time = next;
   }
+}
+
+function gapsOf(times: readonly number[]): number[] {
+  return times.slice(1).map((time, index) => time - (times[index] ?? 0));
 }
 
 describe.each(zones)("a simulated year in %s", (zone) => {
@@ -30,24 +34,25 @@ describe.each(zones)("a simulated year in %s", (zone) => {
       const dates = runsOf2026(expression, zone).map((time) => Math.floor(wallTime(time, zone) / day));
       expect(new Set(dates).size).toBe(dates.length);
       expect(dates.length).toBeGreaterThanOrEqual(364);
-      for (const [index, date] of dates.entries()) if (index > 0) expect(date - (dates[index - 1] ?? 0)).toBe(1);
+      expect(new Set(gapsOf(dates))).toEqual(new Set([1]));
     },
   );
 
   test("every 15 minutes runs every 15 minutes, whatever the clocks do", () => {
     const runs = runsOf2026("*/15 * * * *", zone);
-    for (const [index, time] of runs.entries()) if (index > 0) expect(time - (runs[index - 1] ?? 0)).toBe(15 * minute);
+    expect(new Set(gapsOf(runs))).toEqual(new Set([15 * minute]));
   });
 
   test("every run is one that node-cron sees too, but for the days the clocks change", () => {
-    for (const expression of ["10 2 * * *", "0 */6 * * mon-fri", "5 4 1,15 * *", "0 1 L * *", "20 10 * * 1#2"]) {
+    const expressions = ["10 2 * * *", "0 */6 * * mon-fri", "5 4 1,15 * *", "0 1 L * *", "20 10 * * 1#2"];
+    const unseen = expressions.flatMap((expression) => {
       const task = createTask(expression, () => undefined, { timezone: zone });
-      for (const time of runsOf2026(expression, zone)) {
-        const changes = wallTime(time - day, zone) - wallTime(time + day, zone) !== -2 * day;
-        if (!changes) expect(task.match(new Date(time)), `${expression} at ${new Date(time).toISOString()}`).toBe(true);
-      }
       void task.destroy();
-    }
+      const clocksChange = (time: number): boolean =>
+        wallTime(time + day, zone) - wallTime(time - day, zone) !== 2 * day;
+      return runsOf2026(expression, zone).filter((time) => !clocksChange(time) && !task.match(new Date(time)));
+    });
+    expect(unseen).toEqual([]);
   });
 });
 
