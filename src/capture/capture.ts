@@ -32,4 +32,6 @@ export interface Captured {
   /** What could not be captured; the list may be cut short, the count isn't. */
   readonly leftOut: readonly LeftOut[];
   readonly leftOutCount: number;
+  /** Folders in which something kept changing until the capture gave up on one instant. */
+  readonly unsettled?: number;
 }

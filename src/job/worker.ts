@@ -1,6 +1,10 @@
 /** The entry of a worker thread: every task that can run in one. */
+import { readFiles } from "../capture/directory/read-files-task.ts";
+import { scanFolders } from "../capture/directory/scan-folders-task.ts";
+import { verifyFolders } from "../capture/directory/verify-folders-task.ts";
 import { captureRegion } from "../capture/image/capture-region-task.ts";
+import { storeChunks } from "../capture/stream/store-chunks-task.ts";
 import { serveTasks } from "../repository/worker-host.ts";
 import { openStorage } from "../storage/open.ts";
 
-serveTasks([captureRegion], openStorage);
+serveTasks([captureRegion, readFiles, scanFolders, storeChunks, verifyFolders], openStorage);

@@ -1,0 +1,181 @@
+/** A capture from end to end: hooks, the source's own way of capturing, durable data, and last the commit. */
+import { stat } from "node:fs/promises";
+import { release } from "node:os";
+import { StillpointError } from "../errors.ts";
+import type { WriteStatistics } from "../repository/blob-writer.ts";
+import type { BlobStore } from "../repository/blob-store.ts";
+import { commitPoint } from "../repository/catalog.ts";
+import type { ExecutorFactory } from "../repository/executor.ts";
+import type { Consistency, Manifest, RecoveryPoint } from "../repository/manifest.ts";
+import type { Repository } from "../repository/repository.ts";
+import { WriteSession } from "../repository/write-session.ts";
+import type { CaptureContext, Captured, Progress } from "./capture.ts";
+import { captureCommand, type CommandSource } from "./command/capture-command.ts";
+import { captureDirectory, type DirectorySource } from "./directory/capture-directory.ts";
+import { areQuiescing, type Hooks, withHooks } from "./hooks.ts";
+import { captureImage, type ImageSource } from "./image/capture-image.ts";
+
+/** A source as a policy names it. */
+export type CaptureSource = { readonly name: string; readonly hooks?: Hooks | undefined } & (
+  | ({ readonly kind: "directory" } & DirectorySource)
+  | ({ readonly kind: "image" } & ImageSource)
+  | ({ readonly kind: "command" } & CommandSource)
+);
+
+export interface CaptureOptions {
+  readonly repository: Repository;
+  readonly store: BlobStore;
+  readonly executor: ExecutorFactory;
+  readonly source: CaptureSource;
+  readonly policy: string;
+  /** The name of this host. */
+  readonly host: string;
+  readonly tags?: readonly string[] | undefined;
+  /** The repository's points, of this source and others. */
+  readonly points: readonly RecoveryPoint[];
+  /** A capture that takes longer, in ms, isn't committed: a sweep may have come to a conclusion meanwhile. */
+  readonly maxDuration: number;
+  /** Of Stillpoint. */
+  readonly version: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((progress: Progress) => void) | undefined;
+}
+
+export interface CaptureReport {
+  readonly point: RecoveryPoint;
+  /** In ms. */
+  readonly duration: number;
+  /** Folders of a `directory` in which something kept changing; then the consistency is `none`. */
+  readonly unsettled: number;
+  /** Hooks that failed after the instant: the point is good, the source may be stopped or frozen still. */
+  readonly problems: readonly StillpointError[];
+}
+
+/**
+ * Captures a source and commits the recovery point. The source is only read. When it throws, nothing was committed; what was
+ * stored is found again by the next capture.
+ *
+ * Throws `hook_failed`, `source_missing`, `source_denied`, `source_changed`, `command_failed`, `capture_too_old`, `cancelled`,
+ * or a storage error. When a hook fails after the instant and the capture fails too, `onProblem` is where the hook's failure is heard.
+ */
+export async function captureSource(
+  options: CaptureOptions,
+  onProblem: (problem: StillpointError) => void = () => undefined,
+): Promise<CaptureReport> {
+  const { repository, store, source, policy, signal } = options;
+  const { clock } = repository;
+  const started = { wall: clock.now(), monotonic: clock.monotonic() };
+  // By both clocks: one doesn't count while the machine sleeps, the other can be set.
+  const elapsed = (): number => Math.max(clock.now() - started.wall, clock.monotonic() - started.monotonic);
+  const previous = newestOf(options.points, source.name);
+  const problems: StillpointError[] = [];
+  const report = (problem: StillpointError): void => {
+    problems.push(problem);
+    onProblem(problem);
+  };
+  const session = new WriteSession(store, options.executor, signal);
+  try {
+    const context: CaptureContext = {
+      session,
+      clock,
+      signal,
+      reader: store.reader,
+      previous: store.lost.size === 0 ? previous : undefined,
+      progress: options.progress ?? (() => undefined),
+    };
+    const environment = { source: source.name, policy, signal, onProblem: report };
+    const captured = await withHooks(source.hooks, environment, async () => await dispatch(context, source));
+    const written = await session.finish();
+    const manifest = describe(options, captured, written, {
+      consistency: await consistencyOf(source, captured),
+      started: started.wall,
+      previous: previous?.digest ?? null,
+    });
+    refuseOld(source.name, elapsed(), options.maxDuration);
+    const point = await commitPoint(repository, manifest, { signal });
+    return { point, duration: clock.monotonic() - started.monotonic, unsettled: captured.unsettled ?? 0, problems };
+  } finally {
+    await session.close();
+  }
+}
+
+async function dispatch(context: CaptureContext, source: CaptureSource): Promise<Captured> {
+  switch (source.kind) {
+    case "directory":
+      return await captureDirectory(context, source);
+    case "image":
+      return await captureImage(context, source);
+    case "command":
+      return await captureCommand(context, source);
+  }
+}
+
+/**
+ * Hooks that stop the source and let it go raise `crash` to `application`. They also speak for a block device, which can't tell
+ * whether it was written to; but not against what was seen to change.
+ */
+async function consistencyOf(source: CaptureSource, captured: Captured): Promise<Consistency> {
+  if (!areQuiescing(source.hooks)) return captured.consistency;
+  const quiet =
+    captured.consistency === "crash" || (source.kind === "image" && (await stat(source.path)).isBlockDevice());
+  return quiet ? "application" : captured.consistency;
+}
+
+interface Circumstances {
+  readonly consistency: Consistency;
+  readonly started: number;
+  readonly previous: string | null;
+}
+
+function describe(
+  options: CaptureOptions,
+  captured: Captured,
+  written: WriteStatistics,
+  circumstances: Circumstances,
+): Manifest {
+  const { repository, source } = options;
+  return {
+    version: 1,
+    repository: repository.keys.repositoryId,
+    source: source.name,
+    policy: options.policy,
+    host: options.host,
+    kind: source.kind,
+    time: isoTime(captured.instant),
+    started: isoTime(circumstances.started),
+    finished: isoTime(repository.clock.now()),
+    consistency: circumstances.consistency,
+    parts: [...captured.parts],
+    previous: circumstances.previous,
+    tags: [...(options.tags ?? [])],
+    statistics: { size: captured.size, read: captured.read, new: written.newBytes, stored: written.storedBytes },
+    left_out: [...captured.leftOut],
+    left_out_count: captured.leftOutCount,
+    software: { stillpoint: options.version, node: process.versions.node, kernel: release() },
+  };
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function newestOf(points: readonly RecoveryPoint[], source: string): RecoveryPoint | undefined {
+  const own = points.filter((point) => point.manifest.source === source);
+  return own.reduce<RecoveryPoint | undefined>(
+    (newest, point) => (newest === undefined || point.time >= newest.time ? point : newest),
+    undefined,
+  );
+}
+
+function refuseOld(source: string, elapsed: number, longest: number): void {
+  if (elapsed <= longest) return;
+  throw new StillpointError("capture_too_old", {
+    what: `Cannot commit the recovery point of ${source}: its capture took ${minutes(elapsed)}, longer than the ${minutes(longest)} that sweeps allow for`,
+    safe: "Earlier recovery points are untouched; what was read is stored, so that the next capture is faster.",
+    next: "If captures are that slow for good, give the sweep a longer grace period.",
+  });
+}
+
+function minutes(ms: number): string {
+  return `${String(Math.round(ms / 60_000))} min`;
+}

@@ -1,0 +1,179 @@
+/** Looks at folders, in a worker thread: lists them, compares with what is known, and says which files must be read. */
+import { type BigIntStats, readlinkSync } from "node:fs";
+import { systemClock } from "../../host/clock.ts";
+import { errnoOf } from "../../host/files.ts";
+import type { Task, TaskContext } from "../../repository/executor.ts";
+import { type DirectoryEntry, nameOf, readDirectory } from "../../repository/tree/directory-tree.ts";
+import { type EntryType, type FileContent, formatTime, linkOf, makeEntry, typeOf } from "./entry.ts";
+import { compileExcludes, type Filter } from "./exclude.ts";
+import { fingerprint, type FolderPlace, type ListedItem, listFolder } from "./list-folder.ts";
+import { readXattrs } from "./read-xattrs.ts";
+
+/** The kernel stamps a change with its last tick, 10 ms ago at most: two changes closer than that may look like one. In ms. */
+export const tick = 20;
+/** A time of change further in the future, in ms, comes from a clock that was set; a change now would alter it. */
+const farFuture = 1000;
+
+export interface ScanInput {
+  readonly exclude: readonly string[];
+  /** The device of the source's own folder; folders on others are not entered when `oneFileSystem` says so. */
+  readonly device: bigint;
+  readonly oneFileSystem: boolean;
+  readonly folders: readonly ScanFolder[];
+}
+
+export interface ScanFolder extends FolderPlace {
+  /** What the folder held when it was last captured: the id of its tree (hex), or the entries themselves. */
+  readonly known: string | readonly DirectoryEntry[] | undefined;
+  /** What was last changed at this time, in ms since the epoch, or after it must be read again, whatever it looks like. */
+  readonly trustBefore: number;
+}
+
+export interface ScannedFolder {
+  /** The errno's name, when the folder can't be read; then it has no entries. */
+  readonly failure: string | undefined;
+  /** When it was looked at, in ms since the epoch, and what it looked like. */
+  readonly time: number;
+  readonly fingerprint: Uint8Array;
+  /** Something changed so shortly before that a further change might not show. */
+  readonly racy: boolean;
+  readonly entries: readonly DirectoryEntry[];
+  /** Positions of the files whose entry lacks its content. */
+  readonly files: readonly number[];
+  readonly folders: readonly FoundFolder[];
+  readonly leftOut: readonly { readonly name: Uint8Array; readonly failure: string }[];
+}
+
+export interface FoundFolder {
+  /** Position of its entry, which lacks its `tree`. */
+  readonly position: number;
+  /** The id of its tree in what is known. */
+  readonly known: string | undefined;
+  /** Whether it is to be captured too; else it stays empty, being another file system's. */
+  readonly enter: boolean;
+}
+
+export const scanFolders: Task<ScanInput, readonly ScannedFolder[]> = {
+  name: "scan-folders",
+  async run(context, input) {
+    const exclude = compileExcludes(input.exclude);
+    const scanned: ScannedFolder[] = [];
+    for (const folder of input.folders) scanned.push(await scanFolder(context, input, folder, exclude));
+    return scanned;
+  },
+};
+
+async function scanFolder(
+  context: TaskContext,
+  input: ScanInput,
+  folder: ScanFolder,
+  exclude: Filter,
+): Promise<ScannedFolder> {
+  const time = systemClock.now();
+  let items: ListedItem[];
+  try {
+    items = listFolder(folder, exclude);
+  } catch (error) {
+    const failure = failureOf(error);
+    const nothing = { entries: [], files: [], folders: [], leftOut: [] };
+    return { failure, time, fingerprint: Buffer.from(failure), racy: false, ...nothing };
+  }
+  const scan = new FolderScan(input, folder, time, await knownEntries(context, folder.known));
+  for (const item of items) scan.take(item);
+  const { racy, entries, files, folders, leftOut } = scan;
+  return { failure: undefined, time, fingerprint: fingerprint(items), racy, entries, files, folders, leftOut };
+}
+
+/** By name (as Latin-1). A known tree that can't be read only makes for more work. */
+async function knownEntries(context: TaskContext, known: ScanFolder["known"]): Promise<Map<string, DirectoryEntry>> {
+  const entries =
+    typeof known === "string"
+      ? await readDirectory(context.reader, Buffer.from(known, "hex"), context).catch(() => [])
+      : (known ?? []);
+  return new Map(entries.map((entry) => [nameOf(entry).toString("latin1"), entry]));
+}
+
+class FolderScan {
+  racy = false;
+  readonly entries: DirectoryEntry[] = [];
+  readonly files: number[] = [];
+  readonly folders: FoundFolder[] = [];
+  readonly leftOut: { readonly name: Uint8Array; readonly failure: string }[] = [];
+  readonly #input: ScanInput;
+  readonly #folder: ScanFolder;
+  readonly #time: number;
+  readonly #known: ReadonlyMap<string, DirectoryEntry>;
+
+  constructor(input: ScanInput, folder: ScanFolder, time: number, known: ReadonlyMap<string, DirectoryEntry>) {
+    this.#input = input;
+    this.#folder = folder;
+    this.#time = time;
+    this.#known = known;
+  }
+
+  take({ name, path, stats }: ListedItem): void {
+    const type = typeof stats === "string" ? undefined : typeOf(stats);
+    if (typeof stats === "string" || type === undefined) {
+      this.leftOut.push({ name, failure: typeof stats === "string" ? stats : "EINVAL" });
+      return;
+    }
+    const changed = Number(stats.ctimeMs);
+    this.racy ||= changed >= this.#time - tick && changed < this.#time + farFuture;
+    try {
+      this.#add(name, path, type, stats);
+    } catch (error) {
+      // What has gone meanwhile shows as a change of the folder when it is looked at again.
+      if (!isGone(failureOf(error))) this.leftOut.push({ name, failure: failureOf(error) });
+    }
+  }
+
+  #add(name: Buffer, path: Buffer, type: EntryType, stats: BigIntStats): void {
+    const before = this.#known.get(name.toString("latin1"));
+    const same =
+      before !== undefined && isUnchanged(before, type, stats, this.#folder.trustBefore) ? before : undefined;
+    const link = type === "directory" ? undefined : linkOf(stats, this.#input.device);
+    if (type === "file") {
+      if (same === undefined) this.files.push(this.entries.length);
+      const content = contentOf(same) ?? { size: Number(stats.size), depth: 0, root: "", sparse: false };
+      this.entries.push(makeEntry(name, type, stats, { link, content, xattrs: same?.xattrs }));
+      return;
+    }
+    const xattrs = same === undefined ? readXattrs(path) : same.xattrs;
+    const target = type === "symlink" ? readlinkSync(path, { encoding: "buffer" }) : undefined;
+    if (type === "directory") {
+      const known = before?.type === "directory" ? before.tree : undefined;
+      const enter = !this.#input.oneFileSystem || stats.dev === this.#input.device;
+      this.folders.push({ position: this.entries.length, known, enter });
+    }
+    const tree = type === "directory" ? "" : undefined;
+    this.entries.push(makeEntry(name, type, stats, { link, tree, target, xattrs }));
+  }
+}
+
+function isUnchanged(entry: DirectoryEntry, type: EntryType, stats: BigIntStats, trustBefore: number): boolean {
+  return (
+    entry.type === type &&
+    (type !== "file" || entry.size === Number(stats.size)) &&
+    entry.inode === String(stats.ino) &&
+    entry.ctime === formatTime(stats.ctimeNs) &&
+    entry.mtime === formatTime(stats.mtimeNs) &&
+    Number(stats.ctimeMs) < trustBefore
+  );
+}
+
+function contentOf(entry: DirectoryEntry | undefined): FileContent | undefined {
+  if (entry?.size === undefined || entry.depth === undefined || entry.root === undefined) return undefined;
+  return { size: entry.size, depth: entry.depth, root: entry.root, sparse: entry.sparse === true };
+}
+
+/** The errno's name; what isn't an error of the system is thrown on. */
+export function failureOf(error: unknown): string {
+  const errno = errnoOf(error);
+  if (errno === undefined) throw error;
+  return errno;
+}
+
+/** Whether it was taken away, or something else put in its place, after it was listed. */
+export function isGone(failure: string): boolean {
+  return ["ENOENT", "ENOTDIR", "ELOOP", "ESTALE", "EISDIR", "ENXIO"].includes(failure);
+}
