@@ -155,12 +155,12 @@ class Replication {
       group.map(({ id }) => id),
       this.#call,
     );
-    let failure: unknown;
+    const failures: unknown[] = [];
     await forEachAtOnce(group, manifestsAtOnce, async (point) => {
       // What is under way ends before the run does, so that the report is right about it.
-      if (failure === undefined) await this.#commitPoint(point).catch((error: unknown) => (failure ??= error));
+      if (failures.length === 0) await this.#commitPoint(point).catch((error: unknown) => failures.push(error));
     });
-    if (failure !== undefined) throw failure;
+    if (failures.length > 0) throw failures[0];
   }
 
   async #commitPoint(point: CatalogPoint): Promise<void> {

@@ -205,7 +205,7 @@ export async function readAll(disk: SimulatedDisk, length = smallBlock): Promise
   const repository = await open(disk, "on its own");
   const store = await BlobStore.load(repository);
   const { points, damaged } = await loadCatalog(repository);
-  if (damaged.length > 0) throw damaged[0]?.error;
+  for (const { error } of damaged) throw error;
   const contents = new Map<string, unknown>();
   for (const point of points) contents.set(point.id, await contentOf(store, point, length));
   return contents;
