@@ -106,6 +106,24 @@ export class Lease {
   }
 }
 
+/** Does the work under the lease, and gives it back. Throws what `Lease.acquire` and `work` throw. */
+export async function withLease<T>(
+  repository: Repository,
+  options: LeaseOptions,
+  work: (lease: Lease) => Promise<T>,
+): Promise<T> {
+  const lease = await Lease.acquire(repository, options);
+  let result: T;
+  try {
+    result = await work(lease);
+  } catch (error) {
+    await lease.release().catch(() => undefined); // The first error is the one to report.
+    throw error;
+  }
+  await lease.release();
+  return result;
+}
+
 /** The lease there is, expired or not; undefined when there is none, or none that can be read: it would block all sweeps for ever. */
 export async function readLease(repository: Repository, options: CallOptions): Promise<LeaseObject | undefined> {
   try {
