@@ -1,12 +1,29 @@
-import { createRequire } from "node:module";
-import { exitStatus } from "../errors.ts";
+/** The program `stillpoint`: streams, signals and the exit status. What it does is in program.ts and the verbs. */
+import { systemClock } from "../host/clock.ts";
+import type { Cli } from "./cli.ts";
+import { Output } from "./output.ts";
+import { runProgram } from "./program.ts";
 
-/** The same place from src/cli and from dist/cli. */
-const { version } = createRequire(import.meta.url)("../../package.json") as { readonly version: string };
+/** What a shell reports of a program that SIGINT ended: 128 and the signal's number. */
+const interrupted = 130;
 
-if (process.argv[2] === "--version") {
-  process.stdout.write(`${version}\n`);
-} else {
-  process.stderr.write("stillpoint: only --version is there yet\n");
-  process.exitCode = exitStatus.usage;
+const stop = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.on(signal, () => {
+    // The second one is from someone who doesn't want to wait for a clean end.
+    if (stop.signal.aborted) process.exit(interrupted);
+    stop.abort();
+  });
 }
+
+const cli: Cli = {
+  output: new Output({ stdout: process.stdout, stderr: process.stderr, environment: process.env }),
+  clock: systemClock,
+  environment: process.env,
+  signal: stop.signal,
+  exit: 0,
+};
+
+const status = await runProgram(process.argv.slice(2), cli);
+// Not left to Node: a system call that hangs on a dead mount would keep the process waiting for it.
+process.exit(status);

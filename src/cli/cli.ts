@@ -1,0 +1,13 @@
+import type { Clock } from "../host/clock.ts";
+import type { Output } from "./output.ts";
+
+/** What every verb has at hand. */
+export interface Cli {
+  readonly output: Output;
+  readonly clock: Clock;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Aborts when the administrator has had enough (SIGINT, SIGTERM). */
+  readonly signal: AbortSignal;
+  /** The exit status of a verb that ends without an error: 0, unless the verb says otherwise. */
+  exit: number;
+}

@@ -1,0 +1,45 @@
+/** Recovery points for programs: the shape that `--json` prints (docs/operations.md). */
+import type { CatalogPoint } from "../repository/catalog.ts";
+
+export interface DescribedPoint {
+  readonly id: string;
+  readonly source: string;
+  readonly policy: string;
+  readonly kind: string;
+  readonly host: string;
+  /** The instant captured, RFC 3339 in UTC. */
+  readonly time: string;
+  readonly consistency: string;
+  readonly location: string;
+  /** In bytes: protected, read, new, and stored after compression. */
+  readonly sizes: { readonly size: number; readonly read: number; readonly new: number; readonly stored: number };
+  readonly tags: readonly string[];
+  /** Whether the newest proof says that it can be restored. */
+  readonly verified: boolean;
+  /** When that proof was made. */
+  readonly proven: string | null;
+  /** Why it is held; null when it isn't. */
+  readonly hold: string | null;
+  /** How many files could not be captured. */
+  readonly left_out: number;
+}
+
+export function describePoint({ id, manifest, tags, proof, hold }: CatalogPoint, location: string): DescribedPoint {
+  const { size, read, new: added, stored } = manifest.statistics;
+  return {
+    id,
+    source: manifest.source,
+    policy: manifest.policy,
+    kind: manifest.kind,
+    host: manifest.host,
+    time: manifest.time,
+    consistency: manifest.consistency,
+    location,
+    sizes: { size, read, new: added, stored },
+    tags,
+    verified: proof?.result === "passed",
+    proven: proof?.result === "passed" ? proof.time : null,
+    hold: hold?.reason ?? null,
+    left_out: manifest.left_out_count,
+  };
+}

@@ -1,0 +1,42 @@
+import { putSmallObject } from "../repository/small-objects.ts";
+import type { Cli } from "./cli.ts";
+import { loadPoint } from "./find-points.ts";
+import { printable } from "./format.ts";
+import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
+import type { DefineVerb } from "./verbs.ts";
+
+interface Flags extends LocationFlags {
+  readonly reason: string;
+  readonly source?: string;
+  readonly json?: boolean;
+}
+
+export const define: DefineVerb = (command, cli) => {
+  addLocationOptions(command.argument("<id>", "the point's id or its beginning, or `latest`"))
+    .option("--reason <text>", "why, for whoever wonders later", "")
+    .option("--source <name>", "with `latest`: of which source")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+A held point is deleted by no rule and no \`forget\` until it is released. Holds of the primary reach the
+replicas with the next replication.
+
+Example:
+  stillpoint hold 3f5a91c2 --reason "audit of 2026"`,
+    )
+    .action(async (id: string, flags: Flags) => await hold(cli, id, flags));
+};
+
+async function hold(cli: Cli, id: string, flags: Flags): Promise<void> {
+  const { repository } = await openLocation(cli, flags, { write: true });
+  const point = await loadPoint(cli, repository, id, flags);
+  const reason = point.hold?.reason ?? flags.reason;
+  if (point.hold === undefined) {
+    const time = new Date(cli.clock.now()).toISOString();
+    await putSmallObject(repository, "holds", { version: 1, point: point.id, time, reason }, { signal: cli.signal });
+  }
+  if (flags.json === true) return cli.output.json({ id: point.id, hold: reason });
+  const because = reason === "" ? "" : `: ${printable(reason)}`;
+  cli.output.print(`${point.id} is held${point.hold === undefined ? "" : " already"}${because}`);
+}

@@ -1,0 +1,151 @@
+import { hostname } from "node:os";
+import * as path from "node:path";
+import { describeError, exitStatus, isStillpointError, StillpointError } from "../errors.ts";
+import { addressOfPrimary, connectReplica, type Location, openPrimary, primaryName } from "../job/locations.ts";
+import { readSecret } from "../job/read-secret.ts";
+import type { Config } from "../policy/config.ts";
+import { newKeyFile, type NewKey } from "../repository/key-objects.ts";
+import { createRepository } from "../repository/repository.ts";
+import { createStorage, openStorage } from "../storage/open.ts";
+import type { Cli } from "./cli.ts";
+import { isThere, makeFile } from "./make-file.ts";
+import { addConfigOption } from "./open-location.ts";
+import { type ConfigFlags, configPath, readConfig } from "./read-config.ts";
+import { starterConfig } from "./starter-config.ts";
+import type { DefineVerb } from "./verbs.ts";
+
+interface Flags extends ConfigFlags {
+  readonly repository: string;
+  readonly json?: boolean;
+}
+
+/** One thing that there should be afterwards. */
+interface Step {
+  readonly what: "config" | "key" | "repository" | "replica";
+  /** A path, or the name of a systemd credential. */
+  readonly place: string;
+  /** Made just now; false: it was there, and was left as it is. */
+  readonly made: boolean;
+  readonly name?: string;
+  readonly error?: string;
+}
+
+export const define: DefineVerb = (command, cli) => {
+  addConfigOption(command)
+    .option("--repository <path>", "where a new configuration puts the repository", "/var/lib/stillpoint/repository")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Makes what lacks, and never overwrites: the configuration (a small one to begin with), the key file it names, the
+repository, and the replicas' folders. Run it again after adding a replica.
+
+Examples:
+  stillpoint init
+  stillpoint init --config ./stillpoint.yaml --repository ./repository`,
+    )
+    .action(async (flags: Flags) => await init(cli, flags));
+};
+
+async function init(cli: Cli, flags: Flags): Promise<void> {
+  const steps = [await makeConfig(cli, flags)];
+  const config = await readConfig(flags, cli);
+  const there = await hasRepository(config);
+  const key = await makeKey(config, there);
+  if (key !== undefined) steps.push(key);
+  const primary = await makePrimary(cli, config, there);
+  steps.push({ what: "repository", place: config.repository.path, made: !there });
+  for (const replica of config.replicas) steps.push(await makeReplica(cli, config, primary, replica.name));
+  if (!steps.some(({ made, error }) => made || error !== undefined)) throw nothingToDo(config);
+  if (steps.some(({ error }) => error !== undefined)) cli.exit = exitStatus.partial;
+  if (flags.json === true) cli.output.json({ repository: primary.repository.keys.repositoryId, steps });
+  else report(cli, flags, steps);
+}
+
+async function makeConfig(cli: Cli, flags: Flags): Promise<Step> {
+  const file = configPath(flags, cli);
+  if (await isThere(file)) return { what: "config", place: file, made: false };
+  const key = path.join(path.dirname(file), "repository.key");
+  await makeFile(file, starterConfig({ repository: path.resolve(flags.repository), key }));
+  return { what: "config", place: file, made: true };
+}
+
+async function hasRepository(config: Config): Promise<boolean> {
+  return await isThere(path.join(config.repository.path, "format"));
+}
+
+/** A key file that lacks is made only for a repository that isn't there yet: no other key opens one that is. */
+async function makeKey({ repository }: Config, there: boolean): Promise<Step | undefined> {
+  const { key } = repository;
+  if (key.kind === "key_credential") return undefined;
+  const exists = await isThere(key.path);
+  if (!exists && key.kind === "key_file" && !there) {
+    await makeFile(key.path, newKeyFile().text);
+    return { what: "key", place: key.path, made: true };
+  }
+  // What lacks now is named with its place by whoever opens the repository.
+  return exists ? { what: "key", place: key.path, made: false } : undefined;
+}
+
+async function makePrimary(cli: Cli, config: Config, there: boolean): Promise<Location> {
+  const { clock, signal, environment } = cli;
+  if (there) return await openPrimary(config, { clock, signal, environment });
+  const secret = await readSecret(config.repository.key, { environment });
+  const address = addressOfPrimary(config);
+  const storage = openStorage(address, { clock });
+  await createStorage(address);
+  for await (const { name } of storage.list("", { signal })) {
+    // A key alone is what an init that was cut off left.
+    if (name.startsWith("keys/")) continue;
+    throw new StillpointError("repository_exists", {
+      what: `Cannot make a repository in ${config.repository.path}: it holds ${name}, but no object \`format\``,
+      safe: "Nothing was changed there.",
+      next: "If it is a repository, bring `format` back from a replica; else choose an empty folder.",
+    });
+  }
+  const key = secret as Extract<typeof secret, NewKey>;
+  return { name: primaryName, repository: await createRepository({ storage, clock, key, label: hostname(), address }) };
+}
+
+async function makeReplica(cli: Cli, config: Config, primary: Location, name: string): Promise<Step> {
+  const { clock, signal, environment } = cli;
+  const place = config.replicas.find((replica) => replica.name === name)?.path ?? "";
+  const step = { what: "replica", name, place } as const;
+  try {
+    const there = await isThere(path.join(place, "format"));
+    await connectReplica(config, primary, name, { clock, signal, environment });
+    return { ...step, made: !there };
+  } catch (error) {
+    if (!isStillpointError(error) || error.code === "cancelled") throw error;
+    return { ...step, made: false, error: describeError(error) };
+  }
+}
+
+function nothingToDo(config: Config): StillpointError {
+  return new StillpointError("repository_exists", {
+    what: `Cannot make a repository in ${config.repository.path}: there is one already, and nothing else lacks`,
+    safe: "Nothing was changed.",
+    next: "`stillpoint status` shows how it is.",
+  });
+}
+
+function report(cli: Cli, flags: Flags, steps: readonly Step[]): void {
+  const { output } = cli;
+  for (const { what, name, place, made, error } of steps) {
+    const thing = name === undefined ? what : `${what} ${name}`;
+    if (error !== undefined) output.print(`failed  ${thing}: ${error}`);
+    else output.print(`${made ? "made  " : "there "}  ${thing.padEnd(12)} ${place}`);
+  }
+  const key = steps.find(({ what, made }) => what === "key" && made);
+  if (key !== undefined) {
+    output.print();
+    output.print(output.style("bold", `KEEP A COPY OF ${key.place} AWAY FROM THIS MACHINE, NOW.`));
+    output.print(
+      "Whoever has lost this machine and has no copy of that file has lost every recovery point. It can't be",
+    );
+    output.print("replaced or guessed. `stillpoint key add` adds a passphrase as a second way in.");
+  }
+  output.print();
+  const config = configPath(flags, cli);
+  output.print(`Next: see what ${config} protects, then start it with \`stillpoint daemon\`.`);
+}

@@ -1,0 +1,30 @@
+import type { Cli } from "./cli.ts";
+import { loadPoint } from "./find-points.ts";
+import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
+import type { DefineVerb } from "./verbs.ts";
+
+interface Flags extends LocationFlags {
+  readonly json?: boolean;
+}
+
+export const define: DefineVerb = (command, cli) => {
+  addLocationOptions(command.argument("<id>", "the point's id or its beginning"))
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+The rules decide about the point again. At the replicas it is released with the next replication.
+
+Example:
+  stillpoint release 3f5a91c2`,
+    )
+    .action(async (id: string, flags: Flags) => await release(cli, id, flags));
+};
+
+async function release(cli: Cli, id: string, flags: Flags): Promise<void> {
+  const { repository } = await openLocation(cli, flags, { write: true });
+  const point = await loadPoint(cli, repository, id);
+  if (point.hold !== undefined) await repository.storage.delete(`holds/${point.id}`, { signal: cli.signal });
+  if (flags.json === true) return cli.output.json({ id: point.id, hold: null });
+  cli.output.print(point.hold === undefined ? `${point.id} isn't held` : `${point.id} is released`);
+}

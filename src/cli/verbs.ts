@@ -1,0 +1,36 @@
+/** Every verb: what it is for, and where its code is. Loaded when it is used, and not before. */
+import type { Command } from "commander";
+import type { Cli } from "./cli.ts";
+
+/** Adds arguments, options, examples and the action to the verb's command. */
+export type DefineVerb = (command: Command, cli: Cli) => void;
+
+export interface Verb {
+  readonly name: string;
+  readonly summary: string;
+  load(): Promise<{ readonly define: DefineVerb }>;
+}
+
+/** By what they are for, as `--help` lists them. */
+export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
+  "Protect:": [
+    verb("init", "make a configuration, a key, a repository and its replicas", () => import("./init.ts")),
+    verb("config", "check the configuration, or print its schema", () => import("./config.ts")),
+  ],
+  "Look and recover:": [
+    verb("list", "list recovery points", () => import("./list.ts")),
+    verb("show", "show all that is known of a recovery point", () => import("./show.ts")),
+  ],
+  "Keep and forget:": [
+    verb("hold", "keep a recovery point whatever the rules say", () => import("./hold.ts")),
+    verb("release", "end a hold", () => import("./release.ts")),
+    verb("tag", "add tags to a recovery point, or remove them", () => import("./tag.ts")),
+    verb("forget", "delete recovery points", () => import("./forget.ts")),
+    verb("retention", "try keep rules on a list of points", () => import("./retention.ts")),
+  ],
+  "Maintain:": [verb("key", "list, add and remove the repository's keys", () => import("./key.ts"))],
+};
+
+function verb(name: string, summary: string, load: Verb["load"]): Verb {
+  return { name, summary, load };
+}
