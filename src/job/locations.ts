@@ -8,7 +8,7 @@ import type { Config, Replica } from "../policy/config.ts";
 import { closest } from "../policy/suggest.ts";
 import { prepareReplica } from "../replicate/prepare-replica.ts";
 import { openRepository, type Repository } from "../repository/repository.ts";
-import { createStorage, openStorage } from "../storage/open.ts";
+import { createStorage, openStorage, type OpenStorageOptions } from "../storage/open.ts";
 import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
 import type { StorageObserver } from "../storage/wrappers/observe.ts";
 import { readSecret, type SecretSources } from "./read-secret.ts";
@@ -27,6 +27,8 @@ export interface LocationOptions extends CallOptions, SecretSources {
   readonly clock?: Clock | undefined;
   readonly readOnly?: boolean | undefined;
   readonly observer?: StorageObserver | undefined;
+  /** `openStorage` by default. */
+  readonly open?: ((address: StorageAddress, options: OpenStorageOptions) => Storage) | undefined;
 }
 
 export function addressOfPrimary(config: Config): StorageAddress {
@@ -52,13 +54,7 @@ export function replicaNamed(config: Config, name: string): Replica {
 
 /** Throws `key_unreadable`, `key_wrong`, `repository_missing`, `format_unsupported`, `damaged`, or a storage error. */
 export async function openPrimary(config: Config, options: LocationOptions = {}): Promise<Location> {
-  return await open(
-    config,
-    primaryName,
-    addressOfPrimary(config),
-    openStorage(addressOfPrimary(config), options),
-    options,
-  );
+  return await open(config, addressOfPrimary(config), undefined, options);
 }
 
 /**
@@ -68,7 +64,7 @@ export async function openPrimary(config: Config, options: LocationOptions = {})
  */
 export async function openReplica(config: Config, name: string, options: LocationOptions = {}): Promise<Location> {
   const replica = replicaNamed(config, name);
-  return await open(config, name, addressOfReplica(replica), storageOf(replica, options), options);
+  return await open(config, addressOfReplica(replica), replica.bandwidth, options);
 }
 
 /** `openPrimary` or `openReplica`, by the location's name. */
@@ -99,7 +95,7 @@ export async function connectReplica(
   const here = { path: replica.path, repository: primary.repository.keys.repositoryId };
   const create = seen?.path !== here.path || seen.repository !== here.repository;
   if (create) await makeFolder(replica, options);
-  const storage = storageOf(replica, options);
+  const storage = storageAt(address, replica.bandwidth, options);
   const { signal } = options;
   const repository = await prepareReplica({ primary: primary.repository, storage, address, create, signal });
   if (create) await state.write(`replicas/${name}.json`, here);
@@ -108,18 +104,19 @@ export async function connectReplica(
 
 async function open(
   config: Config,
-  name: string,
   address: StorageAddress,
-  storage: Storage,
+  bandwidth: number | undefined,
   options: LocationOptions,
 ): Promise<Location> {
   const { clock = systemClock, signal } = options;
   const secret = await readSecret(config.repository.key, options);
-  return { name, repository: await openRepository({ storage, clock, secret, address, signal }) };
+  const storage = storageAt(address, bandwidth, options);
+  return { name: address.location, repository: await openRepository({ storage, clock, secret, address, signal }) };
 }
 
-function storageOf(replica: Replica, options: LocationOptions): Storage {
-  return openStorage(addressOfReplica(replica), { ...options, bandwidth: replica.bandwidth });
+function storageAt(address: StorageAddress, bandwidth: number | undefined, options: LocationOptions): Storage {
+  const { clock, readOnly, observer, open: openAt = openStorage } = options;
+  return openAt(address, { clock, readOnly, observer, bandwidth });
 }
 
 /** Only the last folder of the path: a parent that lacks is a disk or share that isn't mounted. */

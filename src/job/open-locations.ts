@@ -1,0 +1,74 @@
+/** The locations of one process, opened when they are needed. */
+import { unlessCancelled } from "../host/cancel.ts";
+import type { Clock } from "../host/clock.ts";
+import { nodeFiles } from "../host/node-files.ts";
+import type { Config } from "../policy/config.ts";
+import type { Storage, StorageAddress } from "../storage/storage.ts";
+import { openStorage, type OpenStorageOptions } from "../storage/open.ts";
+import { connectReplica, type Location, type LocationOptions, openPrimary, replicaNamed } from "./locations.ts";
+import { withinTime } from "./within-time.ts";
+
+/** How long a replica's folder may take to show that it is there, in ms. */
+const patience = 30_000;
+
+export class OpenLocations {
+  readonly #config: () => Config;
+  readonly #clock: Clock;
+  readonly #options: LocationOptions;
+  readonly #storages = new Map<string, Storage>();
+  readonly #knocking = new Map<string, Promise<void>>();
+  #primary: Location | undefined;
+
+  /** `config` gives the one in force. */
+  constructor(config: () => Config, clock: Clock, options: LocationOptions = {}) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#options = { ...options, clock, open: (address, wrappers) => this.#open(address, wrappers) };
+  }
+
+  /** Opened once; a failure is tried again by the next call. */
+  async primary(signal?: AbortSignal): Promise<Location> {
+    this.#primary ??= await openPrimary(this.#config(), { ...this.#options, signal });
+    return this.#primary;
+  }
+
+  /** The replica, ready to be replicated to; see `connectReplica`. */
+  async replica(name: string, signal?: AbortSignal): Promise<Location> {
+    await this.#knock(name, signal);
+    return await connectReplica(this.#config(), await this.primary(signal), name, { ...this.#options, signal });
+  }
+
+  async location(name: string, signal?: AbortSignal): Promise<Location> {
+    const primary = await this.primary(signal);
+    return name === primary.name ? primary : await this.replica(name, signal);
+  }
+
+  /** All jobs share a replica's bandwidth, so they share its storage. */
+  #open(address: StorageAddress, options: OpenStorageOptions): Storage {
+    const key = JSON.stringify([address, options.bandwidth]);
+    const storage = this.#storages.get(key) ?? openStorage(address, options);
+    this.#storages.set(key, storage);
+    return storage;
+  }
+
+  /**
+   * Looks whether the folder answers at all. A call to a dead network mount never returns, and each takes one of the few
+   * threads that serve all files of the process: so only this one call is made until it does.
+   */
+  async #knock(name: string, signal: AbortSignal | undefined): Promise<void> {
+    const { path } = replicaNamed(this.#config(), name);
+    const files = this.#options.files ?? nodeFiles;
+    const answer =
+      this.#knocking.get(path) ??
+      files
+        .stat(path)
+        .then(
+          () => undefined,
+          () => undefined,
+        )
+        .finally(() => this.#knocking.delete(path));
+    this.#knocking.set(path, answer);
+    const limit = { clock: this.#clock, limit: patience, location: name, signal };
+    await withinTime(limit, async (within) => await unlessCancelled(answer, within));
+  }
+}

@@ -1,0 +1,45 @@
+/** The second stage of a job: one replica, brought up to date with what the policy has at the primary. */
+import type { Policy, Replication } from "../policy/config.ts";
+import { replicate } from "../replicate/replicate.ts";
+import { belongsTo } from "./belonging.ts";
+import { errorReport, type Replicated } from "./report.ts";
+import type { StageContext } from "./stages.ts";
+
+export interface ReplicateRequest {
+  readonly policy: Policy;
+  readonly to: Replication;
+  /** Any object that stands for the job: its replications share what they read of the primary. */
+  readonly job: object;
+  readonly signal?: AbortSignal | undefined;
+  /** In bytes; `total` is an estimate. */
+  readonly progress: (done: number, total: number) => void;
+}
+
+export async function replicateStage(context: StageContext, request: ReplicateRequest): Promise<Replicated> {
+  const { policy, to, job, signal, progress } = request;
+  const { policies, maintenance } = context.config();
+  const { repository: replica } = await context.locations.replica(to.replica.name, signal);
+  const { repository: primary } = await context.locations.primary(signal);
+  const { points, store } = await context.views.of(job, primary, { signal });
+  const mine = belongsTo(policies, policy);
+  const report = await replicate({
+    primary: store,
+    points: points.filter(({ manifest }) => mine(manifest)),
+    replica,
+    wanted: () => true,
+    grace: maintenance.grace,
+    signal,
+    onProgress: ({ bytes }) => progress(bytes.done, bytes.total),
+  });
+  const { replicated, failed, failedNotes, ended, bytesRead, bytesSent, backlog } = report;
+  const errors = [ended, ...failed.map(({ error }) => error), ...failedNotes.map(({ error }) => error)];
+  const wrong = errors.filter((error) => error !== undefined).map(errorReport);
+  return {
+    outcome: wrong.length === 0 ? "ok" : ended === undefined || replicated.length > 0 ? "partial" : "failed",
+    points: replicated.length,
+    bytesRead,
+    bytesSent,
+    backlog: backlog && { points: backlog.lacking.length, bytes: backlog.estimatedBytes },
+    errors: wrong,
+  };
+}

@@ -1,0 +1,94 @@
+/** The main path: capture, replicate, prune, report. */
+import type { Clock } from "../host/clock.ts";
+import type { Policy, Replication, Source } from "../policy/config.ts";
+import type { CaptureGate } from "./capture-gate.ts";
+import { primaryName } from "./locations.ts";
+import type { CaptureReport, JobEvent, JobReport, Pruned, PruneReport, ReplicaReport, Replicated } from "./report.ts";
+import { nothingSent, outcomeOf, stage, sumOf } from "./report.ts";
+import type { SingleFlight } from "./single-flight.ts";
+import type { Stages } from "./stages.ts";
+
+export interface JobContext {
+  readonly stages: Stages;
+  readonly clock: Clock;
+  /** Shared by all jobs of this process, as is `replications`. */
+  readonly gate: CaptureGate;
+  readonly replications: SingleFlight;
+}
+
+export interface JobRequest {
+  readonly policy: Policy;
+  /** Those of the policy by default. */
+  readonly sources?: readonly Source[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent?: ((event: JobEvent) => void) | undefined;
+  /** Called when nothing is captured any more: from then on the policy's next run may start. */
+  readonly onCaptured?: (() => void) | undefined;
+}
+
+/** A report before it has times. */
+type Blank<Report> = Omit<Report, "started" | "finished">;
+
+/**
+ * Captures the sources, brings every replica up to date, and forgets what no rule keeps, there and here. Each stage
+ * runs whatever became of the one before: a failed capture still replicates what is already there, and a dead replica
+ * delays no other. What fails is in the report; nothing is thrown.
+ */
+export async function runJob(context: JobContext, request: JobRequest): Promise<JobReport> {
+  const { policy, sources = policy.sources, onCaptured } = request;
+  const started = context.clock.now();
+
+  const captures = await Promise.all(sources.map((source) => capture(context, request, source)));
+  onCaptured?.();
+  const replicas = await Promise.all(policy.replicate.map((replication) => replicate(context, request, replication)));
+  const reached = replicas.filter(({ outcome }) => outcome === "ok" || outcome === "partial");
+  const locations = [primaryName, ...reached.map(({ replica }) => replica)];
+  const prunes = await Promise.all(locations.map((location) => prune(context, request, location)));
+
+  const stages = { sources: captures, replicas, prune: prunes };
+  const finished = context.clock.now();
+  return { policy: policy.name, started, finished, outcome: outcomeOf(stages), ...stages };
+}
+
+async function capture(context: JobContext, request: JobRequest, source: Source): Promise<CaptureReport> {
+  const { stages, clock, gate } = context;
+  const { policy, signal, onEvent } = request;
+  const blank: Blank<CaptureReport> = { source: source.name, outcome: "ok", point: undefined, errors: [] };
+  const work = async (): Promise<Partial<Blank<CaptureReport>>> => {
+    onEvent?.({ event: "capture-started", source: source.name });
+    const progress = (done: number, total: number | undefined): void =>
+      onEvent?.({ event: "capture-progress", source: source.name, done, total });
+    const { point, errors } = await stages.capture({ policy, source, signal, progress });
+    return { outcome: point.leftOut === 0 && errors.length === 0 ? "ok" : "partial", point, errors };
+  };
+  const report = await stage(clock, blank, async () => await gate.run(source.name, work, signal));
+  onEvent?.({ event: "capture-finished", ...report });
+  return report;
+}
+
+async function replicate(context: JobContext, request: JobRequest, to: Replication): Promise<ReplicaReport> {
+  const { stages, clock, replications } = context;
+  const { policy, signal, onEvent } = request;
+  const replica = to.replica.name;
+  const blank: Blank<ReplicaReport> = { replica, ...nothingSent };
+  const report = await stage(clock, blank, async () => {
+    onEvent?.({ event: "replication-started", replica });
+    const progress = (done: number, total: number): void =>
+      onEvent?.({ event: "replication-progress", replica, done, total });
+    const work = async (): Promise<Replicated> =>
+      await stages.replicate({ policy, to, job: request, signal, progress });
+    const results = await replications.run(`${policy.name} ${replica}`, work);
+    return results === undefined ? { outcome: "deferred" } : sumOf(results);
+  });
+  onEvent?.({ event: "replication-finished", ...report });
+  return report;
+}
+
+async function prune(context: JobContext, request: JobRequest, location: string): Promise<PruneReport> {
+  const { policy, signal, onEvent } = request;
+  const blank: Blank<PruneReport> = { location, outcome: "ok", kept: 0, forgotten: 0, givenUp: 0, errors: [] };
+  const work = async (): Promise<Pruned> => await context.stages.prune({ policy, location, signal });
+  const report = await stage(context.clock, blank, work);
+  onEvent?.({ event: "prune-finished", ...report });
+  return report;
+}

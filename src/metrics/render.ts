@@ -1,0 +1,39 @@
+/** Samples as text for Prometheus. The only user of prom-client. */
+import { Counter, Gauge, Registry } from "prom-client";
+import { type Definition, definitions, type MetricName } from "./definitions.ts";
+import type { Samples } from "./samples.ts";
+
+export type ExpositionFormat = "prometheus" | "openmetrics";
+
+export interface Exposition {
+  readonly contentType: string;
+  readonly text: string;
+}
+
+/** The format that a scraper prefers, by its Accept header. */
+export function formatFor(accept: string | undefined): ExpositionFormat {
+  return accept?.includes("application/openmetrics-text") === true ? "openmetrics" : "prometheus";
+}
+
+/**
+ * Each rendering has a registry of its own: prom-client renames counters when it writes OpenMetrics. Metrics without a
+ * sample are left out.
+ */
+export async function render(samples: readonly Samples[], format: ExpositionFormat): Promise<Exposition> {
+  const registry = new Registry<typeof Registry.PROMETHEUS_CONTENT_TYPE | typeof Registry.OPENMETRICS_CONTENT_TYPE>();
+  const open = format === "openmetrics";
+  registry.setContentType(open ? Registry.OPENMETRICS_CONTENT_TYPE : Registry.PROMETHEUS_CONTENT_TYPE);
+  for (const [name, definition] of Object.entries<Definition>(definitions)) {
+    const values = samples.flatMap((some) => [...some.of(name as MetricName)]);
+    if (values.length === 0) continue;
+    const options = { name, help: definition.help, labelNames: [...definition.labels], registers: [registry] };
+    if (definition.type === "gauge") {
+      const metric = new Gauge(options);
+      for (const { labels, value } of values) metric.set(labels, value);
+    } else {
+      const metric = new Counter(options);
+      for (const { labels, value } of values) metric.inc(labels, value);
+    }
+  }
+  return { contentType: registry.contentType, text: await registry.metrics() };
+}
