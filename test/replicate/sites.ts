@@ -1,10 +1,12 @@
 /** A primary and places for replicas, each on a simulated disk of its own, and tiny recovery points with known content. */
 import { createHash } from "node:crypto";
+import { readPack } from "../../src/repository/blob-reader.ts";
 import { BlobStore } from "../../src/repository/blob-store.ts";
 import { type CatalogPoint, commitPoint, loadCatalog } from "../../src/repository/catalog.ts";
 import { inlineExecutor } from "../../src/repository/executor.ts";
 import { blobKinds } from "../../src/repository/format.ts";
 import type { Part, RecoveryPoint } from "../../src/repository/manifest.ts";
+import { packIdOf } from "../../src/repository/pack.ts";
 import { createRepository, openRepository, type Repository } from "../../src/repository/repository.ts";
 import { nameOf, readDirectory, writeDirectory } from "../../src/repository/tree/directory-tree.ts";
 import {
@@ -211,13 +213,13 @@ export async function readAll(disk: SimulatedDisk, length = smallBlock): Promise
   return contents;
 }
 
-/** How many times each blob is stored, by id. */
+/** How many times each blob is stored, by id; in packs that no index names too. */
 export async function copiesOf(disk: SimulatedDisk): Promise<Map<string, number>> {
-  const store = await BlobStore.load(await open(disk, "on its own"));
+  const { keys, storage } = await open(disk, "on its own");
   const copies = new Map<string, number>();
-  for (const [number] of store.packs.all()) {
-    const { entries } = await store.reader.openPack(number);
-    for (const { id } of entries) copies.set(id.toString("hex"), (copies.get(id.toString("hex")) ?? 0) + 1);
+  for await (const { name, size } of storage.list("packs/")) {
+    const { opened } = await readPack(keys, storage, { id: packIdOf(name) ?? "", size });
+    for (const { id } of opened.entries) copies.set(id.toString("hex"), (copies.get(id.toString("hex")) ?? 0) + 1);
   }
   return copies;
 }
