@@ -1,0 +1,103 @@
+/** Asking the daemon, if one runs. */
+import { connect, type Socket } from "node:net";
+import { createInterface } from "node:readline";
+import { StillpointError } from "../errors.ts";
+import { cancelled } from "../host/cancel.ts";
+import type { JobEvent, JobReport } from "../job/report.ts";
+import {
+  type ControlAnswer,
+  type ControlRequest,
+  controlSocketOf,
+  type DaemonStatus,
+  errorFrom,
+} from "./control-protocol.ts";
+
+export interface AskOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface AskRunOptions extends AskOptions {
+  readonly policy: string;
+  readonly source?: string | undefined;
+  readonly onEvent?: ((event: JobEvent) => void) | undefined;
+}
+
+/** Undefined when no daemon runs. Throws as `askRun` does. */
+export async function askStatus(state: string, options: AskOptions = {}): Promise<DaemonStatus | undefined> {
+  return (await ask(state, { version: 1, request: "status" }, options)) as DaemonStatus | undefined;
+}
+
+/**
+ * Has the daemon run a policy. Undefined when no daemon runs. When the signal aborts, the job goes on without us.
+ *
+ * Throws the daemon's error, `storage_denied` when it is another user's, `cancelled`, or `storage_failed` when the
+ * daemon ends before it has answered.
+ */
+export async function askRun(state: string, options: AskRunOptions): Promise<JobReport | undefined> {
+  const { policy, source, onEvent, signal } = options;
+  const request = { version: 1, request: "run", policy, ...(source === undefined ? {} : { source }) } as const;
+  const heard = (event: unknown): void => onEvent?.(event as JobEvent);
+  return (await ask(state, request, { signal, onEvent: heard })) as JobReport | undefined;
+}
+
+/** Whether another configuration is in force now. Undefined when no daemon runs. Throws as `askRun` does. */
+export async function askReload(state: string, options: AskOptions = {}): Promise<{ changed: boolean } | undefined> {
+  return (await ask(state, { version: 1, request: "reload" }, options)) as { changed: boolean } | undefined;
+}
+
+interface Listening extends AskOptions {
+  readonly onEvent?: (event: unknown) => void;
+}
+
+async function ask(state: string, request: ControlRequest, { signal, onEvent }: Listening): Promise<unknown> {
+  const socket = await open(controlSocketOf(state));
+  if (socket === undefined) return undefined;
+  const stop = (): void => void socket.destroy();
+  signal?.addEventListener("abort", stop, { once: true });
+  try {
+    if (signal?.aborted === true) throw cancelled();
+    socket.write(`${JSON.stringify(request)}\n`);
+    for await (const line of createInterface({ input: socket })) {
+      const answer = JSON.parse(line) as ControlAnswer;
+      if ("error" in answer) throw errorFrom(answer.error);
+      if ("result" in answer) return answer.result;
+      onEvent?.(answer.event);
+    }
+    throw signal?.aborted === true ? cancelled() : daemonEnded(state);
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    socket.destroy();
+  }
+}
+
+/** Undefined when nobody listens there. */
+async function open(path: string): Promise<Socket | undefined> {
+  const socket = connect(path);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("connect", resolve);
+      socket.once("error", reject);
+    });
+  } catch (error) {
+    socket.destroy();
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTSOCK") return undefined;
+    throw new StillpointError(code === "EACCES" ? "storage_denied" : "storage_failed", {
+      what: `Cannot talk to the daemon at ${path}: ${code === "EACCES" ? "it belongs to another user" : String(error)}`,
+      safe: "The daemon goes on as before.",
+      next: code === "EACCES" ? "Use sudo, or the user that the daemon runs as." : "See whether the daemon is well.",
+      cause: error,
+    });
+  }
+  // Whatever becomes of the connection later ends the reading of its lines.
+  socket.on("error", () => undefined);
+  return socket;
+}
+
+function daemonEnded(state: string): StillpointError {
+  return new StillpointError("storage_failed", {
+    what: `The daemon at ${controlSocketOf(state)} ended before it had answered`,
+    safe: "Recovery points that were committed are kept.",
+    next: "Look into its log, and start it again.",
+  });
+}

@@ -1,0 +1,107 @@
+/** What is said on the control socket (docs/control.md). */
+import * as path from "node:path";
+import * as z from "zod";
+import { type ErrorCode, errorTable, StillpointError } from "../errors.ts";
+import type { ErrorReport, JobReport } from "../job/report.ts";
+
+/** The socket in a state folder. */
+export function controlSocketOf(state: string): string {
+  return path.join(state, "control.sock");
+}
+
+export const controlRequest = z.discriminatedUnion("request", [
+  z.object({ version: z.literal(1), request: z.literal("status") }),
+  z.object({ version: z.literal(1), request: z.literal("run"), policy: z.string(), source: z.string().optional() }),
+  z.object({ version: z.literal(1), request: z.literal("reload") }),
+]);
+export type ControlRequest = z.output<typeof controlRequest>;
+
+/** A line from the daemon: events, and at last one result or error. */
+export type ControlAnswer =
+  | { readonly event: unknown }
+  | { readonly result: unknown }
+  | { readonly error: { readonly code: string; readonly message: string } };
+
+/** All times in ms since the epoch, durations in ms. */
+export interface DaemonStatus {
+  readonly version: string;
+  readonly pid: number;
+  readonly started: number;
+  /** Where metrics and health are served: `http://127.0.0.1:9464`. */
+  readonly address: string;
+  readonly config: ConfigStatus;
+  /** Empty when the daemon is ready; else what it lacks, as sentences. */
+  readonly notReady: readonly string[];
+  readonly policies: readonly PolicyStatus[];
+  readonly points: readonly PointStatus[];
+  readonly locations: readonly LocationStatus[];
+}
+
+export interface ConfigStatus {
+  readonly file: string;
+  /** Whether the file, as it is now, is in force. */
+  readonly current: boolean;
+  readonly loaded: number;
+  /** Why it isn't. */
+  readonly error: ErrorReport | undefined;
+}
+
+export interface PolicyStatus {
+  readonly policy: string;
+  readonly sources: readonly string[];
+  readonly running: boolean;
+  /** Undefined for a policy that runs only when asked to. */
+  readonly nextRun: number | undefined;
+  /** How late the last job started. */
+  readonly lag: number | undefined;
+  /** Of this process. */
+  readonly lastJob: JobReport | undefined;
+}
+
+/** The newest recovery point of a source under a policy at a location. */
+export interface PointStatus {
+  readonly policy: string;
+  readonly source: string;
+  readonly location: string;
+  readonly newest: NewestPoint | undefined;
+  /** Instant of the newest point whose latest verification passed. */
+  readonly verified: number | undefined;
+  /** The greatest age allowed. */
+  readonly objective: number | undefined;
+}
+
+export interface NewestPoint {
+  readonly id: string;
+  readonly time: number;
+  readonly consistency: string;
+  /** Bytes protected, and bytes that the capture added to the repository. */
+  readonly size: number;
+  readonly stored: number;
+  readonly leftOut: number;
+  /** Of the capture. */
+  readonly duration: number;
+}
+
+export interface LocationStatus {
+  readonly location: string;
+  readonly reachable: boolean;
+  /** When it last answered. */
+  readonly checked: number | undefined;
+  readonly error: ErrorReport | undefined;
+  readonly points: readonly { readonly source: string; readonly count: number }[];
+  readonly sizeBytes: number | undefined;
+  readonly freeBytes: number | undefined;
+  /** When the last ones that succeeded ended. */
+  readonly lastSweep: number | undefined;
+  readonly lastCheck: number | undefined;
+  /** Damage that the last check found. */
+  readonly findings: number | undefined;
+  /** What it lacks of each policy; empty for the primary. */
+  readonly backlog: readonly { readonly policy: string; readonly points: number; readonly bytes: number }[];
+}
+
+/** The daemon's error, as one of our own. */
+export function errorFrom({ code, message }: { readonly code: string; readonly message: string }): StillpointError {
+  const known = code in errorTable ? (code as ErrorCode) : "internal";
+  return new StillpointError(known, { what: message.replace(/\.$/, "") });
+}
