@@ -9,7 +9,7 @@ import type { CallOptions, Storage } from "../storage/storage.ts";
 import { withObserver } from "../storage/wrappers/observe.ts";
 import { planReplication, type ReplicationPlan } from "./plan.ts";
 import type { PointFailure, ReplicationProgress, ReplicationReport } from "./replication-report.ts";
-import { surveyPoints } from "./survey.ts";
+import { type PointSurvey, surveyPoints } from "./survey.ts";
 import { longestReliance } from "./sweep-notices.ts";
 import { NoteSynchroniser } from "./synchronise-notes.ts";
 import { Transfer } from "./transfer.ts";
@@ -52,7 +52,11 @@ class Replication {
   readonly #replicated: CatalogPoint[] = [];
   readonly #failed: PointFailure[] = [];
   readonly #done = { blobs: 0, bytesRead: 0, bytesSent: 0, adoptedPacks: 0 };
+  /** Forgotten at the primary while the run went on. */
+  readonly #gone = new Set<string>();
   #notes: NoteSynchroniser | undefined;
+  /** As it was when the run began. */
+  #there: PointSurvey | undefined;
   #plan: ReplicationPlan | undefined;
 
   constructor(options: ReplicateOptions) {
@@ -91,11 +95,10 @@ class Replication {
     const { points, wanted } = this.#options;
     this.#notes = await NoteSynchroniser.survey(this.#primary, this.#replica, this.#call);
     const replica = await surveyPoints(this.#replica.storage, this.#call);
+    this.#there = replica;
     this.#plan = planReplication({ points, replica, wanted });
-    await this.#notes.synchronise(
-      points.map(({ id }) => id).filter((id) => replica.points.has(id)),
-      this.#call,
-    );
+    const common = points.filter(({ id }) => replica.points.has(id));
+    await this.#notes.synchronise(idsOf(common), this.#call);
     let { lacking } = this.#plan;
     let { primary } = this.#options;
     for (let attempt = 1; lacking.length > 0; attempt++) {
@@ -151,10 +154,7 @@ class Replication {
 
   /** Holds and tags come before the manifests: a held point is never there without its hold. */
   async #commit(group: readonly CatalogPoint[]): Promise<void> {
-    await this.#notes?.synchronise(
-      group.map(({ id }) => id),
-      this.#call,
-    );
+    await this.#notes?.synchronise(idsOf(group), this.#call);
     const failures: unknown[] = [];
     await forEachAtOnce(group, manifestsAtOnce, async (point) => {
       // What is under way ends before the run does, so that the report is right about it.
@@ -186,7 +186,10 @@ class Replication {
   /** Notes the failure; not when the point was forgotten at the primary meanwhile. */
   async #fail(point: CatalogPoint, error: unknown): Promise<void> {
     if (!isStillpointError(error) || error.code === "cancelled") throw error;
-    if (await isGone(this.#primary.storage, point, this.#call)) return;
+    if (await isGone(this.#primary.storage, point, this.#call)) {
+      this.#gone.add(point.id);
+      return;
+    }
     const { id, manifest } = point;
     const described = new StillpointError(error.code, {
       what: `Cannot replicate the recovery point ${id} of ${manifest.source} (${manifest.time}) to ${this.#replica.storage.location}: ${error.parts.what}`,
@@ -198,10 +201,10 @@ class Replication {
   }
 
   #backlog(): ReplicationPlan | undefined {
-    if (this.#plan === undefined) return undefined;
-    const done = new Set(this.#replicated);
-    const lacking = this.#plan.lacking.filter((point) => !done.has(point));
-    return { lacking, estimatedBytes: lacking.reduce((sum, { manifest }) => sum + manifest.statistics.stored, 0) };
+    if (this.#there === undefined) return undefined;
+    const { points, wanted } = this.#options;
+    const replica = { ...this.#there, points: this.#there.points.union(new Set(idsOf(this.#replicated))) };
+    return planReplication({ points: points.filter(({ id }) => !this.#gone.has(id)), replica, wanted });
   }
 
   #progress(): void {
@@ -231,6 +234,10 @@ class Replication {
   get #call(): CallOptions {
     return { signal: this.#options.signal };
   }
+}
+
+function idsOf(points: readonly CatalogPoint[]): string[] {
+  return points.map(({ id }) => id);
 }
 
 /** Whether the primary has no such point any more; false when that can't be found out. */

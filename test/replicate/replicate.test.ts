@@ -122,6 +122,17 @@ describe("replicate", () => {
     expect([...(await readAll(site)).keys()].toSorted()).toEqual([old.id, young.id].toSorted());
   });
 
+  it("makes a lost primary anew from a replica", async () => {
+    const primary = await open(await primarySite());
+    await take(primary, base, { time: day });
+    await take(primary, changed, { time: 2 * day });
+    const site = await emptySite();
+    await replicateTo(primary, storageOn(site, "replica"));
+    const anew = await emptySite();
+    await replicateTo(await open(site, "replica"), storageOn(anew, "primary"));
+    expect(await readAll(anew)).toEqual(await readAll(site));
+  });
+
   it("brings holds and tags, and takes a hold away that was released", async () => {
     const primary = await open(await primarySite());
     const one = await take(primary, base, { time: day });
@@ -246,8 +257,7 @@ describe("what a damaged primary can't give", () => {
     const points = await pointsOf(primary);
     await primary.storage.delete(gone.name);
     const report = await replicateTo(primary, storageOn(await emptySite(), "replica"), { points });
-    expect(report.failed).toEqual([]);
-    expect(report.replicated.map(({ id }) => id)).toEqual([kept.id]);
+    expect(report).toMatchObject({ failed: [], replicated: [{ id: kept.id }], backlog: { lacking: [] } });
   });
 });
 

@@ -30,7 +30,7 @@ import { SimulatedDisk } from "../helpers/simulated-disk.ts";
 export const secret = { type: "key-file", secret: Buffer.alloc(32, 7) } as const;
 export const day = 86_400_000;
 /** Of an image's blocks, in bytes: small, so that a few hundred make a tree of two levels. */
-export const smallBlock = 512;
+const smallBlock = 512;
 
 export function storageOn(disk: SimulatedDisk, location: string, clock = new ManualClock()): Storage {
   return new FsStorage({ location, root: "/site", files: disk, clock });
