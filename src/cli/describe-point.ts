@@ -14,12 +14,9 @@ export interface DescribedPoint {
   /** In bytes: protected, read, new, and stored after compression. */
   readonly sizes: { readonly size: number; readonly read: number; readonly new: number; readonly stored: number };
   readonly tags: readonly string[];
-  /** Whether the newest proof says that it can be restored. */
-  readonly verified: boolean;
-  /** When that proof was made. */
-  readonly proven: string | null;
-  /** Why it is held; null when it isn't. */
-  readonly hold: string | null;
+  /** When it was last proven that it can be restored; null when it wasn't, or when the newest proof failed. */
+  readonly verified: string | null;
+  readonly held: boolean;
   /** How many files could not be captured. */
   readonly left_out: number;
 }
@@ -37,9 +34,8 @@ export function describePoint({ id, manifest, tags, proof, hold }: CatalogPoint,
     location,
     sizes: { size, read, new: added, stored },
     tags,
-    verified: proof?.result === "passed",
-    proven: proof?.result === "passed" ? proof.time : null,
-    hold: hold?.reason ?? null,
+    verified: proof?.result === "passed" ? proof.time : null,
+    held: hold !== undefined,
     left_out: manifest.left_out_count,
   };
 }

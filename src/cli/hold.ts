@@ -36,7 +36,7 @@ async function hold(cli: Cli, id: string, flags: Flags): Promise<void> {
     const time = new Date(cli.clock.now()).toISOString();
     await putSmallObject(repository, "holds", { version: 1, point: point.id, time, reason }, { signal: cli.signal });
   }
-  if (flags.json === true) return cli.output.json({ id: point.id, hold: reason });
+  if (flags.json === true) return cli.output.json({ id: point.id, held: true, reason });
   const because = reason === "" ? "" : `: ${printable(reason)}`;
   cli.output.print(`${point.id} is held${point.hold === undefined ? "" : " already"}${because}`);
 }

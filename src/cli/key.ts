@@ -34,6 +34,7 @@ export const define: DefineVerb = (command, cli) => {
     .summary("list the keys that open the repository")
     .description("Lists the keys that open the repository. Shows no secrets.")
     .option("--json", "print JSON")
+    .addHelpText("after", "\nExample:\n  stillpoint key list --location usb")
     .action(async (flags: Flags) => {
       const { repository } = await openLocation(cli, flags, { write: false });
       const keys = await listKeys(repository.storage, { signal: cli.signal });

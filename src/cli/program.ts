@@ -22,7 +22,7 @@ export async function runProgram(argv: readonly string[], cli: Cli): Promise<num
     return cli.exit;
   } catch (error) {
     if (error instanceof OutputClosed) return cli.exit;
-    if (error instanceof CommanderError) return endOfCommander(error, cli);
+    if (error instanceof CommanderError) return endOfCommander(error, argv, cli);
     const debug = (cli.environment["STILLPOINT_DEBUG"] ?? "") !== "";
     const { text, exit } = explainError(error, { environment: cli.environment, debug });
     cli.output.note(text);
@@ -80,13 +80,14 @@ function capital(text: string): string {
 }
 
 /** What commander has to say: help that was asked for, or what is wrong with the command line. */
-function endOfCommander(error: CommanderError, { output }: Cli): number {
+function endOfCommander(error: CommanderError, [first = ""]: readonly string[], { output }: Cli): number {
   if (error.exitCode === 0) return exitStatus.ok;
   // Help because the verb lacks has been printed already.
   if (error.code !== "commander.help") {
     const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
     output.note(`stillpoint: ${what.replace(/\.$/, "")}.`);
-    output.note(suggestion === undefined ? "See `stillpoint --help`." : suggestion.replace(/^\((.*)\)$/, "$1"));
+    const help = verbs.has(first) ? `stillpoint ${first} --help` : "stillpoint --help";
+    output.note(suggestion?.replace(/^\((.*)\)$/, "$1") ?? `See \`${help}\`.`);
   }
   return exitStatus.usage;
 }

@@ -25,6 +25,6 @@ async function release(cli: Cli, id: string, flags: Flags): Promise<void> {
   const { repository } = await openLocation(cli, flags, { write: true });
   const point = await loadPoint(cli, repository, id);
   if (point.hold !== undefined) await repository.storage.delete(`holds/${point.id}`, { signal: cli.signal });
-  if (flags.json === true) return cli.output.json({ id: point.id, hold: null });
+  if (flags.json === true) return cli.output.json({ id: point.id, held: false });
   cli.output.print(point.hold === undefined ? `${point.id} isn't held` : `${point.id} is released`);
 }

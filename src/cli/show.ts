@@ -40,7 +40,7 @@ function describeFully(point: CatalogPoint, location: string): object {
     started: manifest.started,
     finished: manifest.finished,
     received: new Date(point.received).toISOString(),
-    held: hold === undefined ? null : { reason: hold.reason, time: hold.time },
+    hold: hold === undefined ? null : { reason: hold.reason, time: hold.time },
     proof:
       proof === undefined
         ? null

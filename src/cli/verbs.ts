@@ -28,7 +28,10 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
     verb("forget", "delete recovery points", () => import("./forget.ts")),
     verb("retention", "try keep rules on a list of points", () => import("./retention.ts")),
   ],
-  "Maintain:": [verb("key", "list, add and remove the repository's keys", () => import("./key.ts"))],
+  "Maintain:": [
+    verb("sweep", "free the space that no recovery point needs", () => import("./sweep.ts")),
+    verb("key", "list, add and remove the repository's keys", () => import("./key.ts")),
+  ],
 };
 
 function verb(name: string, summary: string, load: Verb["load"]): Verb {

@@ -1,0 +1,79 @@
+import { hostname } from "node:os";
+import { threadedExecutor } from "../job/threads.ts";
+import { hour } from "../policy/units.ts";
+import { sweep, type SweepReport } from "../repository/sweep.ts";
+import type { Cli } from "./cli.ts";
+import { describeReport } from "./describe-report.ts";
+import { count, formatBytes, formatTime } from "./format.ts";
+import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
+import type { DefineVerb } from "./verbs.ts";
+
+interface Flags extends LocationFlags {
+  readonly dryRun?: boolean;
+  readonly acceptLost: readonly string[];
+  readonly json?: boolean;
+}
+
+const keptBecause: Readonly<Record<SweepReport["kept"][number]["reason"], string>> = {
+  "needed-again": "named before, and needed again since",
+  waiting: "named before, and the grace period isn't over",
+  young: "too young to be judged",
+};
+
+/** In ms, where there is no configuration that says otherwise: its default. */
+const usualGrace = 24 * hour;
+
+export const define: DefineVerb = (command, cli) => {
+  addLocationOptions(command)
+    .option("--dry-run", "show what it would do, and change nothing")
+    .option(
+      "--accept-lost <id>",
+      "a recovery point that is lost for good; may be given several times",
+      (id: string, list: string[]) => [...list, id],
+      [],
+    )
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Frees the space that no recovery point needs. What is found unused is named at one visit, and deleted at a later one,
+after the grace period (\`maintenance.grace\`): so captures may run meanwhile. Deletes nothing when anything can't be
+explained, such as a missing recovery point.
+
+Example:
+  stillpoint sweep --location usb --dry-run`,
+    )
+    .action(async (flags: Flags) => await run(cli, flags));
+};
+
+async function run(cli: Cli, flags: Flags): Promise<void> {
+  const dryRun = flags.dryRun === true;
+  const { name, repository, config } = await openLocation(cli, flags, { write: !dryRun });
+  const report = await sweep(repository, {
+    grace: config?.maintenance.grace ?? usualGrace,
+    executor: threadedExecutor,
+    dryRun,
+    holder: `stillpoint sweep on ${hostname()}, process ${process.pid}`,
+    acceptLost: new Set(flags.acceptLost),
+    signal: cli.signal,
+  });
+  if (flags.json === true) cli.output.json({ location: name, ...(describeReport(report) as object) });
+  else print(cli, name, report);
+}
+
+function print({ output }: Cli, location: string, report: SweepReport): void {
+  const { points, blobs, bytesInUse, deleted, condemned, rewritten, adopted, nextVisit, dryRun, noRoom } = report;
+  const packs = (sum: { packs: number; bytes: number }): string =>
+    `${count(sum.packs, "pack")}, ${formatBytes(sum.bytes)}`;
+  output.print(
+    `${location}: ${count(points, "recovery point")} need ${count(blobs, "blob")}, ${formatBytes(bytesInUse)}`,
+  );
+  output.print(`${dryRun ? "would delete" : "deleted"} now: ${packs(deleted)}`);
+  output.print(`${dryRun ? "would name" : "named"} for the next visit: ${packs(condemned)}`);
+  if (rewritten.packs > 0)
+    output.print(`${dryRun ? "would rewrite" : "rewritten"}, to free what is between: ${packs(rewritten)}`);
+  if (adopted.packs > 0) output.print(`found in no index, though needed: ${packs(adopted)}`);
+  for (const kept of report.kept) output.print(`kept: ${packs(kept)}, ${keptBecause[kept.reason]}`);
+  if (noRoom) output.print("The storage had no room for rewriting; the rest was done.");
+  if (nextVisit !== undefined) output.print(`The next visit deletes from ${formatTime(nextVisit)} UTC on.`);
+}

@@ -1,0 +1,76 @@
+import { describe, expect, test } from "vitest";
+import { verbGroups } from "../../src/cli/verbs.ts";
+import { stillpoint } from "./harness.ts";
+
+const verbs = Object.values(verbGroups)
+  .flat()
+  .map(({ name }) => name);
+
+describe("what can't be understood is wrong usage, and says what might be meant", () => {
+  test.each([
+    [["lst"], "unknown command 'lst'.\nDid you mean list?\n"],
+    [["list", "--sorce", "etc"], "unknown option '--sorce'.\nDid you mean --source?\n"],
+    [["config", "chekc"], "unknown command 'chekc'.\nDid you mean check?\n"],
+    [["show"], "missing required argument 'id'.\nSee `stillpoint show --help`.\n"],
+    [["show", "a", "b"], "too many arguments for 'show'. Expected 1 argument but got 2"],
+    [["list", "--source"], "option '--source <name>' argument missing.\nSee `stillpoint list --help`.\n"],
+    [["--frobnicate"], "unknown option '--frobnicate'.\nSee `stillpoint --help`.\n"],
+  ])("%j", async (args, message) => {
+    const { status, stdout, stderr } = await stillpoint(args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toContain(`stillpoint: ${message}`);
+  });
+
+  test.each([[[]], [["config"]], [["key"]]])("a verb lacks: %j prints the help where errors go", async (args) => {
+    const { status, stdout, stderr } = await stillpoint(args);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: "" });
+    expect(stderr).toMatch(/^Usage: stillpoint/);
+  });
+});
+
+describe("help", () => {
+  test("lists every verb, and the exit statuses", async () => {
+    const { status, stdout } = await stillpoint(["--help"]);
+    expect(status).toBe(0);
+    for (const verb of verbs) expect(stdout).toMatch(new RegExp(`^  ${verb} `, "m"));
+    expect(stdout).toContain(
+      "Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 partly done, 4 damage found",
+    );
+  });
+
+  test.each(verbs)("%s is explained with an example, also by `help`", async (verb) => {
+    const { status, stdout } = await stillpoint([verb, "--help"]);
+    expect(status).toBe(0);
+    expect(await stillpoint(["help", verb])).toEqual({ status: 0, stdout, stderr: "" });
+    const subverbs = stdout.includes("\nCommands:\n")
+      ? [...(stdout.split("\nCommands:\n")[1] ?? "").matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name ?? "")
+      : [undefined];
+    for (const subverb of subverbs.filter((name) => name !== "help")) {
+      const args = subverb === undefined ? [verb] : [verb, subverb];
+      const help = await stillpoint([...args, "--help"]);
+      expect(help.stdout).toMatch(new RegExp(`^Examples?:\n(?:  .*\n)*?  .*stillpoint ${args.join(" ")}`, "m"));
+    }
+  });
+});
+
+test("--version is one line", async () => {
+  const { status, stdout } = await stillpoint(["--version"]);
+  expect(status).toBe(0);
+  expect(stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+});
+
+test("without a configuration: what lacks, and what to do", async () => {
+  const { status, stderr } = await stillpoint(["list", "--config", "/nowhere/stillpoint.yaml"]);
+  expect(status).toBe(2);
+  expect(stderr).toContain("Cannot read the configuration in /nowhere/stillpoint.yaml: there is no such file.");
+  expect(stderr).toContain("`stillpoint init`");
+});
+
+test("an option beats STILLPOINT_CONFIG, which beats the usual place", async () => {
+  const environment = { STILLPOINT_CONFIG: "/by/environment.yaml" };
+  expect((await stillpoint(["list"], { environment })).stderr).toContain("/by/environment.yaml");
+  expect((await stillpoint(["list", "--config", "/by/option.yaml"], { environment })).stderr).toContain(
+    "/by/option.yaml",
+  );
+  expect((await stillpoint(["list"])).stderr).toContain("/etc/stillpoint/stillpoint.yaml");
+});
