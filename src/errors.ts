@@ -61,7 +61,7 @@ export const errorTable = {
   capture_too_old: kind(
     exitStatus.failed,
     true,
-    "A capture ran longer than the sweep's grace period, and was not committed.",
+    "A capture or a replication ran longer than the sweep's grace period, and was not committed.",
   ),
 
   // sources
