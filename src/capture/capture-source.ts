@@ -33,7 +33,7 @@ export interface CaptureOptions {
   readonly tags?: readonly string[] | undefined;
   /** The repository's points, of this source and others. */
   readonly points: readonly RecoveryPoint[];
-  /** A capture that takes longer, in ms, isn't committed: a sweep may have come to a conclusion meanwhile. */
+  /** A capture whose store was loaded longer ago, in ms, isn't committed: a sweep may have come to a conclusion meanwhile. */
   readonly maxDuration: number;
   /** Of Stillpoint. */
   readonly version: string;
@@ -65,8 +65,6 @@ export async function captureSource(
   const { repository, store, source, policy, signal } = options;
   const { clock } = repository;
   const started = { wall: clock.now(), monotonic: clock.monotonic() };
-  // By both clocks: one doesn't count while the machine sleeps, the other can be set.
-  const elapsed = (): number => Math.max(clock.now() - started.wall, clock.monotonic() - started.monotonic);
   const previous = newestOf(options.points, source.name);
   const problems: StillpointError[] = [];
   const report = (problem: StillpointError): void => {
@@ -80,7 +78,7 @@ export async function captureSource(
       clock,
       signal,
       reader: store.reader,
-      previous: store.lost.size === 0 ? previous : undefined,
+      previous: previous !== undefined && isReliable(store, previous) ? previous : undefined,
       progress: options.progress ?? (() => undefined),
     };
     const environment = { source: source.name, policy, signal, onProblem: report };
@@ -91,12 +89,17 @@ export async function captureSource(
       started: started.wall,
       previous: previous?.digest ?? null,
     });
-    refuseOld(source.name, elapsed(), options.maxDuration);
+    refuseOld(source.name, store.age, options.maxDuration);
     const point = await commitPoint(repository, manifest, { signal });
     return { point, duration: clock.monotonic() - started.monotonic, unsettled: captured.unsettled ?? 0, problems };
   } finally {
     await session.close();
   }
+}
+
+/** Whether blobs that the point reaches may be taken over unseen: none is lost, and none condemned. */
+function isReliable(store: BlobStore, point: RecoveryPoint): boolean {
+  return store.lost.size === 0 && store.mayRelyOn(point.id);
 }
 
 async function dispatch(context: CaptureContext, source: CaptureSource): Promise<Captured> {
@@ -167,10 +170,10 @@ function newestOf(points: readonly RecoveryPoint[], source: string): RecoveryPoi
   );
 }
 
-function refuseOld(source: string, elapsed: number, longest: number): void {
-  if (elapsed <= longest) return;
+function refuseOld(source: string, age: number, longest: number): void {
+  if (age <= longest) return;
   throw new StillpointError("capture_too_old", {
-    what: `Cannot commit the recovery point of ${source}: its capture took ${minutes(elapsed)}, longer than the ${minutes(longest)} that sweeps allow for`,
+    what: `Cannot commit the recovery point of ${source}: it came ${minutes(age)} after the look at what is stored, longer than the ${minutes(longest)} that sweeps allow for`,
     safe: "Earlier recovery points are untouched; what was read is stored, so that the next capture is faster.",
     next: "If captures are that slow for good, give the sweep a longer grace period.",
   });

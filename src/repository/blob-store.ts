@@ -29,6 +29,11 @@ export interface StorePack {
   readonly time: number;
 }
 
+interface Moment {
+  readonly wall: number;
+  readonly monotonic: number;
+}
+
 export class BlobStore {
   readonly repository: Repository;
   readonly index: BlobIndex;
@@ -44,10 +49,12 @@ export class BlobStore {
   readonly sweeps = new Map<string, SweepRecord>();
   /** Numbers of packs that a sweep has condemned, or found in no index: new points must not rely on them. */
   readonly condemned = new Set<number>();
+  readonly #began: Moment;
   readonly #numbers = new Map<string, number>();
 
-  private constructor(repository: Repository, expected: number) {
+  private constructor(repository: Repository, began: Moment, expected: number) {
     this.repository = repository;
+    this.#began = began;
     this.index = BlobIndex.withRoomFor(expected);
     this.reader = new BlobReader({
       keys: repository.keys,
@@ -73,12 +80,13 @@ export class BlobStore {
    * deleted before, so they aren't seen either. Then index objects, then packs: a pack is always there before the index that names it.
    */
   static async #load(repository: Repository, options: LoadStoreOptions): Promise<BlobStore> {
-    const { keys, storage } = repository;
+    const { clock, keys, storage } = repository;
+    const began = { wall: clock.now(), monotonic: clock.monotonic() };
     const sweeps = await readSweeps(repository, options);
     const indexes: { name: string; size: number }[] = [];
     for await (const { name, size } of storage.list("index/", options)) indexes.push({ name, size });
     const bytes = indexes.reduce((sum, { size }) => sum + size, 0);
-    const store = new BlobStore(repository, Math.ceil(bytes / tableEntryLength));
+    const store = new BlobStore(repository, began, Math.ceil(bytes / tableEntryLength));
     for await (const { name, size, time } of storage.list("packs/", options)) {
       const id = packIdOf(name);
       if (id !== undefined) store.present.set(id, { id, size, time });
@@ -116,6 +124,15 @@ export class BlobStore {
       const number = this.#numbers.get(id);
       if (number !== undefined) this.condemned.add(number);
     }
+  }
+
+  /**
+   * How old this view is, in ms: a point that relies on it must be committed within the sweep's grace period. By both clocks,
+   * since one doesn't count while the machine sleeps, and the other can be set.
+   */
+  get age(): number {
+    const { clock } = this.repository;
+    return Math.max(clock.now() - this.#began.wall, clock.monotonic() - this.#began.monotonic);
   }
 
   /** Packs in the storage that no index names: a writer's work in progress, or what a killed writer left. */
