@@ -4,7 +4,14 @@ import { scanFolders } from "../capture/directory/scan-folders-task.ts";
 import { verifyFolders } from "../capture/directory/verify-folders-task.ts";
 import { captureRegion } from "../capture/image/capture-region-task.ts";
 import { storeChunks } from "../capture/stream/store-chunks-task.ts";
+import { readPacks } from "../repository/check-read-task.ts";
+import { copyBlobs } from "../repository/sweep-copy-task.ts";
 import { serveTasks } from "../repository/worker-host.ts";
+import { makeEntries } from "../restore/make-entries-task.ts";
+import { writeFilePart, writeWholeFiles } from "../restore/write-files-task.ts";
 import { openStorage } from "../storage/open.ts";
 
-serveTasks([captureRegion, readFiles, scanFolders, storeChunks, verifyFolders], openStorage);
+serveTasks(
+  [captureRegion, copyBlobs, makeEntries, readFiles, readPacks, scanFolders, storeChunks, verifyFolders, writeFilePart, writeWholeFiles],
+  openStorage,
+);

@@ -1,0 +1,137 @@
+/**
+ * Restores a recovery point to a path that must not exist yet.
+ *
+ * The work is done beside it, under a name of its own that depends on the point and on what is selected, and renamed when it
+ * is complete. Cut off, it goes on where it was when the same restore is begun again: what is there already is recognised by
+ * the ids of its content, not by its look. When something is damaged, the rest is restored, the working name is kept and
+ * the report says what is missing: a later restore, after a repair or from a replica, fetches just that. See
+ * docs/decisions/0013-damaged-restore.md.
+ */
+import { createHash } from "node:crypto";
+import { lstatSync, renameSync } from "node:fs";
+import * as path from "node:path";
+import { StillpointError } from "../errors.ts";
+import { errnoOf } from "../host/files.ts";
+import type { BlobStore } from "../repository/blob-store.ts";
+import type { ExecutorFactory } from "../repository/executor.ts";
+import type { Part, RecoveryPoint } from "../repository/manifest.ts";
+import { WriteSession } from "../repository/write-session.ts";
+import { type RestoreReport, RestoreTally } from "./report.ts";
+import { restoreContent } from "./restore-content.ts";
+import { TreeRestore } from "./restore-tree.ts";
+import { everything, selectPaths } from "./selection.ts";
+import { targetFailure } from "./target-failure.ts";
+import { TaskPool } from "./task-pool.ts";
+
+export interface RestoreOptions {
+  /** A loaded repository: the primary or any replica. */
+  readonly store: BlobStore;
+  readonly executor: ExecutorFactory;
+  readonly point: RecoveryPoint;
+  /** Becomes the folder itself, or the image or stream as a file. */
+  readonly target: string;
+  /** Only these paths of a directory, relative to it; all when there are none. */
+  readonly paths?: readonly string[] | undefined;
+  /** Whether the target gets its name although something in it is damaged. */
+  readonly keepGoing?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes in place, and bytes in all as far as it is known. */
+  readonly progress?: ((progress: { readonly done: number; readonly total: number | undefined }) => void) | undefined;
+}
+
+/**
+ * Damage doesn't make it throw: see the report's `complete`.
+ *
+ * Throws `target_exists`, `target_failed`, `not_found` (a path that isn't in the point), `usage`, `cancelled`, or a storage error.
+ */
+export async function restorePoint(options: RestoreOptions): Promise<RestoreReport> {
+  const { point, store, signal } = options;
+  const target = path.resolve(options.target);
+  const [part] = point.manifest.parts;
+  if (part === undefined) throw new StillpointError("damaged", { what: `The recovery point ${point.id} has no parts` });
+  const paths = options.paths ?? [];
+  refuseSelection(part, paths);
+  refuseExisting(target);
+  const place = workingName(target, point, paths);
+  const tally = new RestoreTally();
+  // A session is what starts threads; nothing is ever written through this one.
+  const session = new WriteSession(store, options.executor, signal);
+  try {
+    const total = paths.length === 0 ? point.manifest.statistics.size : undefined;
+    let done = 0;
+    const advance = (bytes: number): void => {
+      done += bytes;
+      options.progress?.({ done, total });
+    };
+    const context = {
+      reader: store.reader,
+      pool: new TaskPool(session),
+      tally,
+      signal,
+      advance,
+      resumed: isLeft(place),
+    };
+    await restorePart(context, part, Buffer.from(place), paths);
+    const finished = tally.damaged.length === 0 || options.keepGoing === true;
+    if (finished) finish(place, target);
+    return tally.finish(finished ? target : place);
+  } catch (error) {
+    throw targetFailure(target, error);
+  } finally {
+    await session.close();
+  }
+}
+
+type Context = ConstructorParameters<typeof TreeRestore>[0];
+
+async function restorePart(context: Context, part: Part, place: Buffer, paths: readonly string[]): Promise<void> {
+  if (part.kind === "directory") {
+    await new TreeRestore(context).run(part, place, paths.length === 0 ? everything : selectPaths(paths));
+    return;
+  }
+  context.tally.files += 1;
+  await restoreContent(context, part, { path: place, relative: Buffer.alloc(0), sparse: true });
+  await context.pool.drain();
+}
+
+function refuseSelection(part: Part, paths: readonly string[]): void {
+  if (paths.length === 0 || part.kind === "directory") return;
+  throw new StillpointError("usage", {
+    what: `Cannot restore single paths of ${part.name}: it is one ${part.kind}, not a directory`,
+    next: "Leave out --path to restore all of it.",
+  });
+}
+
+function refuseExisting(target: string): void {
+  if (!isLeft(target)) return;
+  throw new StillpointError("target_exists", {
+    what: `Cannot restore to ${target}: it exists already`,
+    safe: "Nothing was changed.",
+    next: "Name a path that doesn't exist, or move away what is there.",
+  });
+}
+
+/** The same for the same restore, so that it is found again. */
+function workingName(target: string, point: RecoveryPoint, paths: readonly string[]): string {
+  const what = createHash("sha256")
+    .update(JSON.stringify([point.digest, [...paths].sort()]))
+    .digest("hex");
+  return `${target}.partial-${what.slice(0, 8)}`;
+}
+
+/** Whether something is there. Throws `target_failed` when that can't be found out. */
+function isLeft(place: string): boolean {
+  try {
+    lstatSync(place);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return false;
+    throw targetFailure(place, error);
+  }
+}
+
+/** Someone may have made the target meanwhile: a rename would replace a file, or an empty folder, in silence. */
+function finish(place: string, target: string): void {
+  refuseExisting(target);
+  renameSync(place, target);
+}

@@ -1,0 +1,28 @@
+/** What the system says about the target of a restore, said plainly. */
+import { StillpointError } from "../errors.ts";
+import { errnoOf } from "../host/files.ts";
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "its parent folder doesn't exist",
+  ENOTDIR: "its parent isn't a folder",
+  EACCES: "permission denied",
+  EPERM: "permission denied",
+  EROFS: "the file system is read-only",
+  ENOSPC: "the file system has no space left",
+  EDQUOT: "the quota is used up",
+  EFBIG: "the file system can't hold a file of that length",
+  ENAMETOOLONG: "the file system can't hold a name of that length",
+  EILSEQ: "the file system can't hold that name",
+};
+
+/** An error of the system as `target_failed`; any other as it is. */
+export function targetFailure(target: string, error: unknown): unknown {
+  const errno = errnoOf(error);
+  if (errno === undefined) return error;
+  return new StillpointError("target_failed", {
+    what: `Cannot restore to ${target}: ${reasons[errno] ?? `the system says ${errno}`}`,
+    safe: "The recovery point is untouched.",
+    next: "Correct that and run the same restore again: what is already there is used.",
+    cause: error,
+  });
+}
