@@ -60,7 +60,7 @@ function printPoints(cli: Cli, location: string, points: readonly CatalogPoint[]
     formatBytes(manifest.statistics.stored),
     [
       hold === undefined ? [] : ["held"],
-      proof === undefined ? [] : [proof.result === "passed" ? "verified" : "failed a check"],
+      proof === undefined ? [] : [proof.result === "passed" ? "verified" : "failed its last proof"],
       tags,
     ]
       .flat()

@@ -16,14 +16,8 @@ export async function makeFile(file: string, text: string): Promise<void> {
     await createSynced(file, text);
     await nodeFiles.syncFolder(folder);
   } catch (error) {
+    if (error instanceof StillpointError) throw error;
     const errno = errnoOf(error) ?? "";
-    if (errno === "EEXIST") {
-      throw new StillpointError("usage", {
-        what: `Cannot make ${file}: it is there already`,
-        safe: "It was left as it is.",
-        next: "Choose another name, or move it away.",
-      });
-    }
     throw new StillpointError(["EACCES", "EPERM", "EROFS"].includes(errno) ? "storage_denied" : "storage_failed", {
       what: `Cannot make ${file}: ${(error as Error).message}`,
       safe: "Nothing else was changed.",
@@ -49,7 +43,14 @@ async function createSynced(file: string, text: string): Promise<void> {
   try {
     await nodeFiles.createSynced(file, [Buffer.from(text)]);
   } catch (error) {
-    if (errnoOf(error) !== "EEXIST") await nodeFiles.unlink(file).catch(() => undefined);
+    if (errnoOf(error) === "EEXIST") {
+      throw new StillpointError("usage", {
+        what: `Cannot make ${file}: it is there already`,
+        safe: "It was left as it is.",
+        next: "Choose another name, or move it away.",
+      });
+    }
+    await nodeFiles.unlink(file).catch(() => undefined);
     throw error;
   }
 }

@@ -1,14 +1,11 @@
 /** The command line as a whole: finds the verb, runs it, and says how that ended. */
-import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { exitStatus } from "../errors.ts";
 import type { Cli } from "./cli.ts";
 import { explainError } from "./explain-error.ts";
 import { OutputClosed } from "./output.ts";
 import { verbGroups } from "./verbs.ts";
-
-/** The same place from src/cli and from dist/cli. */
-const { version } = createRequire(import.meta.url)("../../package.json") as { readonly version: string };
+import { version } from "./version.ts";
 
 const after = `
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 partly done, 4 damage found, 5 busy.

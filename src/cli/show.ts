@@ -93,7 +93,7 @@ function describeProof(proof: CatalogPoint["proof"]): string {
   if (proof === undefined) return "not yet";
   const how = proof.method === "restore" ? "by a restore" : "by reading all of it";
   const when = `${formatTime(Date.parse(proof.time))} UTC, ${how}`;
-  return proof.result === "passed" ? when : `NO: it failed at ${when}: ${proof.detail}`;
+  return proof.result === "passed" ? when : `NO: it failed at ${when}${proof.detail === "" ? "" : `: ${proof.detail}`}`;
 }
 
 function describeLeftOut({ manifest }: CatalogPoint): string {

@@ -1,0 +1,50 @@
+/** What a job came to, for people. */
+import type { CaptureReport, ErrorReport, JobReport, PruneReport, ReplicaReport } from "../job/report.ts";
+import type { Cli } from "./cli.ts";
+import { count, formatAge, formatBytes } from "./format.ts";
+
+export function printJob(cli: Cli, report: JobReport): void {
+  for (const source of report.sources) printCapture(cli, source);
+  for (const replica of report.replicas) printReplica(cli, replica);
+  for (const prune of report.prune) printPrune(cli, prune);
+}
+
+function printCapture({ output }: Cli, { source, outcome, point, started, finished, errors }: CaptureReport): void {
+  if (point !== undefined) {
+    const { id, consistency, size, new: added, stored, leftOut } = point;
+    const took = formatAge(finished - started);
+    output.print(
+      `${source}: ${id.slice(0, 8)}, ${consistency}, ${formatBytes(size)} of which ${formatBytes(added)} new (${formatBytes(stored)} stored), in ${took}`,
+    );
+    if (leftOut > 0)
+      output.print(`${source}: ${count(leftOut, "file")} left out; \`stillpoint show ${id.slice(0, 8)}\` names them`);
+  } else if (errors.length === 0) output.print(`${source}: ${outcome}`);
+  printErrors(output, source, errors);
+}
+
+export function printReplica(
+  { output }: Cli,
+  { replica, outcome, points, bytesSent, backlog, errors }: ReplicaReport,
+): void {
+  if (outcome === "deferred") {
+    output.print(`${replica}: an earlier run still sends there, and goes on with this one's`);
+  } else if (outcome !== "failed") {
+    const sent = points === 0 ? "up to date" : `${count(points, "recovery point")} sent, ${formatBytes(bytesSent)}`;
+    const left = backlog === undefined || backlog.points === 0 ? "" : `; ${backlog.points} still to be sent`;
+    output.print(`${replica}: ${sent}${left}`);
+  }
+  printErrors(output, replica, errors);
+}
+
+function printPrune({ output }: Cli, { location, forgotten, kept, givenUp, errors }: PruneReport): void {
+  if (forgotten > 0) output.print(`${location}: ${count(forgotten, "recovery point")} forgotten, ${kept} kept`);
+  if (givenUp > 0)
+    output.print(
+      `${location}: ${givenUp} of them never reached a replica: the policy's \`unreplicated\` limit was reached`,
+    );
+  printErrors(output, location, errors);
+}
+
+export function printErrors(output: Cli["output"], name: string, errors: readonly ErrorReport[]): void {
+  for (const { message } of errors) output.print(`${name}: ${output.style("red", "FAILED")}: ${message}`);
+}
