@@ -12,6 +12,17 @@ import { writeFilePart, writeWholeFiles } from "../restore/write-files-task.ts";
 import { openStorage } from "../storage/open.ts";
 
 serveTasks(
-  [captureRegion, copyBlobs, makeEntries, readFiles, readPacks, scanFolders, storeChunks, verifyFolders, writeFilePart, writeWholeFiles],
+  [
+    captureRegion,
+    copyBlobs,
+    makeEntries,
+    readFiles,
+    readPacks,
+    scanFolders,
+    storeChunks,
+    verifyFolders,
+    writeFilePart,
+    writeWholeFiles,
+  ],
   openStorage,
 );

@@ -12,6 +12,7 @@ import {
   verify,
 } from "node:crypto";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { isStillpointError } from "../errors.ts";
 import { randomBytes } from "../host/random.ts";
 import {
   type BlobKind,
@@ -109,9 +110,9 @@ export class KeyRing {
     return Buffer.concat([header, sealed]);
   }
 
-  /** The plaintext of an object with one body. Throws `damaged` or `format_unsupported`; `name` is for the message. */
+  /** The plaintext of an object with one body. Throws `damaged`; `name` is for the message. */
   openObject(type: ObjectType, data: Buffer, name: string): Buffer {
-    const header = checkHeader(data, type, "metadata", name);
+    const header = knownHeader(data, type, name);
     try {
       const packed = unseal(this.objectKey(header), 0, header, data.subarray(headerLength));
       return zstdDecompressSync(packed, { maxOutputLength: maxBodyLength });
@@ -136,6 +137,16 @@ export class KeyRing {
       this.#signing = { privateKey, publicKey: createPublicKey(privateKey) };
     }
     return this.#signing;
+  }
+}
+
+/** In a repository of a known suite, an object of another one is a flipped bit: nothing vouches for a header before the seal opens. */
+function knownHeader(data: Buffer, type: ObjectType, name: string): Buffer {
+  try {
+    return checkHeader(data, type, "metadata", name);
+  } catch (error) {
+    if (!isStillpointError(error, "format_unsupported")) throw error;
+    throw damagedObject(name, "its header names a suite or key slot that isn't known here", error);
   }
 }
 

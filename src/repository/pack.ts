@@ -123,9 +123,10 @@ export function tableLengthOf(trailer: Buffer, name: string, size: number): numb
 export function openTable(keys: KeyRing, id: string, size: number, header: Buffer, end: Buffer): PackInfo {
   const name = packName(id);
   const objectClass = header[10] === 2 ? "data" : "metadata";
-  checkHeader(header, "pack", objectClass, name);
   if (sha256(header, end).toString("hex") !== id)
     throw damagedObject(name, "its table isn't the one that its name vouches for");
+  // After the name has vouched for it: an unknown header is then one of a newer Stillpoint, not a flipped bit.
+  checkHeader(header, "pack", objectClass, name);
   try {
     const sealed = end.subarray(0, end.length - packTrailerLength);
     const table = unseal(keys.objectKey(header), tableNumber, header, sealed);

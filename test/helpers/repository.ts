@@ -256,3 +256,18 @@ export async function namesOf(storage: Storage, prefix = ""): Promise<string[]> 
   for await (const { name } of storage.list(prefix)) names.push(name);
   return names.sort();
 }
+
+/** Replaces a file's bytes behind the repository's back. */
+export async function alter(disk: SimulatedDisk, name: string, change: (data: Buffer) => Buffer): Promise<void> {
+  const path = `${root}/${name}`;
+  const data = await disk.read(path);
+  await disk.unlink(path);
+  await disk.createSynced(path, [change(Buffer.from(data))]);
+}
+
+export function flipByte(at: number): (data: Buffer) => Buffer {
+  return (data) => {
+    data[at % data.length] = (data[at % data.length] ?? 0) ^ 0x55;
+    return data;
+  };
+}
