@@ -53,8 +53,7 @@ async function expectEachOnce(site: SimulatedDisk): Promise<void> {
 describe("a replication cut off", () => {
   const contents: Content[] = [
     { image: [1, 2], stream: [4], files: { a: 6 } },
-    { image: [1, 7], stream: [4], files: { a: 6 } },
-    { image: [1, 7], stream: [9], files: { b: 6 } },
+    { image: [1, 7], stream: [4], files: { b: 6 } },
   ];
 
   it.each([
@@ -91,7 +90,7 @@ describe("a replication cut off", () => {
     const disk = await primarySite();
     const primary = await open(disk);
     const all = new Map<string, unknown>();
-    for (const [at, content] of contents.slice(1).entries()) {
+    for (const [at, content] of contents.entries()) {
       all.set((await take(primary, content, { time: (at + 1) * day })).id, expected(content));
     }
     for (let nth = 1; ; nth++) {
@@ -141,7 +140,7 @@ describe("a replication cut off", () => {
     });
     expect(stopping.ended).toMatchObject({ code: "cancelled" });
     expect((await replicateTo(primary, storageOn(site, "replica"))).backlog?.lacking).toEqual([]);
-    expect((await readAll(site)).size).toBe(3);
+    expect((await readAll(site)).size).toBe(contents.length);
     await expectEachOnce(site);
   });
 });

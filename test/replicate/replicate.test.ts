@@ -27,11 +27,11 @@ import {
 } from "./sites.ts";
 
 const base: Content = {
-  image: Array.from({ length: 600 }, (_, at) => (at % 7 === 0 ? 0 : at)),
+  image: Array.from({ length: 300 }, (_, at) => (at % 7 === 0 ? 0 : at)),
   stream: [1, 2, 3000, 0],
   files: { a: 4000, b: 4001, zero: 0 },
 };
-const changed: Content = { ...base, image: base.image.with(300, 9000), files: { ...base.files, c: 9001 } };
+const changed: Content = { ...base, image: base.image.with(290, 9000), files: { ...base.files, c: 9001 } };
 
 async function held(repository: Repository, point: string): Promise<void> {
   const object = { version: 1, point, time: "2026-01-02T00:00:00.000Z", reason: "kept" } as const;
