@@ -24,11 +24,8 @@ export interface CapturedPoint {
 export async function captureStage(context: StageContext, request: CaptureRequest): Promise<CapturedPoint> {
   const { policy, source, signal, progress } = request;
   const { repository } = await context.locations.primary(signal);
-  // What the index says may be relied on from the moment at which it is read, so that is when the time begins to count.
-  const begun = context.clock.monotonic();
   const store = await BlobStore.load(repository, { signal });
   const newest = await newestPoint(repository, source.name, { signal });
-  const allowed = longestReliance(context.config().maintenance.grace) - (context.clock.monotonic() - begun);
   const { point, problems } = await captureSource({
     repository,
     store,
@@ -39,7 +36,7 @@ export async function captureStage(context: StageContext, request: CaptureReques
     version: context.version,
     tags: source.tags,
     points: newest === undefined ? [] : [newest],
-    maxDuration: allowed,
+    maxDuration: longestReliance(context.config().maintenance.grace),
     signal,
     progress: ({ done, total }) => progress(done, total),
   });

@@ -1,11 +1,11 @@
 /** The third stage of a job: forgetting what no rule keeps, at one location. */
 import type { Policy } from "../policy/config.ts";
-import { type Retention, retain } from "../policy/retain.ts";
 import { surveyPoints } from "../replicate/survey.ts";
 import { type CatalogPoint, forgetPoint, loadCatalog } from "../repository/catalog.ts";
 import { belongsTo } from "./belonging.ts";
 import { primaryName } from "./locations.ts";
 import type { Pruned } from "./report.ts";
+import { judge, wantedAt } from "./rules.ts";
 import type { StageContext } from "./stages.ts";
 import { withinTime } from "./within-time.ts";
 
@@ -22,11 +22,11 @@ export async function pruneStage(context: StageContext, request: PruneRequest): 
   const { points } = await loadCatalog(repository, { signal });
   const mine = belongsTo(context.config().policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
-  const lackedBy = await whoLacks(context, request);
+  const lackedBy = await whoLacks(context, request, own);
   let [kept, forgotten, givenUp] = [0, 0, 0];
   for (const source of policy.sources) {
     const candidates = own.filter(({ manifest }) => manifest.source === source.name);
-    const plan = decide(context, request, candidates, lackedBy);
+    const plan = judge({ policy, location, now: context.clock.now() }, candidates, lackedBy);
     const remove = new Set(plan.remove);
     for (const point of candidates.filter(({ id }) => remove.has(id))) {
       await forgetPoint(repository, point, `no rule of ${policy.name} keeps it`, { signal });
@@ -38,37 +38,20 @@ export async function pruneStage(context: StageContext, request: PruneRequest): 
   return { outcome: "ok", kept, forgotten, givenUp, errors: [] };
 }
 
-/** The rules of the place. Only the primary waits for replicas. */
-function decide(
-  context: StageContext,
-  { policy, location }: PruneRequest,
-  points: readonly CatalogPoint[],
-  lackedBy: (id: string) => string[],
-): Retention {
-  const atPrimary = location === primaryName;
-  const there = policy.replicate.find(({ replica }) => replica.name === location);
-  const candidates = points.map(({ id, time, tags, hold, proof, received }) => ({
-    id,
-    time,
-    tags,
-    held: hold !== undefined,
-    verified: proof?.result === "passed",
-    received: atPrimary ? undefined : received,
-    missingAt: lackedBy(id),
-  }));
-  const clock = { now: context.clock.now(), timezone: policy.schedule.timezone };
-  return retain(candidates, there?.keep ?? policy.keep, clock, policy.unreplicated);
-}
-
 /** How long a replica may take to list its points, in ms. Past that all of them count as lacking there. */
 const patience = 60_000;
 
-/** The replicas that lack a point of the primary. One that can't be asked counts as lacking all; the policy's cap limits that. */
+/**
+ * The replicas that want a point of the primary and lack it. One that can't be asked counts as lacking all; the policy's cap
+ * limits that.
+ */
 async function whoLacks(
   context: StageContext,
   { policy, location, signal }: PruneRequest,
+  points: readonly CatalogPoint[],
 ): Promise<(id: string) => string[]> {
   if (location !== primaryName) return () => [];
+  const now = context.clock.now();
   const replicas = await Promise.all(
     policy.replicate.map(async ({ replica: { name } }) => {
       const limit = { clock: context.clock, limit: patience, location: name, signal };
@@ -76,9 +59,11 @@ async function whoLacks(
         const { repository } = await context.locations.replica(name, within);
         return await surveyPoints(repository.storage, { signal: within });
       }).catch(() => undefined);
-      return { name, survey };
+      return { name, survey, wanted: wantedAt({ policy, location: name, now }, points) };
     }),
   );
   return (id) =>
-    replicas.filter(({ survey }) => !survey?.points.has(id) && !survey?.forgotten.has(id)).map(({ name }) => name);
+    replicas
+      .filter(({ survey, wanted }) => wanted.has(id) && !survey?.points.has(id) && !survey?.forgotten.has(id))
+      .map(({ name }) => name);
 }

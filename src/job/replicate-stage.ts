@@ -3,6 +3,7 @@ import type { Policy, Replication } from "../policy/config.ts";
 import { replicate } from "../replicate/replicate.ts";
 import { belongsTo } from "./belonging.ts";
 import { errorReport, type Replicated } from "./report.ts";
+import { wantedAt } from "./rules.ts";
 import type { StageContext } from "./stages.ts";
 
 export interface ReplicateRequest {
@@ -22,11 +23,13 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
   const { repository: primary } = await context.locations.primary(signal);
   const { points, store } = await context.views.of(job, primary, { signal });
   const mine = belongsTo(policies, policy);
+  const own = points.filter(({ manifest }) => mine(manifest));
+  const wanted = wantedAt({ policy, location: to.replica.name, now: context.clock.now() }, own);
   const report = await replicate({
     primary: store,
-    points: points.filter(({ manifest }) => mine(manifest)),
+    points: own,
     replica,
-    wanted: () => true,
+    wanted: ({ id }) => wanted.has(id),
     grace: maintenance.grace,
     signal,
     onProgress: ({ bytes }) => progress(bytes.done, bytes.total),

@@ -1,0 +1,57 @@
+/** A policy's keep rules, applied to the points of one source at one location. */
+import type { Policy } from "../policy/config.ts";
+import { type Retention, type RetainPoint, retain } from "../policy/retain.ts";
+import type { CatalogPoint } from "../repository/catalog.ts";
+import { primaryName } from "./locations.ts";
+
+export interface Judging {
+  readonly policy: Policy;
+  /** `primary`, or one of the policy's replicas: each has its own rules. */
+  readonly location: string;
+  /** In ms since the epoch. */
+  readonly now: number;
+}
+
+/**
+ * What the rules of the location keep of these points, which are of one source. A replica goes by when it received a
+ * point, too; `missingAt` names the replicas that want a point of the primary and don't have it.
+ */
+export function judge(
+  { policy, location, now }: Judging,
+  points: readonly CatalogPoint[],
+  missingAt: (id: string) => readonly string[] = () => [],
+): Retention {
+  const there = policy.replicate.find(({ replica }) => replica.name === location);
+  const candidates = points.map(
+    ({ id, time, tags, hold, proof, received }): RetainPoint => ({
+      id,
+      time,
+      tags,
+      held: hold !== undefined,
+      verified: proof?.result === "passed",
+      received: location === primaryName ? undefined : received,
+      missingAt: missingAt(id),
+    }),
+  );
+  return retain(
+    candidates,
+    there?.keep ?? policy.keep,
+    { now, timezone: policy.schedule.timezone },
+    policy.unreplicated,
+  );
+}
+
+/**
+ * The ids of the primary's points that a replica's rules would keep. Others aren't sent: they would be forgotten there at
+ * once, and sent again at the next run.
+ */
+export function wantedAt(judging: Judging, points: readonly CatalogPoint[]): ReadonlySet<string> {
+  const bySource = Map.groupBy(points, ({ manifest }) => manifest.source);
+  const wanted = new Set<string>();
+  for (const own of bySource.values()) {
+    // At the primary nothing was received: the claimed times are this host's own.
+    const asCaptured = own.map((point) => ({ ...point, received: point.time }));
+    for (const { id } of judge(judging, asCaptured).keep) wanted.add(id);
+  }
+  return wanted;
+}
