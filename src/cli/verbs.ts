@@ -22,6 +22,10 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
   "Look and recover:": [
     verb("list", "list recovery points", () => import("./list.ts")),
     verb("show", "show all that is known of a recovery point", () => import("./show.ts")),
+    verb("ls", "list what is in a recovery point", () => import("./ls.ts")),
+    verb("cat", "print a file of a recovery point", () => import("./cat.ts")),
+    verb("diff", "compare two recovery points", () => import("./diff.ts")),
+    verb("restore", "bring back files, an image or a command's output", () => import("./restore.ts")),
   ],
   "Keep and forget:": [
     verb("hold", "keep a recovery point whatever the rules say", () => import("./hold.ts")),
@@ -31,6 +35,7 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
     verb("retention", "try keep rules on a list of points", () => import("./retention.ts")),
   ],
   "Maintain:": [
+    verb("check", "look for damage", () => import("./check.ts")),
     verb("sweep", "free the space that no recovery point needs", () => import("./sweep.ts")),
     verb("key", "list, add and remove the repository's keys", () => import("./key.ts")),
   ],

@@ -1,26 +1,9 @@
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
 import { describe, expect, test } from "vitest";
+import { golden, goldenCopy, json, vectors } from "./golden.ts";
 import { stillpoint, temporaryFolder } from "./harness.ts";
-
-const vectors = join(import.meta.dirname, "../vectors");
-const golden = ["--repository", join(vectors, "repository-v1"), "--key-file", join(vectors, "key-file")];
-
-/** A copy of the golden repository that a test may change, and the options that open it. */
-function copy(): { repository: string; options: string[] } {
-  const repository = join(temporaryFolder(), "repository");
-  cpSync(join(vectors, "repository-v1"), repository, { recursive: true });
-  // Git keeps no empty folders.
-  mkdirSync(join(repository, "tmp"), { recursive: true });
-  return { repository, options: ["--repository", repository, "--key-file", join(vectors, "key-file")] };
-}
-
-async function json(args: readonly string[]): Promise<unknown> {
-  const { status, stdout, stderr } = await stillpoint([...args, "--json"]);
-  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
-  return JSON.parse(stdout);
-}
 
 const held = "392c6400618f82b66636969738124018";
 
@@ -89,7 +72,7 @@ describe("list", () => {
   });
 
   test("a damaged manifest is said, and the others are listed: exit status 4", async () => {
-    const { repository, options } = copy();
+    const { repository, options } = goldenCopy();
     const [folder = ""] = readdirSync(join(repository, "points"));
     const [name = ""] = readdirSync(join(repository, "points", folder));
     writeFileSync(join(repository, "points", folder, name), "nonsense");
@@ -184,7 +167,7 @@ test("show tells all that the manifest says, with hold and proof", async () => {
 
 describe("holds, tags and forgetting", () => {
   test("a held point can't be forgotten; a released one can, and is gone", async () => {
-    const { options } = copy();
+    const { options } = goldenCopy();
     const refused = await stillpoint(["forget", held, ...options]);
     expect(refused.status).toBe(2);
     expect(refused.stderr).toContain("it is held");
@@ -194,7 +177,7 @@ describe("holds, tags and forgetting", () => {
   });
 
   test("a hold keeps its first reason", async () => {
-    const { options } = copy();
+    const { options } = goldenCopy();
     const id = (await json(["show", "5343ebcb", ...options])) as { id: string };
     expect(await json(["hold", "5343ebcb", "--reason", "audit", ...options])).toEqual({
       id: id.id,
@@ -210,17 +193,17 @@ describe("holds, tags and forgetting", () => {
   });
 
   test("a mistyped id among several forgets none of them", async () => {
-    const { options } = copy();
+    const { options } = goldenCopy();
     expect((await stillpoint(["forget", "5343ebcb", "00000000", ...options])).status).toBe(1);
     expect(await json(["list", ...options])).toHaveLength(11);
   });
 
   test("`latest` is no id to forget by", async () => {
-    expect((await stillpoint(["forget", "latest", ...copy().options])).status).toBe(2);
+    expect((await stillpoint(["forget", "latest", ...goldenCopy().options])).status).toBe(2);
   });
 
   test("tags are added and removed", async () => {
-    const { options } = copy();
+    const { options } = goldenCopy();
     expect(await json(["tag", held, "new", "--remove", "keep", ...options])).toEqual({
       id: held,
       tags: ["before-upgrade", "new"],
@@ -231,7 +214,7 @@ describe("holds, tags and forgetting", () => {
   });
 
   test("verbs that only look can't write", async () => {
-    const { repository, options } = copy();
+    const { repository, options } = goldenCopy();
     const before = readdirSync(repository, { recursive: true });
     await stillpoint(["list", ...options]);
     await stillpoint(["show", held, ...options]);

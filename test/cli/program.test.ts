@@ -8,7 +8,7 @@ const verbs = Object.values(verbGroups)
 
 describe("what can't be understood is wrong usage, and says what might be meant", () => {
   test.each([
-    [["lst"], "unknown command 'lst'.\nDid you mean list?\n"],
+    [["restor"], "unknown command 'restor'.\nDid you mean restore?\n"],
     [["list", "--sorce", "etc"], "unknown option '--sorce'.\nDid you mean --source?\n"],
     [["config", "chekc"], "unknown command 'chekc'.\nDid you mean check?\n"],
     [["show"], "missing required argument 'id'.\nSee `stillpoint show --help`.\n"],

@@ -1,0 +1,97 @@
+import { InvalidArgumentError } from "commander";
+import { exitStatus } from "../errors.ts";
+import { primaryName } from "../job/locations.ts";
+import { threadedExecutor } from "../job/threads.ts";
+import { checkRepository, type CheckReport } from "../repository/check.ts";
+import type { Cli } from "./cli.ts";
+import { describeReport } from "./describe-report.ts";
+import { count, formatAge, formatBytes, printable } from "./format.ts";
+import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
+import { Progress, type ProgressFlags } from "./progress.ts";
+import type { DefineVerb } from "./verbs.ts";
+
+interface Flags extends LocationFlags, ProgressFlags {
+  readonly readData?: true | Part;
+}
+
+/** Group `group` (from 1) of `of`. */
+interface Part {
+  readonly group: number;
+  readonly of: number;
+}
+
+/** More of what one thing costs than this is left to --json. */
+const mostAffected = 20;
+
+export const define: DefineVerb = (command, cli) => {
+  addLocationOptions(command)
+    .option("--read-data [n/t]", "read every stored byte; or the n-th of t parts of them", parsePart)
+    .option("--quiet", "print no progress")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Checks that every recovery point is complete: manifests and their signatures, trees, index, packs. With --read-data it
+also reads and verifies what is stored; having read all of a location of the configuration, it records that with each
+recovery point. Changes nothing else. Damage makes the exit status 4.
+
+Examples:
+  stillpoint check
+  stillpoint check --read-data --location usb
+  stillpoint check --read-data=1/7`,
+    )
+    .action(async (flags: Flags) => await check(cli, flags));
+};
+
+async function check(cli: Cli, flags: Flags): Promise<void> {
+  const readData = flags.readData === true ? { group: 1, of: 1 } : flags.readData;
+  // Only a location that is ours gets our proofs.
+  const recordProofs = flags.repository === undefined && readData?.of === 1;
+  const { name, repository } = await openLocation(cli, flags, { write: recordProofs });
+  const progress = new Progress(cli, flags);
+  let report: CheckReport;
+  try {
+    report = await checkRepository(repository, {
+      executor: threadedExecutor,
+      readData,
+      replica: name !== primaryName,
+      recordProofs,
+      signal: cli.signal,
+      onProgress: ({ bytes, totalBytes }) => progress.update(`reading ${name}`, bytes, totalBytes),
+    });
+  } finally {
+    progress.end();
+  }
+  if (report.findings.length > 0) cli.exit = exitStatus.damage;
+  if (flags.json === true) cli.output.json({ location: name, ...(describeReport(report) as object) });
+  else print(cli, name, report);
+}
+
+function parsePart(text: string): Part {
+  const match = /^(\d{1,6})\/(\d{1,6})$/.exec(text);
+  const [group, of] = [Number(match?.[1]), Number(match?.[2])];
+  if (group >= 1 && group <= of) return { group, of };
+  throw new InvalidArgumentError("Give a part such as 1/7, from 1/7 to 7/7.");
+}
+
+function print({ output }: Cli, location: string, report: CheckReport): void {
+  const { findings, points, blobs, packs, readData, bytesRead, seconds, proofs } = report;
+  for (const { message, affected } of findings) {
+    output.print(`${output.style("red", "DAMAGE")}: ${printable(message)}`);
+    for (const { point, path, path64, offset, length } of affected.slice(0, mostAffected)) {
+      const name = printable(path ?? Buffer.from(path64 ?? "", "base64").toString());
+      const range = offset === undefined ? "" : `, bytes ${offset} to ${offset + (length ?? 0)}`;
+      output.print(`  costs ${point.slice(0, 8)}: ${name}${range}`);
+    }
+    const more = affected.length - mostAffected;
+    if (more > 0) output.print(`  and ${count(more, "other")}; --json names them all`);
+  }
+  const read = readData === undefined ? "" : `, ${formatBytes(bytesRead)} read and verified`;
+  const what = `${count(points, "recovery point")}, ${count(blobs, "blob")}, ${count(packs, "pack")}${read}`;
+  output.print(`${location}: ${what}, in ${formatAge(seconds * 1000)}`);
+  if (proofs > 0) output.print(`recorded with ${count(proofs, "recovery point")}`);
+  if (findings.length === 0) return output.print(output.style("green", "no damage found"));
+  output.print(
+    `${count(findings.length, "finding")}. \`stillpoint repair\` mends what a replica still has, and names what is lost.`,
+  );
+}

@@ -1,0 +1,102 @@
+import { listPath, type Listed } from "../restore/browse.ts";
+import { encodeText, nameOf, targetOf } from "../repository/tree/directory-tree.ts";
+import type { Cli } from "./cli.ts";
+import { loadPoint } from "./find-points.ts";
+import { formatTime, printable } from "./format.ts";
+import { loadStore } from "./load-store.ts";
+import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
+import { formatTable } from "./table.ts";
+import type { DefineVerb } from "./verbs.ts";
+
+interface Flags extends LocationFlags {
+  readonly source?: string;
+  readonly json?: boolean;
+}
+
+export const define: DefineVerb = (command, cli) => {
+  addLocationOptions(
+    command
+      .argument("<id>", "the point's id or its beginning, or `latest`")
+      .argument("[path]", "a folder or file, relative to the source's folder", ""),
+  )
+    .option("--source <name>", "with `latest`: of which source")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  stillpoint ls 3f5a91c2
+  stillpoint ls latest ssh --source etc`,
+    )
+    .action(async (id: string, path: string, flags: Flags) => await ls(cli, id, path, flags));
+};
+
+async function ls(cli: Cli, id: string, path: string, flags: Flags): Promise<void> {
+  const { repository } = await openLocation(cli, flags, { write: false });
+  const point = await loadPoint(cli, repository, id, flags);
+  const { reader } = await loadStore(cli, repository);
+  const found = await listPath(reader, point, path, { signal: cli.signal });
+  if (flags.json === true) cli.output.json(found.map(describe));
+  else print(cli, found);
+}
+
+/** As docs/operations.md says. */
+function describe({ path, type, size, entry }: Listed): object {
+  if (entry === undefined) return { path, type, size };
+  const { mode, uid, gid, mtime, device } = entry;
+  const name = nameOf(entry);
+  const folder = path.slice(0, path.length - name.toString().length);
+  return {
+    ...encodeText("path", Buffer.concat([Buffer.from(folder), name])),
+    type,
+    ...(size !== undefined && { size }),
+    mode: mode.toString(8).padStart(4, "0"),
+    uid,
+    gid,
+    mtime,
+    ...(type === "symlink" && encodeText("target", targetOf(entry))),
+    ...(device !== undefined && { device }),
+    ...(entry.xattrs !== undefined && { xattrs: Object.keys(entry.xattrs) }),
+  };
+}
+
+function print({ output }: Cli, found: readonly Listed[]): void {
+  const rows = found.map(({ path, type, size, entry }) => [
+    entry === undefined ? type : modeText(type, entry.mode),
+    entry === undefined ? "" : `${entry.uid}:${entry.gid}`,
+    entry?.device?.join(",") ?? (size === undefined ? "" : String(size)),
+    entry === undefined ? "" : formatTime(Number(entry.mtime) * 1000),
+    `${printable(path)}${type === "directory" ? "/" : ""}${entry !== undefined && type === "symlink" ? ` -> ${printable(targetOf(entry).toString())}` : ""}`,
+  ]);
+  const columns = [
+    { title: "MODE" },
+    { title: "OWNER" },
+    { title: "SIZE", align: "right" },
+    { title: "MODIFIED (UTC)" },
+    { title: "PATH" },
+  ] as const;
+  const [title = "", ...lines] = formatTable(columns, rows, output.width);
+  output.print(output.style("bold", title));
+  for (const line of lines) output.print(line);
+}
+
+const typeLetters: Readonly<Record<string, string>> = {
+  directory: "d",
+  symlink: "l",
+  fifo: "p",
+  socket: "s",
+  chardev: "c",
+  blockdev: "b",
+};
+
+/** `-rw-r--r--`, as ls(1) shows it. */
+function modeText(type: string, mode: number): string {
+  const letters = Array.from("rwxrwxrwx", (letter, index) => ((mode & (0o400 >> index)) === 0 ? "-" : letter));
+  const special = (bit: number, at: number, letter: string): void => {
+    if ((mode & bit) !== 0) letters[at] = letters[at] === "x" ? letter : letter.toUpperCase();
+  };
+  special(0o4000, 2, "s");
+  special(0o2000, 5, "s");
+  special(0o1000, 8, "t");
+  return `${typeLetters[type] ?? "-"}${letters.join("")}`;
+}

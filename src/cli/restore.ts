@@ -1,0 +1,126 @@
+import { exitStatus, isStillpointError, StillpointError } from "../errors.ts";
+import { threadedExecutor } from "../job/threads.ts";
+import { restorePoint } from "../restore/restore-point.ts";
+import type { RestoreReport } from "../restore/report.ts";
+import type { Cli } from "./cli.ts";
+import { describeReport } from "./describe-report.ts";
+import { loadPoint } from "./find-points.ts";
+import { count, formatAge, formatBytes, formatTime, printable } from "./format.ts";
+import { loadStore } from "./load-store.ts";
+import { addLocationOptions, type LocationFlags, type OpenedLocation, openLocation } from "./open-location.ts";
+import { Progress, type ProgressFlags } from "./progress.ts";
+import { readConfig } from "./read-config.ts";
+import type { DefineVerb } from "./verbs.ts";
+
+interface Flags extends Omit<LocationFlags, "location">, ProgressFlags {
+  readonly from: string;
+  readonly to: string;
+  readonly path: readonly string[];
+  readonly source?: string;
+  readonly keepGoing?: boolean;
+}
+
+export const define: DefineVerb = (command, cli) => {
+  addLocationOptions(command.argument("<id>", "the point's id or its beginning, or `latest`"), "--from <location>")
+    .requiredOption("--to <path>", "what it becomes: a folder, or a file for an image or a command's output")
+    .option(
+      "--path <path>",
+      "only this of a directory, relative to it; may be given several times",
+      (path: string, list: string[]) => [...list, path],
+      [],
+    )
+    .option("--source <name>", "with `latest`: of which source")
+    .option("--keep-going", "give the result its name even if something in it is damaged")
+    .option("--quiet", "print no progress")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+The target must not exist. It appears when it is complete; until then the work is done beside it, and goes on where it
+was when the same restore is begun again. Everything is verified. Where something is damaged the rest is restored, and
+each missing range is named (exit status 4).
+
+Examples:
+  stillpoint restore 3f5a91c2 --to /srv/restored
+  stillpoint restore latest --source etc --path ssh --path fstab --to /tmp/etc
+  stillpoint restore latest --source disk --from usb --to /var/lib/disk.raw
+
+On an empty machine, from a replica with the key alone:
+  stillpoint restore latest --source etc --to /mnt/etc --repository /mnt/usb/stillpoint --key-file repository.key`,
+    )
+    .action(async (id: string, flags: Flags) => await restore(cli, id, flags));
+};
+
+async function restore(cli: Cli, id: string, flags: Flags): Promise<void> {
+  const { repository } = await openOrAdvise(cli, flags);
+  const point = await loadPoint(cli, repository, id, flags);
+  const store = await loadStore(cli, repository);
+  const progress = new Progress(cli, flags);
+  const begun = cli.clock.monotonic();
+  let report: RestoreReport;
+  try {
+    report = await restorePoint({
+      store,
+      executor: threadedExecutor,
+      point,
+      target: flags.to,
+      paths: flags.path,
+      keepGoing: flags.keepGoing,
+      signal: cli.signal,
+      progress: ({ done, total }) => progress.update(point.manifest.source, done, total),
+    });
+  } finally {
+    progress.end();
+  }
+  cli.exit = exitOf(report);
+  if (flags.json === true) return cli.output.json({ id: point.id, ...(describeReport(report) as object) });
+  const { source } = point.manifest;
+  const took = formatAge(cli.clock.monotonic() - begun);
+  cli.output.print(`${printable(source)} of ${formatTime(point.time)} UTC: ${summary(report)} in ${took}`);
+  print(cli, report);
+}
+
+/** Whoever restores has lost something already, and should hear at once where else it is. */
+async function openOrAdvise(cli: Cli, flags: Flags): Promise<OpenedLocation> {
+  const { from, ...others } = flags;
+  try {
+    return await openLocation(cli, { ...others, location: from }, { write: false });
+  } catch (error) {
+    if (!isStillpointError(error) || flags.repository !== undefined || error.exit === exitStatus.usage) throw error;
+    const { replicas } = await readConfig(flags, cli);
+    const elsewhere = replicas.map(({ name }) => name).filter((name) => name !== from);
+    if (elsewhere.length === 0) throw error;
+    const advice = `To restore from a replica: add --from ${elsewhere.join(", or --from ")}.`;
+    const { next, ...parts } = error.parts;
+    throw new StillpointError(error.code, { ...parts, next: next === undefined ? advice : `${next} ${advice}` });
+  }
+}
+
+function exitOf({ complete, shortfalls }: RestoreReport): number {
+  if (!complete) return exitStatus.damage;
+  // A socket is made by whoever listens on it; one that was brought back would be of no use.
+  return shortfalls.every(({ what }) => what === "socket") ? exitStatus.ok : exitStatus.partial;
+}
+
+function summary({ files, folders, bytes, bytesInPlace }: RestoreReport): string {
+  const parts = [count(files, "file"), ...(folders > 0 ? [count(folders, "folder")] : []), formatBytes(bytes)];
+  const there = bytesInPlace === 0 ? "" : ` (${formatBytes(bytesInPlace)} were there from before)`;
+  return `${parts.join(", ")}${there}`;
+}
+
+function print({ output }: Cli, { place, complete, damaged, shortfalls }: RestoreReport): void {
+  for (const { what, count: times, example } of shortfalls) {
+    output.print(`not brought back: ${what} (${times}), first for ${printable(example) || "the folder itself"}`);
+  }
+  for (const { path, path64, offset, length, reason } of damaged) {
+    const name = printable(path ?? Buffer.from(path64 ?? "", "base64").toString());
+    const range = offset === undefined ? "all that is in it" : `bytes ${offset} to ${offset + (length ?? 0)}`;
+    output.print(`${output.style("red", "DAMAGED")}: ${name || "the target"}: ${range}: ${reason}`);
+  }
+  output.print(`restored to ${place}`);
+  if (complete) return;
+  output.print(
+    "The rest is whole. Try another location (--from), or `stillpoint repair` and then the same again: it fetches",
+  );
+  output.print("only what is missing. To take it as it is, with zeros in place of what is damaged, add --keep-going.");
+}
