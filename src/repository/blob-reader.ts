@@ -1,5 +1,6 @@
 /** Finds and opens blobs. Reads that lie close together in a pack are made as one. */
 import { isStillpointError, StillpointError, toError } from "../errors.ts";
+import { release } from "../host/release.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
 import type { BlobIndex } from "./blob-index.ts";
 import { type BlobKind, damagedObject, headerLength, packTrailerLength } from "./format.ts";
@@ -202,6 +203,7 @@ export class BlobReader {
       const content = await this.#openOrElsewhere(kind, { pack, entry }, sealed, opening, options);
       await use(position, content);
     }
+    if (bytes !== undefined) release(bytes);
   }
 
   /** The content; when this copy can't be opened, that of any other pack that has the blob. */

@@ -3,6 +3,7 @@ import { toError } from "../errors.ts";
 import { constants, zstdCompressSync } from "node:zlib";
 import { throwIfCancelled } from "../host/cancel.ts";
 import { randomBytes } from "../host/random.ts";
+import { release } from "../host/release.ts";
 import type { Storage } from "../storage/storage.ts";
 import { BlobIndex } from "./blob-index.ts";
 import {
@@ -85,6 +86,7 @@ export class BlobWriter {
     const packed = raw.length < shortestCompressed ? raw : compress(raw);
     const encoding = packed.length < raw.length ? encodings.zstd : encodings.plain;
     await this.addStored(kind, id, encoding, raw.length, encoding === encodings.zstd ? packed : raw, raw);
+    if (packed !== raw) release(packed);
   }
 
   /**
@@ -107,9 +109,11 @@ export class BlobWriter {
     sealInto(pack.buffer, pack.length, pack.objectKey, number, associated, stored);
     const sealed = pack.buffer.subarray(pack.length, pack.length + sealedLength);
     const reopened = unseal(pack.objectKey, number, associated, sealed);
-    const same = raw === undefined ? reopened.equals(stored) : decodeStored(encoding, rawLength, reopened).equals(raw);
-    if (!same)
+    const decoded = raw === undefined ? reopened : decodeStored(encoding, rawLength, reopened);
+    if (!decoded.equals(raw ?? stored))
       throw damagedObject("being written", "a blob didn't open as what was sealed; check this machine's memory");
+    release(reopened);
+    release(decoded);
     pack.length += sealedLength;
     pack.table.push(encodeTableEntry(associated, sealedLength));
     this.#added.insert(id, 1);

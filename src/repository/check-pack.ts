@@ -1,5 +1,6 @@
 /** A whole pack in memory: opened, and verified to the last byte. */
 import type { StillpointError } from "../errors.ts";
+import { release } from "../host/release.ts";
 import { blobKinds, damagedObject, headerLength, packTrailerLength } from "./format.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { isDamage } from "./mark.ts";
@@ -48,7 +49,7 @@ export function verifyPack(keys: KeyRing, id: string, data: Buffer): PackDamage 
   for (const entry of pack.entries) {
     try {
       checkClass(pack.info, entry);
-      openBlob(keys, pack.objectKey, entry, sealedIn(data, entry), id);
+      release(openBlob(keys, pack.objectKey, entry, sealedIn(data, entry), id));
     } catch (error) {
       if (!isDamage(error)) throw error;
       first ??= error;

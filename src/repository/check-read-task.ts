@@ -1,6 +1,7 @@
 /** Reads whole packs and verifies every byte of them, in a worker thread. */
 import type { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
+import { release } from "../host/release.ts";
 import { openWholePack, verifyPack } from "./check-pack.ts";
 import type { Task, TaskContext } from "./executor.ts";
 import { idLength } from "./format.ts";
@@ -49,6 +50,7 @@ export const readPacks: Task<readonly PackToRead[], ReadOutput> = {
         bytes += data.length;
         const found = verify(context, pack, data);
         if (found !== undefined) bad.push(found);
+        release(data);
       }
     }
     return { bytes, bad };

@@ -14,6 +14,7 @@ import {
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { isStillpointError } from "../errors.ts";
 import { randomBytes } from "../host/random.ts";
+import { release } from "../host/release.ts";
 import {
   type BlobKind,
   checkHeader,
@@ -177,7 +178,9 @@ export function sealInto(
 ): number {
   const cipher = createCipheriv("aes-256-gcm", key, nonce(number));
   cipher.setAAD(associated);
-  target.set(cipher.update(plaintext), offset);
+  const body = cipher.update(plaintext);
+  target.set(body, offset);
+  release(body);
   cipher.final();
   target.set(cipher.getAuthTag(), offset + plaintext.length);
   return plaintext.length + tagLength;

@@ -1,6 +1,7 @@
 /** A pack's bytes: sealed blobs, their table, and how both are opened (docs/format.md section 6). */
 import { zstdDecompressSync } from "node:zlib";
 import { StillpointError } from "../errors.ts";
+import { release } from "../host/release.ts";
 import {
   type BlobKind,
   checkHeader,
@@ -173,6 +174,7 @@ export function openBlob(
   const stored = openStored(objectKey, entry, sealed, pack);
   try {
     const raw = decodeStored(entry.encoding, entry.rawLength, stored);
+    if (raw !== stored) release(stored);
     if (keys.blobId(entry.kind, raw).equals(entry.id)) return raw;
   } catch (error) {
     throw damagedObject(packName(pack), `its blob ${String(entry.number)} can't be decoded`, error);

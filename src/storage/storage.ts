@@ -25,7 +25,10 @@ export interface Storage {
   readonly location: string;
   /** Stores `data`, the pieces one after the other, under `name`. They must not change until it has resolved. */
   put(name: string, data: readonly Uint8Array[], options?: CallOptions): Promise<void>;
-  /** The whole object, or exactly the bytes of the range; `storage_failed`, not retryable, when it ends before the range does. */
+  /**
+   * The whole object, or exactly the bytes of the range; `storage_failed`, not retryable, when it ends before the range does.
+   * The result is the caller's alone: nothing else uses its memory.
+   */
   get(name: string, range?: ByteRange, options?: CallOptions): Promise<Buffer>;
   stat(name: string, options?: CallOptions): Promise<ObjectInfo>;
   list(prefix: string, options?: CallOptions): AsyncIterable<ObjectInfo>;
