@@ -2,7 +2,7 @@
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { StillpointError } from "../errors.ts";
-import { cancelled } from "../host/cancel.ts";
+import { throwIfCancelled } from "../host/cancel.ts";
 import type { JobEvent, JobReport } from "../job/report.ts";
 import {
   type ControlAnswer,
@@ -55,7 +55,7 @@ async function ask(state: string, request: ControlRequest, { signal, onEvent }: 
   const stop = (): void => void socket.destroy();
   signal?.addEventListener("abort", stop, { once: true });
   try {
-    if (signal?.aborted === true) throw cancelled();
+    throwIfCancelled(signal);
     socket.write(`${JSON.stringify(request)}\n`);
     for await (const line of createInterface({ input: socket })) {
       const answer = JSON.parse(line) as ControlAnswer;
@@ -63,7 +63,8 @@ async function ask(state: string, request: ControlRequest, { signal, onEvent }: 
       if ("result" in answer) return answer.result;
       onEvent?.(answer.event);
     }
-    throw signal?.aborted === true ? cancelled() : daemonEnded(state);
+    throwIfCancelled(signal);
+    throw daemonEnded(state);
   } finally {
     signal?.removeEventListener("abort", stop);
     socket.destroy();

@@ -25,12 +25,23 @@ export class StateFolder {
     }
   }
 
+  /** Makes the folder, for this user only, if it isn't there. Throws `storage_denied` or `storage_failed`. */
+  async make(): Promise<void> {
+    await this.#write(this.path, async () => await makeFoldersDurably(this.#files, this.path));
+  }
+
   /** Writes a record durably. Throws `storage_denied` or `storage_failed`. */
   async write(name: string, record: unknown): Promise<void> {
     const file = path.join(this.path, name);
-    try {
+    await this.#write(file, async () => {
       await makeFoldersDurably(this.#files, path.dirname(file));
       await writeDurably(this.#files, file, [Buffer.from(`${JSON.stringify(record)}\n`)]);
+    });
+  }
+
+  async #write(file: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
     } catch (error) {
       const denied = ["EACCES", "EPERM", "EROFS"].includes(errnoOf(error) ?? "");
       throw new StillpointError(denied ? "storage_denied" : "storage_failed", {

@@ -1,0 +1,115 @@
+/** The parts of the daemon and what each is given. Nothing is at work yet. */
+import { hostname } from "node:os";
+import type { Clock } from "../host/clock.ts";
+import type { Logger } from "../host/log.ts";
+import { nodeFiles } from "../host/node-files.ts";
+import { CaptureGate } from "../job/capture-gate.ts";
+import { OpenLocations } from "../job/open-locations.ts";
+import { SingleFlight } from "../job/single-flight.ts";
+import { makeStages } from "../job/stages.ts";
+import { StateFolder } from "../job/state-folder.ts";
+import { threadedExecutor } from "../job/threads.ts";
+import { Metrics } from "../metrics/metrics.ts";
+import type { Config, Policy } from "../policy/config.ts";
+import { ConfigFile } from "./config-file.ts";
+import type { DaemonOptions } from "./daemon.ts";
+import { HttpFront } from "./http-front.ts";
+import { JobRunner } from "./job-runner.ts";
+import { withLiveLevel } from "./live-level.ts";
+import { Maintenance } from "./maintenance.ts";
+import { Monitor } from "./monitor.ts";
+import { makeRoutes } from "./routes.ts";
+import { type Entry, Scheduler } from "./scheduler.ts";
+import type { StatusSources } from "./status.ts";
+
+export interface Parts {
+  readonly configFile: ConfigFile;
+  readonly state: StateFolder;
+  readonly locations: OpenLocations;
+  readonly monitor: Monitor;
+  readonly jobs: JobRunner;
+  readonly maintenance: Maintenance;
+  readonly scheduler: Scheduler;
+  readonly http: HttpFront;
+  readonly sources: StatusSources;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Reads the configuration. Throws `config_missing` or `config_invalid`. */
+export async function assemble({ configFile: path, version, clock, log: allLines }: DaemonOptions): Promise<Parts> {
+  const log = withLiveLevel(allLines, () => configFile.config.daemon.logLevel);
+  const apply = async (after: Config, before: Config): Promise<void> => {
+    // The only step that can fail comes first.
+    if (!sameListen(before, after)) await http.listen(after.daemon.listen);
+    gate.limit = after.daemon.concurrency;
+  };
+  const applied = async (): Promise<void> => {
+    await monitor.restore();
+    scheduler.wake();
+    void monitor.look(true);
+  };
+  const configFile = new ConfigFile({ path, files: nodeFiles, clock, log: allLines, apply, applied });
+  const { repository, daemon } = await configFile.load();
+  const config = (): Config => configFile.config;
+
+  const state = new StateFolder(repository.state);
+  const locations = new OpenLocations(config, clock);
+  const monitor = new Monitor({ config, locations, state, clock, log });
+  const metrics = new Metrics();
+  const gate = new CaptureGate(daemon.concurrency);
+  const onFree = (): void => scheduler.wake();
+  const host = hostname();
+  const stages = makeStages({ config, locations, executor: threadedExecutor, clock, host, version });
+  const context = { stages, clock, gate, replications: new SingleFlight() };
+  const policies = (): readonly Policy[] => config().policies;
+  const jobs = new JobRunner({ context, policies, monitor, metrics, clock, log, onFree });
+  const holder = `stillpoint daemon on ${host}, process ${String(process.pid)}`;
+  const maintenance = new Maintenance({
+    config,
+    locations,
+    state,
+    executor: threadedExecutor,
+    holder,
+    metrics,
+    clock,
+    log,
+    onFree,
+  });
+  const scheduler = new Scheduler(clock, () => [
+    ...policies().map((policy) => entryOf(policy, jobs, log)),
+    ...maintenance.entries(),
+  ]);
+  const sources: StatusSources = {
+    configFile,
+    jobs,
+    maintenance,
+    monitor,
+    clock,
+    version,
+    started: clock.now(),
+    nextRun: (policy) => scheduler.nextRun(entryOf(policy, jobs, log)),
+    address: () => http.url ?? "",
+  };
+  const http = new HttpFront(makeRoutes({ sources, metrics, scheduler, clock }), log);
+  return { configFile, state, locations, monitor, jobs, maintenance, scheduler, http, sources, clock, log };
+}
+
+function entryOf(policy: Policy, jobs: JobRunner, log: Logger): Entry {
+  const { name, schedule } = policy;
+  return {
+    name,
+    schedule,
+    history: () => jobs.history(policy),
+    busy: () => jobs.isCapturing(name),
+    start: (lag) => {
+      jobs.run(policy, { lag }).catch((error: unknown) => log.error("job not run", { policy: name, error }));
+    },
+  };
+}
+
+function sameListen(before: Config, after: Config): boolean {
+  return (
+    before.daemon.listen.host === after.daemon.listen.host && before.daemon.listen.port === after.daemon.listen.port
+  );
+}

@@ -1,0 +1,46 @@
+/** What the daemon does for the control socket. */
+import { StillpointError } from "../errors.ts";
+import type { Policy, Source } from "../policy/config.ts";
+import { closest } from "../policy/suggest.ts";
+import type { ConfigFile } from "./config-file.ts";
+import type { ControlHandler } from "./control-server.ts";
+import type { JobRunner } from "./job-runner.ts";
+import { type StatusSources, statusOf } from "./status.ts";
+
+export interface ControlOptions {
+  readonly sources: StatusSources;
+  readonly configFile: ConfigFile;
+  readonly jobs: JobRunner;
+}
+
+export function makeControlHandler({ sources, configFile, jobs }: ControlOptions): ControlHandler {
+  return async (request, sendEvent) => {
+    switch (request.request) {
+      case "status":
+        return statusOf(sources);
+      case "reload":
+        return { changed: await configFile.reload() };
+      case "run": {
+        const policy = named("policy", configFile.config.policies, request.policy);
+        const chosen = request.source === undefined ? undefined : [sourceOf(policy, request.source)];
+        return await jobs.run(policy, { sources: chosen, onEvent: sendEvent });
+      }
+    }
+  };
+}
+
+function sourceOf(policy: Policy, name: string): Source {
+  return named(`source of ${policy.name}`, policy.sources, name);
+}
+
+/** Throws `not_found`. */
+function named<T extends { readonly name: string }>(what: string, all: readonly T[], name: string): T {
+  const found = all.find((one) => one.name === name);
+  if (found !== undefined) return found;
+  const names = all.map((one) => one.name);
+  const near = closest(name, names);
+  throw new StillpointError("not_found", {
+    what: `There is no ${what} ${JSON.stringify(name)}`,
+    next: near === undefined ? `There are: ${names.join(", ")}.` : `Did you mean ${near}?`,
+  });
+}

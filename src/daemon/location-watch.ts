@@ -1,0 +1,240 @@
+/** Looks at one location now and then, cheaply: names are listed, and of the manifests only the newest are read. */
+import { isStillpointError } from "../errors.ts";
+import type { Clock } from "../host/clock.ts";
+import { nodeFiles } from "../host/node-files.ts";
+import { belongsTo } from "../job/belonging.ts";
+import { type ErrorReport, errorReport } from "../job/report.ts";
+import type { StateFolder } from "../job/state-folder.ts";
+import type { Policy } from "../policy/config.ts";
+import { readPoint } from "../repository/catalog.ts";
+import { parsePointName } from "../repository/manifest.ts";
+import type { Repository } from "../repository/repository.ts";
+import { getSmallObject } from "../repository/small-objects.ts";
+import type { CallOptions } from "../storage/storage.ts";
+import { type KnownLocation, type KnownPoint, knownLocation, seriesOf } from "./known-location.ts";
+
+/** Clocks may differ by this much, in ms, before a point counts as dated in the future, which is no evidence of anything. */
+const tolerance = 5 * 60_000;
+
+export interface WatchOptions {
+  readonly location: string;
+  /** The location's folder. */
+  readonly path: string;
+  readonly state: StateFolder;
+  readonly clock: Clock;
+}
+
+export interface LookOptions extends CallOptions {
+  readonly repository: Repository;
+  readonly policies: readonly Policy[];
+  /** Whether to add up the sizes of all packs too, which takes long when there are many. */
+  readonly sizes: boolean;
+}
+
+interface ListedPoint {
+  readonly name: string;
+  readonly id: string;
+}
+
+export class LocationWatch {
+  readonly location: string;
+  readonly path: string;
+  readonly #options: WatchOptions;
+  /** Condensed manifests by object name; undefined for one that can't be read. */
+  readonly #points = new Map<string, KnownPoint | undefined>();
+  /** Whether a proof says `passed`, by object name. */
+  readonly #proofs = new Map<string, boolean>();
+  /** Points by their source's tag, newest first. */
+  #listed = new Map<string, ListedPoint[]>();
+  #known: KnownLocation | undefined;
+  #error: ErrorReport | undefined;
+  #reachable = false;
+
+  constructor(options: WatchOptions) {
+    this.location = options.location;
+    this.path = options.path;
+    this.#options = options;
+  }
+
+  /** From the last successful look, perhaps of an earlier process. */
+  get known(): KnownLocation | undefined {
+    return this.#known;
+  }
+
+  /** Whether the last look succeeded. */
+  get reachable(): boolean {
+    return this.#reachable;
+  }
+
+  get error(): ErrorReport | undefined {
+    return this.#error;
+  }
+
+  /** Takes up what an earlier process knew. */
+  async restore(): Promise<void> {
+    const known = await this.#options.state.read(this.#record, knownLocation);
+    if (known?.path === this.path) this.#known = known;
+  }
+
+  /** Notes a failed look: what was known stays. Returns whether that is news. */
+  fail(error: unknown): boolean {
+    const report = errorReport(error);
+    const news = this.#reachable || this.#error?.message !== report.message;
+    this.#reachable = false;
+    this.#error = report;
+    return news;
+  }
+
+  /** Throws what the storage throws. Returns whether the location could not be reached before. */
+  async look(options: LookOptions): Promise<boolean> {
+    await this.#list(options);
+    const proofs = await this.#listProofs(options);
+    const newest = new Map<string, KnownPoint>();
+    const verified = new Map<string, KnownPoint>();
+    for (const series of seriesOf(options.policies).filter(({ location }) => location === this.location)) {
+      const mine = belongsTo(options.policies, series.policy);
+      const listed = this.#ofSource(options.repository, series.source);
+      const first = await this.#first(options, listed, mine);
+      if (first !== undefined) newest.set(`${first.source} ${first.policy}`, first);
+      const proven = listed.filter(({ id }) => proofs.has(id));
+      const firstProven = await this.#first(options, proven, mine, ({ id }) => this.#passed(options, proofs.get(id)));
+      if (firstProven !== undefined) verified.set(`${firstProven.source} ${firstProven.policy}`, firstProven);
+    }
+    await this.#remember({
+      version: 1,
+      path: this.path,
+      checked: this.#options.clock.now(),
+      newest: [...newest.values()],
+      verified: [...verified.values()],
+      counts: this.#counts(options),
+      settled: [...(await this.#settled(options))],
+      sizeBytes: options.sizes ? await sizeOfPacks(options) : this.#known?.sizeBytes,
+      freeBytes: await nodeFiles.freeSpace(this.path).catch(() => undefined),
+    });
+    const news = !this.#reachable;
+    this.#reachable = true;
+    this.#error = undefined;
+    return news;
+  }
+
+  /** Of the policy's points here, those whose ids `there` doesn't have. */
+  async lacking(options: LookOptions, policy: Policy, there: ReadonlySet<string>): Promise<KnownPoint[]> {
+    const mine = belongsTo(options.policies, policy);
+    const lacking: KnownPoint[] = [];
+    for (const { name: source } of policy.sources) {
+      for (const listed of this.#ofSource(options.repository, source)) {
+        if (there.has(listed.id)) continue;
+        const point = await this.#point(options, listed);
+        if (point !== undefined && mine(point)) lacking.push(point);
+      }
+    }
+    return lacking;
+  }
+
+  get #record(): string {
+    return `locations/${this.location}.json`;
+  }
+
+  async #remember(known: KnownLocation): Promise<void> {
+    const { checked: _, ...before } = this.#known ?? { checked: 0 };
+    const { checked: __, ...now } = known;
+    this.#known = known;
+    const unchanged = JSON.stringify({ ...before, freeBytes: 0 }) === JSON.stringify({ ...now, freeBytes: 0 });
+    if (!unchanged) await this.#options.state.write(this.#record, known);
+  }
+
+  async #list({ repository, signal }: LookOptions): Promise<void> {
+    const listed = new Map<string, ListedPoint[]>();
+    const names = new Set<string>();
+    for await (const { name } of repository.storage.list("points/", { signal })) {
+      const parsed = parsePointName(name);
+      if (parsed === undefined) continue;
+      names.add(name);
+      const ofSource = listed.get(parsed.sourceTag) ?? [];
+      ofSource.push({ name, id: parsed.id });
+      listed.set(parsed.sourceTag, ofSource);
+    }
+    // Names of the same source sort by time.
+    for (const points of listed.values()) points.sort((a, b) => (a.name < b.name ? 1 : -1));
+    for (const name of this.#points.keys()) if (!names.has(name)) this.#points.delete(name);
+    this.#listed = listed;
+  }
+
+  /** The newest proof of each point, by the point's id. */
+  async #listProofs({ repository, signal }: LookOptions): Promise<Map<string, string>> {
+    const newest = new Map<string, string>();
+    for await (const { name } of repository.storage.list("proofs/", { signal })) {
+      const id = name.split("/")[1] ?? "";
+      if (name > (newest.get(id) ?? "")) newest.set(id, name);
+    }
+    return newest;
+  }
+
+  #ofSource(repository: Repository, source: string): readonly ListedPoint[] {
+    return this.#listed.get(repository.keys.sourceTag(source)) ?? [];
+  }
+
+  #counts({ repository, policies }: LookOptions): KnownLocation["counts"] {
+    const here = seriesOf(policies).filter(({ location }) => location === this.location);
+    const sources = [...new Set(here.map(({ source }) => source))];
+    return sources.map((source) => ({ source, count: this.#ofSource(repository, source).length }));
+  }
+
+  async #settled({ repository, signal }: LookOptions): Promise<Set<string>> {
+    const ids = new Set([...this.#listed.values()].flatMap((points) => points.map(({ id }) => id)));
+    for await (const { name } of repository.storage.list("forgotten/", { signal })) ids.add(name.split("/")[1] ?? "");
+    return ids;
+  }
+
+  async #first(
+    options: LookOptions,
+    listed: readonly ListedPoint[],
+    mine: (point: KnownPoint) => boolean,
+    also: (point: KnownPoint) => Promise<boolean> = () => Promise.resolve(true),
+  ): Promise<KnownPoint | undefined> {
+    const latest = this.#options.clock.now() + tolerance;
+    for (const one of listed) {
+      const point = await this.#point(options, one);
+      if (point !== undefined && point.time <= latest && mine(point) && (await also(point))) return point;
+    }
+    return undefined;
+  }
+
+  /** Verified by its signature, when it is first seen. Undefined when it is damaged, or gone meanwhile. */
+  async #point({ repository, signal }: LookOptions, { name }: ListedPoint): Promise<KnownPoint | undefined> {
+    if (this.#points.has(name)) return this.#points.get(name);
+    let point: KnownPoint | undefined;
+    try {
+      const { id, time, manifest } = await readPoint(repository, name, { signal });
+      const { source, policy, consistency, statistics, left_out_count: leftOut, started, finished } = manifest;
+      const { size, stored } = statistics;
+      const duration = Date.parse(finished) - Date.parse(started);
+      point = { id, time, source, policy, consistency, size, stored, leftOut, duration };
+    } catch (error) {
+      if (isStillpointError(error, "object_missing")) return undefined;
+      if (!isStillpointError(error, "damaged")) throw error;
+    }
+    this.#points.set(name, point);
+    return point;
+  }
+
+  async #passed({ repository, signal }: LookOptions, name: string | undefined): Promise<boolean> {
+    if (name === undefined) return false;
+    const known = this.#proofs.get(name);
+    if (known !== undefined) return known;
+    let passed = false;
+    try {
+      passed = (await getSmallObject(repository, "proofs", name, { signal })).result === "passed";
+    } catch (error) {
+      if (!isStillpointError(error, "object_missing") && !isStillpointError(error, "damaged")) throw error;
+    }
+    this.#proofs.set(name, passed);
+    return passed;
+  }
+}
+
+async function sizeOfPacks({ repository, signal }: LookOptions): Promise<number> {
+  let bytes = 0;
+  for await (const { size } of repository.storage.list("packs/", { signal })) bytes += size;
+  return bytes;
+}

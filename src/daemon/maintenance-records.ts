@@ -1,0 +1,79 @@
+/** When maintenance was done last, kept in the state folder. */
+import * as z from "zod";
+import type { StateFolder } from "../job/state-folder.ts";
+
+export type Work = "sweep" | "check";
+
+const atLocation = z.object({
+  /** When the last sweep, and the last check without findings, ended. */
+  lastSweep: z.number().optional(),
+  lastCheck: z.number().optional(),
+  /** Damage that the last check found. */
+  findings: z.number().optional(),
+  /** Which part of the stored bytes the last check read. */
+  part: z.number().optional(),
+});
+
+const schema = z.object({
+  version: z.literal(1),
+  started: z.object({ sweep: z.number().optional(), check: z.number().optional() }),
+  locations: z.record(z.string(), atLocation),
+});
+
+type Records = z.output<typeof schema>;
+export type LocationRecord = Readonly<z.output<typeof atLocation>>;
+
+const record = "maintenance.json";
+
+export class MaintenanceRecords {
+  readonly #state: StateFolder;
+  #records: Records = { version: 1, started: {}, locations: {} };
+
+  constructor(state: StateFolder) {
+    this.#state = state;
+  }
+
+  /** On a new host everything counts as done `now`: there is nothing yet to sweep or to check. */
+  async load(now: number): Promise<void> {
+    this.#records = (await this.#state.read(record, schema)) ?? this.#records;
+    const { sweep = now, check = now } = this.#records.started;
+    this.#records.started = { sweep, check };
+    await this.#save();
+  }
+
+  started(work: Work): number | undefined {
+    return this.#records.started[work];
+  }
+
+  at(location: string): LocationRecord {
+    return this.#records.locations[location] ?? {};
+  }
+
+  /** The part, 1 to `of`, after the one that was read last. */
+  nextPart(location: string, of: number): number {
+    return ((this.at(location).part ?? 0) % of) + 1;
+  }
+
+  async noteStart(work: Work, now: number): Promise<void> {
+    this.#records.started[work] = now;
+    await this.#save();
+  }
+
+  async noteSweep(location: string, lastSweep: number): Promise<void> {
+    await this.#note(location, { lastSweep });
+  }
+
+  async noteCheck(location: string, now: number, findings: number, part: number | undefined): Promise<void> {
+    const read = part === undefined ? {} : { part };
+    await this.#note(location, findings === 0 ? { lastCheck: now, findings, ...read } : { findings, ...read });
+  }
+
+  async #note(location: string, news: LocationRecord): Promise<void> {
+    this.#records.locations[location] = { ...this.at(location), ...news };
+    await this.#save();
+  }
+
+  async #save(): Promise<void> {
+    await this.#state.write(record, this.#records);
+  }
+}

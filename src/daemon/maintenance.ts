@@ -1,0 +1,130 @@
+/** Freeing space and looking for damage, at every location, on schedule. */
+import { StillpointError } from "../errors.ts";
+import type { Clock } from "../host/clock.ts";
+import type { Logger } from "../host/log.ts";
+import { primaryName } from "../job/locations.ts";
+import type { OpenLocations } from "../job/open-locations.ts";
+import type { Outcome } from "../job/report.ts";
+import type { StateFolder } from "../job/state-folder.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { Config } from "../policy/config.ts";
+import type { ExecutorFactory } from "../repository/executor.ts";
+import { MaintenanceRecords, type Work } from "./maintenance-records.ts";
+import type { Entry } from "./scheduler.ts";
+
+export interface MaintenanceOptions {
+  readonly config: () => Config;
+  readonly locations: Pick<OpenLocations, "location">;
+  readonly state: StateFolder;
+  readonly executor: ExecutorFactory;
+  /** For those who find the lease taken. */
+  readonly holder: string;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Called when some work has ended. */
+  readonly onFree: () => void;
+}
+
+export class Maintenance {
+  readonly records: MaintenanceRecords;
+  readonly #options: MaintenanceOptions;
+  readonly #stop = new AbortController();
+  /** The work under way: one at a time, since each walks whole repositories. */
+  #running: Promise<void> | undefined;
+
+  constructor(options: MaintenanceOptions) {
+    this.#options = options;
+    this.records = new MaintenanceRecords(options.state);
+  }
+
+  entries(): Entry[] {
+    const { sweep, check } = this.#options.config().maintenance;
+    return [
+      { name: "sweep", schedule: sweep, ...this.#entry("sweep") },
+      { name: "check", schedule: check.schedule, ...this.#entry("check") },
+    ];
+  }
+
+  /** Aborts what is under way, and resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  #entry(work: Work): Pick<Entry, "history" | "busy" | "start"> {
+    return {
+      history: () => ({ lastStarted: this.records.started(work) }),
+      busy: () => this.#running !== undefined || this.#stop.signal.aborted,
+      start: () => {
+        this.#running = this.#run(work).finally(() => {
+          this.#running = undefined;
+          this.#options.onFree();
+        });
+      },
+    };
+  }
+
+  /** Nothing is thrown: what fails at one location is logged and counted, and the next one follows. */
+  async #run(work: Work): Promise<void> {
+    const { clock, log, config } = this.#options;
+    await this.records.noteStart(work, clock.now()).catch((error: unknown) => log.warn("state not written", { error }));
+    for (const location of [primaryName, ...config().replicas.map(({ name }) => name)]) {
+      const started = clock.monotonic();
+      const line = log.child({ location });
+      line.info(`${work} started`);
+      let outcome: Outcome = "failed";
+      let fields: object = {};
+      try {
+        const result = work === "sweep" ? await this.#sweep(location) : await this.#check(location);
+        ({ outcome, fields } = result);
+      } catch (error) {
+        fields = { error };
+        if (work === "sweep") this.#options.metrics.countSweep(location, "failed", 0);
+        else this.#options.metrics.countCheck(location, "failed");
+      }
+      if (this.#stop.signal.aborted) return;
+      const level = outcome === "ok" ? "info" : "error";
+      line[level](`${work} finished`, { ...fields, outcome, duration: clock.monotonic() - started });
+    }
+  }
+
+  async #sweep(location: string): Promise<{ outcome: Outcome; fields: object }> {
+    const { config, locations, executor, holder, metrics, clock } = this.#options;
+    const { signal } = this.#stop;
+    const { repository } = await locations.location(location, signal);
+    const { sweep } = await import("../repository/sweep.ts");
+    const { grace } = config().maintenance;
+    const { deleted, condemned, rewritten, noRoom } = await sweep(repository, { grace, executor, holder, signal });
+    const outcome = noRoom ? "partial" : "ok";
+    metrics.countSweep(location, outcome, deleted.bytes);
+    await this.records.noteSweep(location, clock.now());
+    return { outcome, fields: { deleted, condemned, rewritten } };
+  }
+
+  async #check(location: string): Promise<{ outcome: Outcome; fields: object }> {
+    const { config, locations, executor, metrics, clock } = this.#options;
+    const { signal } = this.#stop;
+    const { repository } = await locations.location(location, signal);
+    const { checkRepository } = await import("../repository/check.ts");
+    const { readDataParts: of } = config().maintenance.check;
+    const readData = of === undefined ? undefined : { group: this.records.nextPart(location, of), of };
+    const replica = location !== primaryName;
+    const report = await checkRepository(repository, { executor, readData, replica, recordProofs: true, signal });
+    const { findings, points, packs, bytesRead } = report;
+    const outcome = findings.length === 0 ? "ok" : "failed";
+    metrics.countCheck(location, outcome);
+    await this.records.noteCheck(location, clock.now(), findings.length, readData?.group);
+    const shown = findings.slice(0, 20).map(({ message }) => message);
+    const error = findings.length === 0 ? undefined : damageError(location, findings.length);
+    return { outcome, fields: { points, packs, bytesRead, findings: findings.length, shown, error } };
+  }
+}
+
+function damageError(location: string, count: number): StillpointError {
+  return new StillpointError("damaged", {
+    what: `Found damage at ${location}: ${String(count)} findings`,
+    safe: "Nothing was changed.",
+    next: `\`stillpoint check --location ${location}\` lists it, and what it affects; \`stillpoint repair\` mends it.`,
+  });
+}

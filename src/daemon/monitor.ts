@@ -1,0 +1,136 @@
+/** Keeps up to date what is known of every location. A dead one holds up nobody. */
+import type { Clock } from "../host/clock.ts";
+import type { Logger } from "../host/log.ts";
+import { addressOfPrimary, addressOfReplica, type Location, primaryName } from "../job/locations.ts";
+import type { OpenLocations } from "../job/open-locations.ts";
+import type { StateFolder } from "../job/state-folder.ts";
+import { withinTime } from "../job/within-time.ts";
+import type { Config, Policy } from "../policy/config.ts";
+import type { StorageAddress } from "../storage/storage.ts";
+import { LocationWatch, type LookOptions } from "./location-watch.ts";
+
+/** How long one look may take, in ms. */
+const patience = 60_000;
+
+export interface MonitorOptions {
+  readonly config: () => Config;
+  readonly locations: Pick<OpenLocations, "location">;
+  readonly state: StateFolder;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface Backlog {
+  readonly policy: string;
+  readonly location: string;
+  readonly points: number;
+  readonly bytes: number;
+}
+
+export class Monitor {
+  readonly #options: MonitorOptions;
+  readonly #watches = new Map<string, LocationWatch>();
+  readonly #looking = new Map<string, Promise<void>>();
+  #primary: Location | undefined;
+  #backlogs: readonly Backlog[] = [];
+
+  constructor(options: MonitorOptions) {
+    this.#options = options;
+  }
+
+  /** Of the locations in the configuration, primary first. */
+  get watches(): readonly LocationWatch[] {
+    return this.#names().flatMap((name) => this.#watches.get(name) ?? []);
+  }
+
+  watch(location: string): LocationWatch | undefined {
+    return this.#watches.get(location);
+  }
+
+  get backlogs(): readonly Backlog[] {
+    return this.#backlogs;
+  }
+
+  /** Takes up what earlier processes knew of the locations; to be called again after each change of the configuration. */
+  async restore(): Promise<void> {
+    const { state, clock } = this.#options;
+    for (const { location, path } of this.#addresses()) {
+      if (this.#watches.get(location)?.path === path) continue;
+      const watch = new LocationWatch({ location, path, state, clock });
+      await watch.restore();
+      this.#watches.set(location, watch);
+    }
+  }
+
+  /**
+   * Looks at the locations, all by default, side by side. What can't be reached is noted, not thrown. One that is
+   * being looked at already isn't looked at twice.
+   */
+  async look(sizes: boolean, signal?: AbortSignal, locations: readonly string[] = this.#names()): Promise<void> {
+    const looks = locations.flatMap((name) => {
+      const watch = this.#watches.get(name);
+      return watch === undefined ? [] : [this.#lookOnce(watch, sizes, signal)];
+    });
+    await Promise.all(looks);
+    await this.#measureBacklogs(signal);
+  }
+
+  async #lookOnce(watch: LocationWatch, sizes: boolean, signal: AbortSignal | undefined): Promise<void> {
+    const name = watch.location;
+    const look = this.#looking.get(name) ?? this.#look(watch, sizes, signal).finally(() => this.#looking.delete(name));
+    this.#looking.set(name, look);
+    await look;
+  }
+
+  async #look(watch: LocationWatch, sizes: boolean, signal: AbortSignal | undefined): Promise<void> {
+    const { clock, locations, log } = this.#options;
+    const { location } = watch;
+    try {
+      await withinTime({ clock, limit: patience, location, signal }, async (within) => {
+        const opened = await locations.location(location, within);
+        if (location === primaryName) this.#primary = opened;
+        if (await watch.look(this.#lookOptions(opened, sizes, within))) log.info("location reachable", { location });
+      });
+    } catch (error) {
+      if (signal?.aborted === true) return;
+      if (watch.fail(error)) log.warn("location not reachable", { location, error });
+    }
+  }
+
+  #lookOptions({ repository }: Location, sizes: boolean, signal: AbortSignal | undefined): LookOptions {
+    return { repository, policies: this.#options.config().policies, sizes, signal };
+  }
+
+  /** By what was known last, of the primary and of each replica: a dead replica's backlog grows with each capture. */
+  async #measureBacklogs(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#primary === undefined) return;
+    const options = this.#lookOptions(this.#primary, false, signal);
+    try {
+      const backlogs: Backlog[] = [];
+      for (const policy of options.policies) {
+        for (const { replica } of policy.replicate) backlogs.push(await this.#backlog(options, policy, replica.name));
+      }
+      this.#backlogs = backlogs;
+    } catch (error) {
+      if (signal?.aborted === true) return;
+      this.#options.log.debug("backlog not measured", { error });
+    }
+  }
+
+  async #backlog(options: LookOptions, policy: Policy, location: string): Promise<Backlog> {
+    const there = new Set(this.#watches.get(location)?.known?.settled);
+    const lacking = (await this.#watches.get(primaryName)?.lacking(options, policy, there)) ?? [];
+    const bytes = lacking.reduce((sum, { stored }) => sum + stored, 0);
+    return { policy: policy.name, location, points: lacking.length, bytes };
+  }
+
+  /** Of the configuration in force. */
+  #addresses(): StorageAddress[] {
+    const config = this.#options.config();
+    return [addressOfPrimary(config), ...config.replicas.map(addressOfReplica)];
+  }
+
+  #names(): string[] {
+    return this.#addresses().map(({ location }) => location);
+  }
+}

@@ -1,0 +1,109 @@
+/** What the daemon knows, gathered for whoever asks: the control socket, the metrics, the page. */
+import type { Clock } from "../host/clock.ts";
+import { primaryName } from "../job/locations.ts";
+import type { Snapshot } from "../metrics/snapshot.ts";
+import type { Policy } from "../policy/config.ts";
+import type { ConfigFile } from "./config-file.ts";
+import type { DaemonStatus, LocationStatus, PointStatus, PolicyStatus } from "./control-protocol.ts";
+import type { JobRunner } from "./job-runner.ts";
+import { newestOf, seriesOf } from "./known-location.ts";
+import type { Maintenance } from "./maintenance.ts";
+import type { Monitor } from "./monitor.ts";
+
+export interface StatusSources {
+  readonly configFile: ConfigFile;
+  readonly jobs: JobRunner;
+  readonly maintenance: Maintenance;
+  readonly monitor: Monitor;
+  readonly clock: Clock;
+  readonly version: string;
+  /** When the process started. */
+  readonly started: number;
+  readonly nextRun: (policy: Policy) => number | undefined;
+  readonly address: () => string;
+}
+
+export function statusOf(sources: StatusSources): DaemonStatus {
+  const { configFile, version, started, address } = sources;
+  const { path: file, error, loaded } = configFile;
+  return {
+    version,
+    pid: process.pid,
+    started,
+    address: address(),
+    config: { file, current: error === undefined, loaded, error },
+    notReady: whyNotReady(sources),
+    policies: policiesOf(sources),
+    points: pointsOf(sources),
+    locations: locationsOf(sources),
+  };
+}
+
+/** Ready: the configuration is in force, the primary can be read, and every replica has been tried. */
+function whyNotReady({ configFile, monitor }: StatusSources): string[] {
+  const why: string[] = [];
+  if (configFile.error !== undefined) why.push(`The configuration isn't in force: ${configFile.error.message}`);
+  for (const { location, reachable, error } of monitor.watches) {
+    if (!reachable && error === undefined) why.push(`${location} has not been looked at yet.`);
+    else if (!reachable && location === primaryName) why.push(`The primary can't be read: ${error?.message ?? ""}`);
+  }
+  return why;
+}
+
+function policiesOf({ configFile, jobs, nextRun }: StatusSources): PolicyStatus[] {
+  return configFile.config.policies.map((policy) => ({
+    policy: policy.name,
+    sources: policy.sources.map(({ name }) => name),
+    running: jobs.isRunning(policy.name),
+    nextRun: nextRun(policy),
+    lag: jobs.lag(policy.name),
+    lastJob: jobs.lastJob(policy.name),
+  }));
+}
+
+function pointsOf({ configFile, monitor }: StatusSources): PointStatus[] {
+  const { policies } = configFile.config;
+  return seriesOf(policies).map((series) => {
+    const known = monitor.watch(series.location)?.known;
+    return {
+      policy: series.policy.name,
+      source: series.source,
+      location: series.location,
+      newest: newestOf(known?.newest ?? [], series, policies),
+      verified: newestOf(known?.verified ?? [], series, policies)?.time,
+      objective: series.objective,
+    };
+  });
+}
+
+function locationsOf({ maintenance, monitor }: StatusSources): LocationStatus[] {
+  return monitor.watches.map(({ location, reachable, error, known }) => ({
+    location,
+    reachable,
+    checked: known?.checked,
+    error,
+    points: known?.counts ?? [],
+    sizeBytes: known?.sizeBytes,
+    freeBytes: known?.freeBytes,
+    lastSweep: maintenance.records.at(location).lastSweep,
+    lastCheck: maintenance.records.at(location).lastCheck,
+    findings: maintenance.records.at(location).findings,
+    backlog: monitor.backlogs
+      .filter((backlog) => backlog.location === location)
+      .map(({ policy, points, bytes }) => ({ policy, points, bytes })),
+  }));
+}
+
+export function snapshotOf(sources: StatusSources): Snapshot {
+  const { version, started, policies, points, locations, config } = statusOf(sources);
+  return {
+    now: sources.clock.now(),
+    version,
+    series: points,
+    locations,
+    backlogs: sources.monitor.backlogs,
+    policies,
+    config,
+    process: { started, residentBytes: process.memoryUsage.rss() },
+  };
+}
