@@ -5,7 +5,7 @@ import { parsePeriod, periodPattern } from "./period.ts";
 import { countedRules, keepsAnything } from "./retention.ts";
 import { durationPattern, parseDuration, parseRate, ratePattern } from "./units.ts";
 
-export const namePattern = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const namePattern = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
 export const name = z
   .string()

@@ -25,11 +25,12 @@ const widestLine = 160;
 /** `config_invalid` with every problem in the order of the text, each once. */
 export function problemsError(source: SourceText, problems: readonly Problem[]): StillpointError {
   const sorted = problems.toSorted((a, b) => a.range[0] - b.range[0] || (a.message < b.message ? -1 : 1));
-  const blocks = [...new Set(sorted.map((problem) => formatProblem(source, problem)))];
-  const more = blocks.length > mostShown ? `, of which the first ${mostShown} are shown` : "";
-  const count = blocks.length === 1 ? "1 problem" : `${blocks.length} problems`;
+  const distinct = [...new Map(sorted.map((problem) => [`${problem.range[0]} ${problem.message}`, problem])).values()];
+  const blocks = distinct.slice(0, mostShown).map((problem) => formatProblem(source, problem));
+  const more = distinct.length > mostShown ? `, of which the first ${mostShown} are shown` : "";
+  const count = distinct.length === 1 ? "1 problem" : `${distinct.length} problems`;
   const summary = `Cannot use ${printable(source.file)}: ${count}${more}`;
-  return new StillpointError("config_invalid", { what: [...blocks.slice(0, mostShown), summary].join("\n\n") });
+  return new StillpointError("config_invalid", { what: [...blocks, summary].join("\n\n") });
 }
 
 /** `file:line:column: message`. Lines and columns count from 1, columns in characters of JavaScript. */
@@ -40,18 +41,18 @@ export function locate({ file, text }: SourceText, { range, message }: Problem):
 
 function formatProblem(source: SourceText, problem: Problem): string {
   const { column, start, end } = position(source.text, problem.range[0]);
-  const line = printable(masked(source, start, end));
+  const line = masked(source, start, end);
   // Of a very long line, the part around the problem.
   const from = Math.max(0, Math.min(column - 1 - widestLine / 2, line.length - widestLine));
   const length = Math.max(1, Math.min(problem.range[1], end) - problem.range[0]);
   const marks = "^".padEnd(Math.min(length, from + widestLine - (column - 1)), "~");
-  const excerpt = line.slice(from, from + widestLine).trimEnd();
+  const excerpt = printable(line.slice(from, from + widestLine)).trimEnd();
   return `${locate(source, problem)}\n  ${excerpt}\n  ${" ".repeat(column - 1 - from)}${marks}`;
 }
 
 function position(text: string, offset: number): { line: number; column: number; start: number; end: number } {
   const at = Math.min(Math.max(offset, 0), text.length);
-  const start = text.lastIndexOf("\n", at - 1) + 1;
+  const start = at === 0 ? 0 : text.lastIndexOf("\n", at - 1) + 1;
   const next = text.indexOf("\n", at);
   const line = text.slice(0, start).split("\n").length;
   return { line, column: at - start + 1, start, end: next === -1 ? text.length : next };
@@ -69,5 +70,7 @@ function masked({ text, secrets = [] }: SourceText, start: number, end: number):
 
 /** One character for each, so that the caret still fits; what could steer a terminal is left out. */
 function printable(text: string): string {
-  return text.replace(/[\t\r]/g, " ").replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
+  return text
+    .replace(/[\t\r]/g, " ")
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => "?".repeat(character.length));
 }

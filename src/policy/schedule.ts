@@ -88,12 +88,6 @@ function startAfter(schedule: CronSchedule, shift: number, after: number): numbe
     const due = nextCronTime(cron, timezone, time - shift);
     return due === undefined ? undefined : due + shift;
   };
-  const hidden = missed === "run" ? blackoutAt(blackout, timezone, after) : undefined;
-  if (hidden !== undefined) {
-    // A run that this blackout hid before `after` waits for its end just as one that is still to come.
-    const waiting = dueAfter(hidden.start - 1);
-    if (waiting !== undefined && waiting < hidden.end) return hidden.end;
-  }
   let due = dueAfter(after);
   for (let attempt = 0; attempt < attempts && due !== undefined; attempt++) {
     const window = blackoutAt(blackout, timezone, due);

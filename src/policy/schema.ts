@@ -81,7 +81,7 @@ const source = z
     hooks: z
       .strictObject({
         before: hook.optional().describe("Before the instant. When it fails, nothing is captured."),
-        after: hook.optional().describe("As soon as the instant is taken or has failed, before the copying."),
+        after: hook.optional().describe("As soon as the source may change again, whatever happened."),
         always: hook.optional().describe("At the very end, whatever happened."),
       })
       .default({})

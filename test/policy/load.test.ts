@@ -102,12 +102,19 @@ describe("what a valid file becomes", () => {
     });
   });
 
-  test("the check that nothing depends on the order of keys, anchors and aliases", () => {
+  test("anchors and aliases stand for what they name", () => {
     const aliased = minimal
       .replace("path: /etc }", "path: &etc /etc }")
       .replace("policies:", "  again: { directory: { path: *etc } }\npolicies:")
       .replace("[etc]", "[etc, again]");
     expect(loadConfig(aliased, "x.yaml").sources[1]).toMatchObject({ name: "again", path: "/etc" });
+  });
+
+  test("folders may have names that begin alike", () => {
+    const text = minimal
+      .replace("sources:", "replicas: { a: { path: /var/lib/stillpoint/repository-2 } }\nsources:")
+      .replace("path: /etc }", "path: /var/lib/stillpoint/repository-2x }");
+    expect(loadConfig(text, "x.yaml").sources[0]).toMatchObject({ leaveOut: [] });
   });
 
   test("IPv6 addresses lose their brackets", () => {
@@ -170,7 +177,9 @@ describe("messages", () => {
         .replace("[etc]", "[etc, dump]")
         .concat("maintenance: { grace: 5h }\n"),
     ],
-    ["too large", "#".repeat(1024 * 1024 + 1)],
+    ["too large", "#".repeat(256 * 1024 + 1)],
+    [":1:1: the file is empty", "\n\n"],
+    [":4:1: this key is there twice", "version: 1\n\n\nversion: 1"],
     ["nested too deep", "[".repeat(100_000)],
     ["nested too deep", "- ".repeat(40) + "x"],
     ["nested too deep", "&a [*a]"],

@@ -141,6 +141,12 @@ describe("at a replica", () => {
     expect(reasonsOf(points, { daily: 2 })["real"]).toEqual(["daily by receipt"]);
   });
 
+  test("nothing was captured after it was received", () => {
+    const ahead = point("ahead", hour, { received: now - 3 * day });
+    const points = [ahead, point("real", 2 * day, { received: now - 2 * day }), point("old", 4 * day)];
+    expect(retain(points, lastOne, clock, cap).keep).toEqual([{ id: "real", reasons: ["last", "newest"] }]);
+  });
+
   test("an ordinary delay makes no difference", () => {
     const prompt = genuine.map((item) => ({ ...item, received: item.time + 50 * minute }));
     const plain = genuine.map(({ id, time, tags }) => ({ id, time, tags }));
