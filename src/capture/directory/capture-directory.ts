@@ -1,5 +1,6 @@
 /** The source kind `directory`: a folder with everything in it. See docs/decisions/0011-directory-instant.md. */
 import { lstatSync, realpathSync, type BigIntStats } from "node:fs";
+import { relative } from "node:path";
 import { StillpointError } from "../../errors.ts";
 import { systemClock } from "../../host/clock.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
@@ -18,6 +19,8 @@ export interface DirectorySource {
   readonly path: string;
   /** See exclude.ts. */
   readonly exclude?: readonly string[] | undefined;
+  /** Absolute paths of folders that are never captured: Stillpoint's own. */
+  readonly leaveOut?: readonly string[] | undefined;
   /** Whether folders on other file systems stay empty. By default true. */
   readonly oneFileSystem?: boolean | undefined;
   /** Called before each look at what changed meanwhile: for tests, which change something just then. */
@@ -42,7 +45,7 @@ export async function captureDirectory(context: CaptureContext, source: Director
   const walk = new DirectoryWalk({
     context,
     root,
-    exclude: source.exclude ?? [],
+    exclude: [...(source.exclude ?? []), ...ownFolders(source)],
     oneFileSystem: source.oneFileSystem ?? true,
     device: look(source.path, path).dev,
     known: knownOf(context, source),
@@ -109,12 +112,19 @@ async function captureAll(walk: DirectoryWalk, root: Folder, path: string): Prom
 /** Bytes that may be read again without asking how large the source is. */
 const freeRereads = 64 * 1024 * 1024;
 
+/** As patterns for exactly these folders. */
+function ownFolders({ path, leaveOut = [] }: DirectorySource): string[] {
+  return leaveOut.map((folder) => `/${relative(path, folder).replaceAll(/[*?[]/g, "[$&]")}`);
+}
+
 /** Relies on nothing that another folder's capture left. */
 function knownOf(context: CaptureContext, source: DirectorySource): { known: string | undefined; trustBefore: number } {
   const manifest = context.previous?.manifest;
   const part = manifest?.parts.find((one) => one.kind === "directory" && one.path === source.path);
   if (manifest === undefined || part?.kind !== "directory") return { known: undefined, trustBefore: 0 };
-  return { known: part.entry.tree, trustBefore: Date.parse(manifest.started) - distrust };
+  // A point from the future tells of a clock that was set back: then nothing recent is trusted.
+  const started = Math.min(Date.parse(manifest.started), context.clock.now());
+  return { known: part.entry.tree, trustBefore: started - distrust };
 }
 
 function describe(path: string, real: Buffer, stats: BigIntStats, root: Folder): DirectoryPart {

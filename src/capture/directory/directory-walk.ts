@@ -174,8 +174,9 @@ export class DirectoryWalk {
   }
 
   async #readLinked(path: Buffer, entry: DirectoryEntry, link: string): Promise<ReadFile | string> {
-    const earlier = await this.#links.get(link);
-    if (earlier !== undefined && typeof earlier !== "string") return earlier;
+    const earlier = this.#links.get(link);
+    const file = earlier === undefined ? "ENOENT" : await earlier;
+    if (typeof file !== "string") return file;
     const reading = this.#readOnce(path, entry);
     this.#links.set(link, reading);
     return await reading;

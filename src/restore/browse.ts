@@ -1,0 +1,157 @@
+/** Looking into recovery points without restoring them. */
+import { StillpointError } from "../errors.ts";
+import { throwIfCancelled } from "../host/cancel.ts";
+import type { BlobReader } from "../repository/blob-reader.ts";
+import { blobKinds, damagedObject } from "../repository/format.ts";
+import type { Part, RecoveryPoint } from "../repository/manifest.ts";
+import { type DirectoryEntry, nameOf, readDirectory } from "../repository/tree/directory-tree.ts";
+import { isHole } from "../repository/tree/image-tree.ts";
+import type { CallOptions } from "../storage/storage.ts";
+import { type Content, type Piece, piecesOf } from "./pieces.ts";
+import { stepsOf } from "./selection.ts";
+
+/** Something in a recovery point: an entry of a directory, or an image or a stream as a whole. */
+export interface Listed {
+  /** Relative to the source's folder; the part's name for an image or a stream. Bytes that aren't UTF-8 are shown as U+FFFD. */
+  readonly path: string;
+  readonly type: DirectoryEntry["type"] | "image" | "stream";
+  /** In bytes, for what has content. */
+  readonly size: number | undefined;
+  /** All attributes, for what is in a directory. */
+  readonly entry: DirectoryEntry | undefined;
+}
+
+/**
+ * What is at `path` (by default the top) of a point: the entries of a folder, or the one thing that is there.
+ * Throws `not_found`, `usage`, `damaged`, or a storage error.
+ */
+export async function listPath(
+  reader: BlobReader,
+  point: RecoveryPoint,
+  path = "",
+  options?: CallOptions,
+): Promise<readonly Listed[]> {
+  const steps = stepsOf(path);
+  const [first] = point.manifest.parts;
+  if (first?.kind !== "directory") {
+    const parts = point.manifest.parts.filter((part) => steps.length === 0 || steps.join("/") === part.name);
+    if (parts.length === 0) throw notThere(point, path);
+    return parts.map((part) => ({
+      path: part.name,
+      type: part.kind,
+      size: "size" in part ? part.size : undefined,
+      entry: undefined,
+    }));
+  }
+  const entry = await findEntry(reader, point, first.entry, steps, options);
+  if (entry.type !== "directory") return [listed(steps.slice(0, -1), entry)];
+  return (await readDirectory(reader, treeOf(entry), options)).map((child) => listed(steps, child));
+}
+
+/**
+ * The content of a file of a directory, or of an image or a stream (whose path may be left out), in order.
+ * Throws `not_found`, `usage` (when it has no content), `damaged`, or a storage error.
+ */
+export async function* openFile(
+  reader: BlobReader,
+  point: RecoveryPoint,
+  path = "",
+  options?: CallOptions,
+): AsyncGenerator<Buffer> {
+  const content = await contentAt(reader, point, stepsOf(path), path, options);
+  let batch: Piece[] = [];
+  for await (const piece of piecesOf(reader, content, options)) {
+    throwIfCancelled(options?.signal);
+    if (!("id" in piece))
+      throw damagedObject(`of ${path}`, `its bytes from ${String(piece.offset)} on can't be read: ${piece.reason}`);
+    batch.push(piece);
+    if (batch.length < piecesAtOnce && !isHole(piece.id)) continue;
+    yield* contentsOf(reader, batch, options);
+    batch = [];
+  }
+  yield* contentsOf(reader, batch, options);
+}
+
+/** Reads that lie together in a pack are made as one. Chunks have 2 MiB at most. */
+const piecesAtOnce = 8;
+const zeros = Buffer.alloc(1024 * 1024);
+
+async function* contentsOf(
+  reader: BlobReader,
+  pieces: readonly Piece[],
+  options?: CallOptions,
+): AsyncGenerator<Buffer> {
+  const solid = pieces.filter((piece) => !isHole(piece.id));
+  const contents = new Map<Piece, Buffer>();
+  const ids = solid.map((piece) => piece.id);
+  const use = (position: number, content: Buffer | Error): void => {
+    if (content instanceof Error) throw content;
+    contents.set(solid[position] as Piece, content);
+  };
+  await reader.readMany(blobKinds.data, ids, use, options);
+  for (const piece of pieces) {
+    const content = contents.get(piece);
+    if (content !== undefined) yield content;
+    else
+      for (let at = 0; at < piece.size; at += zeros.length)
+        yield zeros.subarray(0, Math.min(zeros.length, piece.size - at));
+  }
+}
+
+async function contentAt(
+  reader: BlobReader,
+  point: RecoveryPoint,
+  steps: readonly string[],
+  path: string,
+  options?: CallOptions,
+): Promise<Content> {
+  const part = point.manifest.parts.find(
+    (one) => one.kind === "directory" || steps.length === 0 || one.name === steps.join("/"),
+  );
+  if (part === undefined) throw notThere(point, path);
+  if (part.kind !== "directory") return part;
+  const { type, size, depth, root } = await findEntry(reader, point, part.entry, steps, options);
+  if (type === "file" && size !== undefined && depth !== undefined && root !== undefined)
+    return { kind: "stream", size, depth, root };
+  throw new StillpointError("usage", {
+    what: `Cannot show ${path === "" ? "the folder itself" : path}: it is a ${type}, not a file`,
+    next: "`stillpoint ls` shows what a folder holds.",
+  });
+}
+
+async function findEntry(
+  reader: BlobReader,
+  point: RecoveryPoint,
+  top: Extract<Part, { kind: "directory" }>["entry"],
+  steps: readonly string[],
+  options?: CallOptions,
+): Promise<DirectoryEntry> {
+  let at: DirectoryEntry = top;
+  for (const step of steps) {
+    const entries = at.type === "directory" ? await readDirectory(reader, treeOf(at), options) : [];
+    const next = entries.find((entry) => nameOf(entry).equals(Buffer.from(step)));
+    if (next === undefined) throw notThere(point, steps.join("/"));
+    at = next;
+  }
+  return at;
+}
+
+function listed(folder: readonly string[], entry: DirectoryEntry): Listed {
+  return {
+    path: [...folder, nameOf(entry).toString()].filter(Boolean).join("/"),
+    type: entry.type,
+    size: entry.size,
+    entry,
+  };
+}
+
+function treeOf(entry: DirectoryEntry): Buffer {
+  return Buffer.from(entry.tree ?? "", "hex");
+}
+
+function notThere(point: RecoveryPoint, path: string): StillpointError {
+  return new StillpointError("not_found", {
+    what: `The recovery point ${point.id} has nothing at ${path}`,
+    next: `\`stillpoint ls ${point.id}\` shows what it holds.`,
+  });
+}
