@@ -15,6 +15,8 @@ export interface Verb {
 export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
   "Protect:": [
     verb("init", "make a configuration, a key, a repository and its replicas", () => import("./init.ts")),
+    verb("daemon", "run the policies on their schedules", () => import("./daemon.ts")),
+    verb("status", "how old the newest recovery points are, and what went wrong", () => import("./status.ts")),
     verb("run", "capture, replicate and prune now, as a policy says", () => import("./run.ts")),
     verb("replicate", "send the replicas what they lack", () => import("./replicate.ts")),
     verb("config", "check the configuration, or print its schema", () => import("./config.ts")),
