@@ -7,6 +7,7 @@ import { nodeFiles } from "../host/node-files.ts";
 import type { Config, Replica } from "../policy/config.ts";
 import { closest } from "../policy/suggest.ts";
 import { prepareReplica } from "../replicate/prepare-replica.ts";
+import { CatalogMemory } from "../repository/catalog-memory.ts";
 import { openRepository, type Repository } from "../repository/repository.ts";
 import { createStorage, openStorage, type OpenStorageOptions } from "../storage/open.ts";
 import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
@@ -99,7 +100,7 @@ export async function connectReplica(
   const { signal } = options;
   const repository = await prepareReplica({ primary: primary.repository, storage, address, create, signal });
   if (create) await state.write(`replicas/${name}.json`, here);
-  return { name, repository };
+  return { name, repository: remembering(config, name, repository, options) };
 }
 
 async function open(
@@ -111,7 +112,14 @@ async function open(
   const { clock = systemClock, signal } = options;
   const secret = await readSecret(config.repository.key, options);
   const storage = storageAt(address, bandwidth, options);
-  return { name: address.location, repository: await openRepository({ storage, clock, secret, address, signal }) };
+  const repository = await openRepository({ storage, clock, secret, address, signal });
+  return { name: address.location, repository: remembering(config, address.location, repository, options) };
+}
+
+/** The repository, with what this host remembers of its points. */
+function remembering(config: Config, name: string, repository: Repository, options: LocationOptions): Repository {
+  const state = new StateFolder(config.repository.state, options.files);
+  return { ...repository, memory: new CatalogMemory(state.memoryOf(name), repository.keys) };
 }
 
 function storageAt(address: StorageAddress, bandwidth: number | undefined, options: LocationOptions): Storage {

@@ -2,6 +2,7 @@
 import * as path from "node:path";
 import type * as z from "zod";
 import { StillpointError } from "../errors.ts";
+import type { MemoryFile } from "../repository/catalog-memory.ts";
 import { errnoOf, type Files } from "../host/files.ts";
 import { makeFoldersDurably } from "../host/make-folders.ts";
 import { nodeFiles } from "../host/node-files.ts";
@@ -51,5 +52,21 @@ export class StateFolder {
         cause: error,
       });
     }
+  }
+
+  /** What is remembered of a location's points. Whoever can't write here (not root, say) goes without. */
+  memoryOf(location: string): MemoryFile {
+    const file = path.join(this.path, "catalogs", location);
+    return {
+      read: async () => await this.#files.read(file).catch(() => undefined),
+      write: async (data) => {
+        try {
+          await makeFoldersDurably(this.#files, path.dirname(file));
+          await writeDurably(this.#files, file, [data]);
+        } catch {
+          // It only saves time: the catalog itself was read, and is shown.
+        }
+      },
+    };
   }
 }
