@@ -26,14 +26,14 @@ export async function findChainGaps(
     if (previous === undefined || (await isExplained(previous))) continue;
     known.add(previous);
     const message = `The recovery point ${previous} of ${manifest.source}, which came before ${id}, is missing, and no record says that it was forgotten`;
-    gaps.push({ kind: "chain", object: name, message, affected: [] });
+    gaps.push({ kind: "chain", object: name, message, affected: [], missing: previous });
   }
   for (const [name, record] of store.sweeps) {
     for (const id of record.points) {
       if (await isExplained(id)) continue;
       known.add(id);
       const message = `The recovery point ${id}, which a sweep saw, is missing, and no record says that it was forgotten`;
-      gaps.push({ kind: "chain", object: name, message, affected: [] });
+      gaps.push({ kind: "chain", object: name, message, affected: [], missing: id });
     }
   }
   return gaps;

@@ -20,6 +20,13 @@ export interface DiagnoseOptions extends CallOptions {
   /** Read every byte of all packs, or of one group of them. */
   readonly readData?: ReadData | undefined;
   readonly onProgress?: ((progress: CheckProgress) => void) | undefined;
+  /** Nodes from elsewhere, so that what is below one that can't be read here is looked at, too. */
+  readonly elsewhere?: ((kind: BlobKind, id: Buffer) => Promise<Buffer | undefined>) | undefined;
+}
+
+export interface BlobName {
+  readonly kind: BlobKind;
+  readonly id: Buffer;
 }
 
 export interface Diagnosis {
@@ -47,7 +54,8 @@ export async function diagnose(repository: Repository, options: DiagnoseOptions)
   const { signal } = options;
   const damaged = new Map<string, Damage>();
   const note = (damage: Damage): void => void damaged.set(damage.name, damage);
-  const catalog = await loadCatalog(repository, { signal });
+  // Without memory: what is stored is what counts.
+  const catalog = await loadCatalog({ ...repository, memory: undefined }, { signal });
   for (const damage of catalog.damaged) note(damage);
   await checkObjects(repository, note, { signal });
   const digests = tableDigests();
@@ -57,7 +65,11 @@ export async function diagnose(repository: Repository, options: DiagnoseOptions)
   const marking = markBlobs(store, catalog.points, {
     signal,
     expected: store.index.count,
-    onProblem: (problem) => problems.push(problem),
+    onProblem: async (problem) => {
+      problems.push(problem);
+      const { kind, id } = problem.node;
+      return kind === blobKinds.data ? undefined : await options.elsewhere?.(kind, id);
+    },
   });
   // The threads read packs while this one walks the trees.
   const [marks, packs] = await Promise.all([marking, checkPacks(store, orphans, digests, options)]);
@@ -181,9 +193,9 @@ async function succeeds(work: () => Promise<unknown>): Promise<boolean> {
 }
 
 /** Ids of the packs whose own table has the blob. */
-async function copiesOf(
+export async function copiesOf(
   store: BlobStore,
-  { kind, id }: Unreadable,
+  { kind, id }: BlobName,
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
   const copies: string[] = [];

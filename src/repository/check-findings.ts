@@ -15,6 +15,8 @@ export interface Finding {
   readonly message: string;
   /** What can't be read because of it; empty when it costs no data, since there are other copies or nobody needs it. */
   readonly affected: readonly Affected[];
+  /** Of the kind `chain`: the id of the missing point. */
+  readonly missing?: string;
 }
 
 /** The findings of a diagnosis. */
@@ -23,15 +25,19 @@ export function describeDiagnosis({ damaged, badPacks, unindexed, unreadable }: 
     return { kind: "object", object: name, message: error.parts.what, affected: pointOf(name) };
   });
   const explained = new Set<object>();
-  const packs = badPacks.map(({ id, message, blobs }): Finding => {
+  const packs = badPacks.flatMap(({ id, indexed, message, blobs }): Finding[] => {
     const lost = blobs.flatMap((blob) => unreadable.get(blob.kind, blob.id) ?? []);
     for (const blob of lost) explained.add(blob);
-    return {
-      kind: "pack",
-      object: packName(id),
-      message,
-      affected: joinAffected(lost.flatMap(({ affected }) => affected)),
-    };
+    // What no index names and nobody needs is a leftover: a sweep's matter, not damage.
+    if (!indexed && lost.length === 0) return [];
+    return [
+      {
+        kind: "pack",
+        object: packName(id),
+        message,
+        affected: joinAffected(lost.flatMap(({ affected }) => affected)),
+      },
+    ];
   });
   const indexes = unindexed.map(({ id }): Finding => {
     const message = `The pack ${packName(id)}, which recovery points need, is in no index; nothing of it is lost`;

@@ -25,8 +25,8 @@ export interface MarkProblem {
 
 export interface MarkOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Told of each problem; what is below is then unknown. Without it, the first one is thrown. */
-  readonly onProblem?: (problem: MarkProblem) => void;
+  /** Told of each problem; may answer with a node's content from elsewhere, else what is below is unknown. Without it, the first problem is thrown. */
+  readonly onProblem?: (problem: MarkProblem) => void | Promise<Buffer | undefined>;
   /** Called now and then while it works, and awaited. */
   readonly onProgress?: () => void | Promise<void>;
   /** How many blobs there may be, so that memory is taken once. */
@@ -49,7 +49,7 @@ export async function markBlobs(
   const meet = (node: TreeNode): void => {
     if (!marks.add(node.kind, node.id)) return;
     if (node.kind !== blobKinds.data) stack.push(node);
-    else if (!source.index.has(node.id)) report(options, { node, error: absent(node) });
+    else if (!source.index.has(node.id)) void report(options, { node, error: absent(node) });
   };
   for (const point of points) {
     for (const root of rootsOf(point)) meet(root);
@@ -80,15 +80,9 @@ async function readBatch(
     await reader.readMany(
       kind,
       ids,
-      (position, content) => {
+      async (position, content) => {
         const node = nodes[position] as TreeNode;
-        try {
-          if (content instanceof Error) throw content;
-          for (const child of expandNode(node, content)) meet(child);
-        } catch (error) {
-          if (!isDamage(error)) throw error;
-          report(options, { node, error });
-        }
+        for (const child of await expandOrReport(node, content, options)) meet(child);
       },
       options,
     );
@@ -104,11 +98,20 @@ export function isDamage(error: unknown): error is StillpointError {
   );
 }
 
-function report({ onProblem }: MarkOptions, problem: MarkProblem): void {
-  if (onProblem !== undefined) {
-    onProblem(problem);
-    return;
+async function expandOrReport(node: TreeNode, content: Buffer | Error, options: MarkOptions): Promise<TreeNode[]> {
+  try {
+    if (content instanceof Error) throw content;
+    return expandNode(node, content);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const other = await report(options, { node, error });
+    return other === undefined ? [] : expandNode(node, other);
   }
+}
+
+/** What `onProblem` answers, or throws. A data blob that is missing is told without waiting: it has nothing below. */
+function report({ onProblem }: MarkOptions, problem: MarkProblem): ReturnType<NonNullable<MarkOptions["onProblem"]>> {
+  if (onProblem !== undefined) return onProblem(problem);
   const { error, node } = problem;
   throw new StillpointError(error.code, {
     ...error.parts,

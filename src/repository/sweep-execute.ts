@@ -6,18 +6,16 @@ import { forEachAtOnce } from "./catalog.ts";
 import { openWholePack, verifyPack } from "./check-pack.ts";
 import type { ExecutorFactory } from "./executor.ts";
 import { damagedObject } from "./format.ts";
-import { openIndex, sealIndex } from "./index-object.ts";
 import { type PackInfo, packName } from "./pack.ts";
 import type { Repository } from "./repository.ts";
 import { putSmallObject } from "./small-objects.ts";
 import { copyBlobs } from "./sweep-copy-task.ts";
+import { putIndex, replaceIndexes } from "./sweep-indexes.ts";
 import type { PlannedSweep } from "./sweep-plan.ts";
 import { requireSameListing } from "./sweep-safety.ts";
 import type { PackUse } from "./sweep-usage.ts";
 import { WriteSession } from "./write-session.ts";
 
-/** Of one index object's plaintext, in bytes, about. */
-const indexTarget = 8 * 1024 * 1024;
 const deletesAtOnce = 8;
 
 export interface ExecuteOptions extends CallOptions {
@@ -51,7 +49,13 @@ export async function executeSweep(
   await requireSameListing(repository, { catalog: planned.catalog, acceptLost: options.acceptLost, since, signal });
   await adopt(repository, planned, options);
   await onProgress();
-  await replaceIndexes(repository, planned, options);
+  await replaceIndexes(repository, {
+    rewrite: plan.replaceIndexes.filter(({ redundant }) => !redundant).map(({ name }) => name),
+    remove: plan.replaceIndexes.map(({ name }) => name),
+    without: new Set(plan.remove.map(({ id }) => id)),
+    onProgress,
+    signal,
+  });
   await onProgress();
   await deleteAll(
     repository,
@@ -77,50 +81,6 @@ async function adopt(repository: Repository, { plan }: PlannedSweep, { signal }:
     adopted.push(openWholePack(keys, id, data).info);
   }
   if (adopted.length > 0) await putIndex(repository, adopted, { signal });
-}
-
-/** First the new ones, then the old: at every moment each pack that stays is named by one. */
-async function replaceIndexes(repository: Repository, { plan }: PlannedSweep, options: ExecuteOptions): Promise<void> {
-  const { keys, storage } = repository;
-  const removed = new Set(plan.remove.map(({ id }) => id));
-  const kept = new Set<string>();
-  let waiting: PackInfo[] = [];
-  let length = 0;
-  const flush = async (): Promise<void> => {
-    if (waiting.length > 0) await putIndex(repository, waiting, options);
-    waiting = [];
-    length = 0;
-  };
-  for (const { name, redundant } of plan.replaceIndexes) {
-    if (redundant) continue;
-    await options.onProgress();
-    for (const pack of openIndex(keys, name, await storage.get(name, undefined, options))) {
-      if (removed.has(pack.id) || kept.has(pack.id)) continue;
-      kept.add(pack.id);
-      waiting.push(pack);
-      length += pack.table.length;
-      if (length >= indexTarget) await flush();
-    }
-  }
-  await flush();
-  await deleteAll(
-    repository,
-    plan.replaceIndexes.map(({ name }) => name),
-    options,
-  );
-}
-
-/** Looked for again: what it names would be lost to readers if a store said yes and didn't keep it. */
-async function putIndex(
-  { keys, storage }: Repository,
-  packs: readonly PackInfo[],
-  { signal }: CallOptions,
-): Promise<void> {
-  const { name, data } = sealIndex(keys, packs);
-  await storage.put(name, [data], { signal });
-  const { size } = await storage.stat(name, { signal });
-  if (size !== data.length)
-    throw damagedObject(name, `it has ${String(size)} bytes, not the ${String(data.length)} just written`);
 }
 
 /** Returns whether there was room. What was stored when there was none is whole, and found by the next sweep. */

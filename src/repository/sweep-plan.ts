@@ -92,7 +92,8 @@ export interface PlannedSweep {
  */
 export async function planSweep(repository: Repository, options: SweepPlanOptions): Promise<PlannedSweep> {
   const { signal, acceptLost = new Set<string>() } = options;
-  const catalog = await loadCatalog(repository, { signal });
+  // Without memory: what is stored is what counts.
+  const catalog = await loadCatalog({ ...repository, memory: undefined }, { signal });
   const store = await BlobStore.load(repository, { signal });
   const records = await dateRecords(store, { signal });
   await requireExplained(repository, { catalog, records, acceptLost, signal });

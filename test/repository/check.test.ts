@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
+import { isStillpointError } from "../../src/errors.ts";
 import { BlobStore } from "../../src/repository/blob-store.ts";
 import { forgetPoint, loadCatalog } from "../../src/repository/catalog.ts";
 import { checkRepository, type CheckOptions, type CheckReport } from "../../src/repository/check.ts";
@@ -115,8 +116,12 @@ describe("damage", () => {
   test("of any byte of any object is found", async () => {
     await fill();
     expect((await check()).findings).toEqual([]);
-    // Labels and times in keys and format are for people, and vouched for by nothing.
-    const names = (await namesOf(repository.storage)).filter((name) => !name.startsWith("keys/") && name !== "format");
+    // Labels and times in keys and format are for people, and vouched for by nothing. What no index names is a sweep's matter.
+    const orphans = (await BlobStore.load(repository)).orphans.map(({ id }) => packName(id));
+    expect(orphans).toHaveLength(2);
+    const names = (await namesOf(repository.storage)).filter(
+      (name) => !name.startsWith("keys/") && name !== "format" && !orphans.includes(name),
+    );
     const flip = fc.record({ object: fc.nat(), at: fc.nat() });
     await fc.assert(
       fc.asyncProperty(flip, async ({ object, at }) => {
@@ -132,9 +137,10 @@ describe("damage", () => {
 
   test("by cutting off or removing any object that is needed is found", async () => {
     await fill();
-    const names = (await namesOf(repository.storage)).filter((name) => /^(packs|index|points)\//.test(name));
-    const store = await BlobStore.load(repository);
-    const orphans = new Set(store.orphans.map(({ id }) => packName(id)));
+    const orphans = (await BlobStore.load(repository)).orphans.map(({ id }) => packName(id));
+    const names = (await namesOf(repository.storage)).filter(
+      (name) => /^(packs|index|points)\//.test(name) && !orphans.includes(name),
+    );
     for (const name of names) {
       const cut = here.disk.copy();
       await alter(cut, name, (data) => data.subarray(0, data.length - 1));
@@ -142,7 +148,7 @@ describe("damage", () => {
       const gone = here.disk.copy();
       await gone.unlink(`/repository/${name}`);
       const { findings } = await check({}, reopen(here, gone).repository);
-      if (!orphans.has(name)) expect(findings).not.toEqual([]);
+      expect(findings).not.toEqual([]);
     }
   });
 
@@ -255,19 +261,18 @@ describe("while others work", () => {
     here.clock.pass(day);
     await sweep(repository, { grace: day, executor: inlineExecutor });
     here.clock.pass(day);
-    let swept = false;
+    let deleted = 0;
     const storage = overriding(repository.storage, {
       get: async (name, range, call) => {
-        if (name.startsWith("packs/") && !swept) {
-          swept = true;
-          const report = await sweep(repository, { grace: day, executor: inlineExecutor });
-          expect(report.deleted.packs).toBe(20);
+        if (name.startsWith("packs/") && deleted === 0) {
+          deleted = -1;
+          deleted = (await sweep(repository, { grace: day, executor: inlineExecutor })).deleted.packs;
         }
         return await repository.storage.get(name, range, call);
       },
     });
     expect((await check({}, { ...repository, storage })).findings).toEqual([]);
-    expect(swept).toBe(true);
+    expect(deleted).toBe(20);
   });
 
   test("a storage that doesn't answer is an error, not damage", async () => {
@@ -282,7 +287,8 @@ describe("while others work", () => {
         const struck = storage;
         const result = await checking.catch((error: unknown) => error);
         const calls = struck.calls.filter((call) => call.startsWith(operation)).length;
-        if (calls >= nth) expect(result).toMatchObject({ code: "storage_unreachable" });
+        const failed = isStillpointError(result, "storage_unreachable");
+        expect(failed || calls < nth).toBe(true);
       }
     }
     const denied = new FaultyStorage(repository.storage);
