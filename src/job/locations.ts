@@ -63,7 +63,7 @@ export async function openPrimary(config: Config, options: LocationOptions = {})
  *
  * Throws as `openPrimary` does, and `not_found`.
  */
-export async function openReplica(config: Config, name: string, options: LocationOptions = {}): Promise<Location> {
+async function openReplica(config: Config, name: string, options: LocationOptions = {}): Promise<Location> {
   const replica = replicaNamed(config, name);
   return await open(config, addressOfReplica(replica), replica.bandwidth, options);
 }

@@ -9,7 +9,7 @@
  */
 const maxLoad = 0.85;
 const smallestTable = 4096;
-export const maxPackNumber = 2 ** 24 - 1;
+const maxPackNumber = 2 ** 24 - 1;
 
 /** A table's slots as plain shared memory: what a worker thread is given. */
 export interface TableMemory {

@@ -60,7 +60,7 @@ export interface ContextOptions {
   readonly onPack: (pack: PackInfo) => void;
 }
 
-export function makeContext(options: ContextOptions): TaskContext {
+function makeContext(options: ContextOptions): TaskContext {
   const { keys, storage, index, packs, signal, onPack } = options;
   const reader = new BlobReader({ keys, storage, index, packs });
   const writer = new BlobWriter({ keys, storage, presence: presenceOf(index, options.condemned), onPack, signal });

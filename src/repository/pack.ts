@@ -18,9 +18,9 @@ import {
 import { type KeyRing, seal, sha256, unseal } from "./key-ring.ts";
 
 const trailerMark = Buffer.from("stpk");
-export const tableNumber = 0xffffffff;
+const tableNumber = 0xffffffff;
 /** id (32), kind, encoding, raw length: what the seal of a blob vouches for besides its content. */
-export const associatedLength = 38;
+const associatedLength = 38;
 
 /** A blob's line in a pack's table, and where it is. Lengths and offset in bytes. */
 export interface TableEntry {

@@ -126,7 +126,7 @@ export async function exists(storage: Storage, name: string, options?: CallOptio
 }
 
 /** Stores a key object under a new name; returns the key id. */
-export async function putKey(storage: Storage, data: Buffer): Promise<string> {
+async function putKey(storage: Storage, data: Buffer): Promise<string> {
   const id = randomBytes(8).toString("hex");
   await storage.put(`keys/${id}`, [data]);
   return id;

@@ -49,7 +49,7 @@ const types: Record<SmallFolder, ObjectType> = {
 };
 
 /** A new object's name: by point where there is one per point, else by time too. */
-export function smallObjectName<F extends SmallFolder>(folder: F, object: SmallObject<F>): string {
+function smallObjectName<F extends SmallFolder>(folder: F, object: SmallObject<F>): string {
   const moment = `${compactTime(Date.parse(object.time))}-${randomBytes(8).toString("hex")}`;
   if (!("point" in object)) return `${folder}/${moment}`;
   const place = `${folder}/${String(object.point)}`;

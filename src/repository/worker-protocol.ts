@@ -1,6 +1,5 @@
 /** Messages between the main thread and a worker thread, and errors across that line. */
 import { type ErrorCode, type ErrorParts, describeError, StillpointError } from "../errors.ts";
-import type { WriteStatistics } from "./blob-writer.ts";
 import type { PackInfo } from "./pack.ts";
 
 export type ToWorker =
@@ -11,8 +10,6 @@ export type FromWorker =
   | { readonly kind: "done"; readonly id: number; readonly output: unknown }
   | { readonly kind: "failed"; readonly id: number; readonly error: PlainError }
   | { readonly kind: "pack"; readonly pack: PackInfo };
-
-export type FlushOutput = WriteStatistics;
 
 export interface PlainError {
   readonly code: ErrorCode | undefined;

@@ -24,7 +24,7 @@ export function blockCount(size: number, block: number): number {
 }
 
 /** The least depth whose tree has room for that many blocks. */
-export function depthFor(blocks: number): number {
+function depthFor(blocks: number): number {
   let depth = 0;
   for (let room = 1; room < blocks; room *= imageFanOut) depth += 1;
   return depth;
