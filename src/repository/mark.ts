@@ -26,7 +26,7 @@ export interface MarkProblem {
 export interface MarkOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told of each problem; may answer with a node's content from elsewhere, else what is below is unknown. Without it, the first problem is thrown. */
-  readonly onProblem?: (problem: MarkProblem) => void | Promise<Buffer | undefined>;
+  readonly onProblem?: (problem: MarkProblem) => Promise<Buffer | undefined>;
   /** Called now and then while it works, and awaited. */
   readonly onProgress?: () => void | Promise<void>;
   /** How many blobs there may be, so that memory is taken once. */
@@ -109,8 +109,8 @@ async function expandOrReport(node: TreeNode, content: Buffer | Error, options: 
   }
 }
 
-/** What `onProblem` answers, or throws. A data blob that is missing is told without waiting: it has nothing below. */
-function report({ onProblem }: MarkOptions, problem: MarkProblem): ReturnType<NonNullable<MarkOptions["onProblem"]>> {
+/** What `onProblem` answers, or throws. */
+function report({ onProblem }: MarkOptions, problem: MarkProblem): Promise<Buffer | undefined> {
   if (onProblem !== undefined) return onProblem(problem);
   const { error, node } = problem;
   throw new StillpointError(error.code, {

@@ -1,0 +1,42 @@
+/** Forgets what a plan says. The space is freed by sweeps. */
+import { throwIfCancelled } from "../host/cancel.ts";
+import { type CatalogPoint, forgetPoint } from "../repository/catalog.ts";
+import { exists, type Repository } from "../repository/repository.ts";
+import type { CallOptions } from "../storage/storage.ts";
+import type { PrunePlan } from "./plan-prune.ts";
+
+export interface ExecutePruneOptions extends CallOptions {
+  /** Told of each point once it is forgotten. */
+  readonly onForgotten?: (point: CatalogPoint) => void;
+}
+
+export interface Pruned {
+  readonly forgotten: readonly string[];
+  /** Held since the plan was made, so they stay. */
+  readonly held: readonly string[];
+}
+
+/** Throws a storage error, or `cancelled`: what was forgotten by then stays forgotten, the rest stays as it is. */
+export async function executePrune(
+  repository: Repository,
+  plan: PrunePlan,
+  options: ExecutePruneOptions = {},
+): Promise<Pruned> {
+  const { signal, onForgotten } = options;
+  const forgotten: string[] = [];
+  const held: string[] = [];
+  for (const { policy, remove } of plan.groups) {
+    for (const point of remove) {
+      throwIfCancelled(signal);
+      // The plan may be some minutes old; a hold placed meanwhile counts, even one that can't be read.
+      if (await exists(repository.storage, `holds/${point.id}`, { signal })) {
+        held.push(point.id);
+        continue;
+      }
+      await forgetPoint(repository, point, `no rule of ${policy} keeps it`, { signal });
+      forgotten.push(point.id);
+      onForgotten?.(point);
+    }
+  }
+  return { forgotten, held };
+}

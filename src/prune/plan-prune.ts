@@ -1,0 +1,79 @@
+/** Which recovery points of a location are to be forgotten, and why the others stay. Pure. */
+import { StillpointError } from "../errors.ts";
+import { retain, type RetainPoint, type UnreplicatedCap } from "../policy/retain.ts";
+import type { KeepRules, Kept } from "../policy/retention.ts";
+import type { CatalogPoint } from "../repository/catalog.ts";
+
+/** The points of one source under one policy, with the rules that the policy has for this location. */
+export interface PruneGroup {
+  readonly policy: string;
+  readonly source: string;
+  readonly points: readonly CatalogPoint[];
+  readonly keep: KeepRules;
+  readonly timezone: string;
+  readonly cap: UnreplicatedCap;
+  /** At the primary: the replicas that a point is meant for and that don't have it yet. */
+  readonly missingAt?: ((id: string) => readonly string[]) | undefined;
+}
+
+export interface PruneInput {
+  /** For messages. */
+  readonly location: string;
+  /** A replica judges by when it received a point, too. */
+  readonly replica: boolean;
+  /** In ms since the epoch. */
+  readonly now: number;
+  readonly groups: readonly PruneGroup[];
+  /** Names of objects that can't be read: a hold among them counts as one. */
+  readonly damaged?: readonly string[];
+}
+
+/** What happens to the points of one source: every one is in `keep` or in `remove`. */
+export interface PlannedGroup {
+  readonly policy: string;
+  readonly source: string;
+  /** Newest first. */
+  readonly keep: readonly Kept[];
+  /** Oldest first. */
+  readonly remove: readonly CatalogPoint[];
+  /** Of those: points that a replica still lacks, given up because the cap is reached. */
+  readonly givenUp: readonly string[];
+}
+
+export interface PrunePlan {
+  readonly location: string;
+  readonly groups: readonly PlannedGroup[];
+}
+
+/** @throws StillpointError `internal` for a plan that would leave a source without any point: the rules' guards make that impossible. */
+export function planPrune(input: PruneInput): PrunePlan {
+  return { location: input.location, groups: input.groups.map((group) => planGroup(input, group)) };
+}
+
+function planGroup({ location, now, replica, damaged = [] }: PruneInput, group: PruneGroup): PlannedGroup {
+  const { policy, source, points, keep: rules, timezone, cap } = group;
+  const unclear = new Set(
+    damaged.filter((name) => name.startsWith("holds/")).map((name) => name.slice("holds/".length)),
+  );
+  const candidates = points.map(
+    ({ id, time, tags, hold, proof, received }): RetainPoint => ({
+      id,
+      time,
+      tags,
+      held: hold !== undefined || unclear.has(id),
+      verified: proof?.result === "passed",
+      received: replica ? received : undefined,
+      missingAt: group.missingAt?.(id),
+    }),
+  );
+  const { keep, remove, givenUp } = retain(candidates, rules, { now, timezone }, cap);
+  if (points.length > 0 && keep.length === 0) {
+    throw new StillpointError("internal", {
+      what: `Cannot prune ${location}: every recovery point of ${source} would be forgotten`,
+      safe: "Nothing was deleted.",
+      next: `Look at the keep rules of ${policy}.`,
+    });
+  }
+  const gone = new Set(remove);
+  return { policy, source, keep, remove: points.filter(({ id }) => gone.has(id)), givenUp };
+}
