@@ -1,5 +1,6 @@
 /** Reads files in a worker thread: cut, hashed, stored; with the attributes they have when they are opened. */
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, read, readSync } from "node:fs";
+import { promisify } from "node:util";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { errnoOf } from "../../host/files.ts";
 import { seekData, syscallsAvailable } from "../../host/syscalls.ts";
@@ -13,8 +14,10 @@ import { linkOf, makeEntry } from "./entry.ts";
 import { readXattrs } from "./read-xattrs.ts";
 import { failureOf } from "./scan-folders-task.ts";
 
-/** A thread runs one task at a time, so this serves all of them. */
-const buffer = Buffer.allocUnsafeSlow(4 * longestChunk);
+const readAsync = promisify(read);
+
+/** While one file is worked on, the next is being read. A thread runs one task at a time, so these serve all of them. */
+const buffers = [Buffer.allocUnsafeSlow(2 * longestChunk), Buffer.allocUnsafeSlow(2 * longestChunk)] as const;
 
 export interface ReadInput {
   /** The device of the source's own folder. */
@@ -34,30 +37,46 @@ export interface ReadFile {
 /** For each path the file, or the errno's name. */
 export const readFiles: Task<ReadInput, readonly (ReadFile | string)[]> = {
   name: "read-files",
-  async run(context, input) {
+  async run(context, { paths, device }) {
     const table = gearTable(context.keys);
     const files: (ReadFile | string)[] = [];
-    for (const path of input.paths) {
-      throwIfCancelled(context.signal);
-      files.push(await readFile(context, table, Buffer.from(path), input.device));
+    let next = begin(paths[0], buffers[0]);
+    try {
+      for (let position = 0; position < paths.length; position++) {
+        throwIfCancelled(context.signal);
+        const current = next;
+        // Begun before this file is worked on, so that the disk and the processor are busy together.
+        next = begin(paths[position + 1], buffers[position % 2 === 0 ? 1 : 0]);
+        files.push(typeof current === "string" ? current : await finish(context, table, current, device));
+      }
+      return files;
+    } finally {
+      if (typeof next !== "string") await next.close();
     }
-    return files;
   },
 };
 
-async function readFile(
+/** Opens a file and begins to read it; or says why that can't be done. */
+function begin(path: Uint8Array | undefined, buffer: Buffer): FileReading | string {
+  if (path === undefined) return "ENOENT";
+  try {
+    return new FileReading(Buffer.from(path), buffer);
+  } catch (error) {
+    return failureOf(error);
+  }
+}
+
+async function finish(
   context: TaskContext,
   table: GearTable,
-  path: Buffer,
+  reading: FileReading,
   device: bigint,
 ): Promise<ReadFile | string> {
-  let fd: number | undefined;
+  const { path, stats } = reading;
   try {
-    fd = openUntouched(path);
-    const stats = fstatSync(fd, { bigint: true });
     if (!stats.isFile()) return "ENOENT"; // Something else has taken the file's place.
+    await reading.ready;
     const xattrs = readXattrs(path);
-    const reading = new FileReading(fd, stats);
     const chunks: Chunk[] = [];
     for (const chunk of reading.chunks(table)) chunks.push("id" in chunk ? chunk : await storeChunk(context, chunk));
     const size = chunks.reduce((sum, chunk) => sum + chunk.size, 0);
@@ -68,7 +87,7 @@ async function readFile(
   } catch (error) {
     return failureOf(error);
   } finally {
-    if (fd !== undefined) closeSync(fd);
+    await reading.close();
   }
 }
 
@@ -85,20 +104,43 @@ function openUntouched(path: Buffer): number {
 
 /** One pass over a file, up to the size that it had when it was opened. What it grew by since shows when it is looked at again. */
 class FileReading {
-  readonly #fd: number;
+  readonly path: Buffer;
+  readonly stats: BigIntStats;
   readonly sparse: boolean;
+  /** Resolves when the file's beginning is in the buffer. */
+  readonly ready: Promise<void>;
   /** Bytes read so far. */
   read = 0;
+  readonly #fd: number;
+  readonly #buffer: Buffer;
   #end: number;
   /** The buffer holds the file's bytes from `#base` on: `#at` to `#filled` of them are still to be cut. */
   #base = 0;
   #at = 0;
   #filled = 0;
 
-  constructor(fd: number, stats: BigIntStats) {
-    this.#fd = fd;
-    this.#end = Number(stats.size);
-    this.sparse = stats.blocks * 512n < stats.size;
+  constructor(path: Buffer, buffer: Buffer) {
+    this.path = path;
+    this.#buffer = buffer;
+    this.#fd = openUntouched(path);
+    this.stats = fstatSync(this.#fd, { bigint: true });
+    this.#end = Number(this.stats.size);
+    this.sparse = this.stats.blocks * 512n < this.stats.size;
+    this.ready = this.#begin();
+    this.ready.catch(() => undefined); // Seen when it is awaited; here it only must not count as unhandled.
+  }
+
+  async close(): Promise<void> {
+    await this.ready.catch(() => undefined); // Else the file would be closed under its reader.
+    closeSync(this.#fd);
+  }
+
+  /** What doesn't arrive at once, or lies behind a hole, is read by `#fill`. */
+  async #begin(): Promise<void> {
+    const length = Math.min(this.#buffer.length, this.#end);
+    if (length === 0 || this.sparse || !this.stats.isFile()) return;
+    const { bytesRead } = await readAsync(this.#fd, this.#buffer, 0, length, 0);
+    this.#filled = this.read = bytesRead;
   }
 
   /** The chunks' bytes, in a buffer that is overwritten by the next; holes come as such. */
@@ -109,8 +151,8 @@ class FileReading {
         this.#fill();
       }
       if (this.#at === this.#filled) return;
-      const length = chunkLength(table, buffer, this.#at, this.#filled);
-      yield buffer.subarray(this.#at, this.#at + length);
+      const length = chunkLength(table, this.#buffer, this.#at, this.#filled);
+      yield this.#buffer.subarray(this.#at, this.#at + length);
       this.#at += length;
     }
   }
@@ -129,14 +171,14 @@ class FileReading {
   }
 
   #fill(): void {
-    buffer.copyWithin(0, this.#at, this.#filled);
+    this.#buffer.copyWithin(0, this.#at, this.#filled);
     this.#base += this.#at;
     this.#filled -= this.#at;
     this.#at = 0;
-    while (this.#filled < buffer.length && this.#base + this.#filled < this.#end) {
+    while (this.#filled < this.#buffer.length && this.#base + this.#filled < this.#end) {
       const offset = this.#base + this.#filled;
-      const length = Math.min(buffer.length - this.#filled, this.#end - offset);
-      const got = readSync(this.#fd, buffer, this.#filled, length, offset);
+      const length = Math.min(this.#buffer.length - this.#filled, this.#end - offset);
+      const got = readSync(this.#fd, this.#buffer, this.#filled, length, offset);
       if (got === 0) this.#end = offset; // It has shrunk.
       this.#filled += got;
       this.read += got;
