@@ -144,6 +144,13 @@ function introduce(config: string, url: string): void {
   const command = path.relative(process.cwd(), stillpoint) || stillpoint;
   const file = path.relative(process.cwd(), config);
   const home = path.relative(process.cwd(), folder);
+  const tries: readonly (readonly [string, string])[] = [
+    [`${command} list`, "what there is"],
+    [`${command} restore latest --source etc --to /tmp/etc-again`, "get it back"],
+    [`mv ${home}/replica ${home}/gone`, "lose the second copy, and watch its age grow:"],
+    [`watch ${command} status`, "mv it back, and it catches up"],
+  ];
+  const width = Math.max(...tries.map(([line]) => line.length));
   const sources = [...readFileSync(config, "utf8").matchAll(/^ {2}(etc|project|disk):$/gm)].map(
     ([, name]) => name ?? "",
   );
@@ -162,10 +169,7 @@ in ${home}/repository, with a complete second copy in ${home}/replica.
 
 Try, in another terminal:
   export STILLPOINT_CONFIG=${file}
-  ${command} list                                             # what there is
-  ${command} restore latest --source etc --to /tmp/etc-again  # get it back
-  mv ${home}/replica ${home}/gone                   # lose the second copy, and watch its age grow:
-  watch ${command} status                                     # mv it back, and it catches up
+${tries.map(([line, why]) => `  ${line.padEnd(width)}  # ${why}`).join("\n")}
 
 Ctrl-C ends it. The next start goes on with the same recovery points; ${home} can be deleted at any time.
 

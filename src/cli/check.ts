@@ -5,8 +5,9 @@ import { threadedExecutor } from "../job/threads.ts";
 import { checkRepository, type CheckReport } from "../repository/check.ts";
 import type { Cli } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
-import { count, formatAge, formatBytes, printable } from "./format.ts";
+import { count, formatAge, formatBytes } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
+import { printFindings } from "./print-findings.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
 import type { DefineVerb } from "./verbs.ts";
 
@@ -19,9 +20,6 @@ interface Part {
   readonly group: number;
   readonly of: number;
 }
-
-/** More of what one thing costs than this is left to --json. */
-const mostAffected = 20;
 
 export const define: DefineVerb = (command, cli) => {
   addLocationOptions(command)
@@ -74,18 +72,10 @@ function parsePart(text: string): Part {
   throw new InvalidArgumentError("Give a part such as 1/7, from 1/7 to 7/7.");
 }
 
-function print({ output }: Cli, location: string, report: CheckReport): void {
+function print(cli: Cli, location: string, report: CheckReport): void {
+  const { output } = cli;
   const { findings, points, blobs, packs, readData, bytesRead, seconds, proofs } = report;
-  for (const { message, affected } of findings) {
-    output.print(`${output.style("red", "DAMAGE")}: ${printable(message)}`);
-    for (const { point, path, path64, offset, length } of affected.slice(0, mostAffected)) {
-      const name = printable(path ?? Buffer.from(path64 ?? "", "base64").toString());
-      const range = offset === undefined ? "" : `, bytes ${offset} to ${offset + (length ?? 0)}`;
-      output.print(`  costs ${point.slice(0, 8)}: ${name}${range}`);
-    }
-    const more = affected.length - mostAffected;
-    if (more > 0) output.print(`  and ${count(more, "other")}; --json names them all`);
-  }
+  printFindings(cli, findings);
   const read = readData === undefined ? "" : `, ${formatBytes(bytesRead)} read and verified`;
   const what = `${count(points, "recovery point")}, ${count(blobs, "blob")}, ${count(packs, "pack")}${read}`;
   output.print(`${location}: ${what}, in ${formatAge(seconds * 1000)}`);

@@ -45,6 +45,11 @@ export function formatTime(ms: number): string {
   return new Date(ms).toISOString().slice(0, 19).replace("T", " ");
 }
 
+/** `bytes 4096 to 8191`: the first and the last of a range. */
+export function formatRange(offset: number, length: number): string {
+  return length === 1 ? `byte ${offset}` : `bytes ${offset} to ${offset + length - 1}`;
+}
+
 /** `1 file`, `2 files`. */
 export function count(number: number, singular: string, plural = `${singular}s`): string {
   return `${number.toLocaleString("en")} ${number === 1 ? singular : plural}`;

@@ -5,7 +5,7 @@ import type { RestoreReport } from "../restore/report.ts";
 import type { Cli } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { loadPoint } from "./find-points.ts";
-import { count, formatAge, formatBytes, formatTime, printable } from "./format.ts";
+import { count, formatAge, formatBytes, formatRange, formatTime, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
 import { addLocationOptions, type LocationFlags, type OpenedLocation, openLocation } from "./open-location.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
@@ -114,7 +114,7 @@ function print({ output }: Cli, { place, complete, damaged, shortfalls }: Restor
   }
   for (const { path, path64, offset, length, reason } of damaged) {
     const name = printable(path ?? Buffer.from(path64 ?? "", "base64").toString());
-    const range = offset === undefined ? "all that is in it" : `bytes ${offset} to ${offset + (length ?? 0)}`;
+    const range = offset === undefined ? "all that is in it" : formatRange(offset, length ?? 0);
     output.print(`${output.style("red", "DAMAGED")}: ${name || "the target"}: ${range}: ${reason}`);
   }
   output.print(`restored to ${place}`);

@@ -165,6 +165,53 @@ describe("restore", () => {
   });
 });
 
+describe("repair", () => {
+  const damaged = (): { repository: string; options: string[] } => {
+    const copy = goldenCopy();
+    rmSync(join(copy.repository, "lease"));
+    for (const pack of packs(copy.repository)) {
+      const data = readFileSync(pack);
+      if (data[10] === 2) writeFileSync(pack, data.fill(0xff, 50, 55));
+    }
+    return copy;
+  };
+
+  test("fetches from another copy what is damaged here; a check finds nothing then", async () => {
+    const { options } = damaged();
+    const whole = goldenCopy().repository;
+    const planned = (await json(["repair", "--dry-run", "--replica", whole, ...options])) as { fetched: number };
+    expect(planned).toMatchObject({ dry_run: true, lost: [] });
+    expect(planned.fetched).toBeGreaterThan(0);
+    expect((await stillpoint(["check", "--read-data", ...options])).status).toBe(4);
+    expect(await json(["repair", "--replica", whole, ...options])).toMatchObject({
+      fetched: planned.fetched,
+      lost: [],
+    });
+    expect((await stillpoint(["check", "--read-data", ...options])).status).toBe(0);
+  });
+
+  test("without another copy: names what is lost, exit status 4", async () => {
+    const { options } = damaged();
+    const { status, stdout } = await stillpoint(["repair", "--dry-run", ...options]);
+    expect(status).toBe(4);
+    expect(stdout).toMatch(/^ {2}costs [0-9a-f]{8}: .*bytes? \d+/m);
+  });
+
+  test("--no-read-data sees only the structure", async () => {
+    const { options } = damaged();
+    expect((await stillpoint(["repair", "--dry-run", "--no-read-data", ...options])).stdout).toContain(
+      "nothing to repair",
+    );
+  });
+
+  test("goes on without a copy that can't be opened, and says so", async () => {
+    const { options } = damaged();
+    const { status, stderr } = await stillpoint(["repair", "--dry-run", "--replica", "/nowhere", ...options]);
+    expect(status).toBe(4);
+    expect(stderr).toContain("going on without one copy");
+  });
+});
+
 describe("check", () => {
   test("of a repository that is whole: nothing found", async () => {
     const { repository, options } = goldenCopy();
