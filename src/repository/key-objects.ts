@@ -1,7 +1,6 @@
 /** The master key, wrapped by a passphrase, a key file or an age recipient (docs/format.md section 4). */
 import { argon2, createCipheriv, hkdfSync } from "node:crypto";
 import { promisify } from "node:util";
-import * as age from "age-encryption";
 import * as z from "zod";
 import { StillpointError } from "../errors.ts";
 import { randomBytes } from "../host/random.ts";
@@ -138,7 +137,8 @@ async function passphraseKey(passphrase: string, kdf: Kdf): Promise<Buffer> {
 }
 
 async function ageEncrypt(masterKey: Buffer, recipient: string): Promise<Uint8Array> {
-  const encrypter = new age.Encrypter();
+  const { Encrypter } = await import("age-encryption"); // 7 MiB, which nobody else needs to carry.
+  const encrypter = new Encrypter();
   try {
     encrypter.addRecipient(recipient);
   } catch (error) {
@@ -152,7 +152,8 @@ async function ageEncrypt(masterKey: Buffer, recipient: string): Promise<Uint8Ar
 }
 
 async function ageDecrypt(wrapped: Buffer, identity: string): Promise<Buffer> {
-  const decrypter = new age.Decrypter();
+  const { Decrypter } = await import("age-encryption");
+  const decrypter = new Decrypter();
   decrypter.addIdentity(identity);
   return Buffer.from(await decrypter.decrypt(wrapped));
 }
