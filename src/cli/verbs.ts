@@ -30,6 +30,7 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
     verb("restore", "bring back files, an image or a command's output", () => import("./restore.ts")),
   ],
   "Keep and forget:": [
+    verb("prune", "forget what no rule keeps", () => import("./prune.ts")),
     verb("hold", "keep a recovery point whatever the rules say", () => import("./hold.ts")),
     verb("release", "end a hold", () => import("./release.ts")),
     verb("tag", "add tags to a recovery point, or remove them", () => import("./tag.ts")),

@@ -1,11 +1,14 @@
 /** The third stage of a job: forgetting what no rule keeps, at one location. */
 import type { Policy } from "../policy/config.ts";
 import { surveyPoints } from "../replicate/survey.ts";
-import { type CatalogPoint, forgetPoint, loadCatalog } from "../repository/catalog.ts";
+import { executePrune } from "../prune/execute-prune.ts";
+import { type PlannedGroup, planPrune, type PruneGroup, type PrunePlan } from "../prune/plan-prune.ts";
+import { type CatalogPoint, loadCatalog } from "../repository/catalog.ts";
+import type { Repository } from "../repository/repository.ts";
 import { belongsTo } from "./belonging.ts";
 import { primaryName } from "./locations.ts";
 import type { Pruned } from "./report.ts";
-import { judge, wantedAt } from "./rules.ts";
+import { wantedAt } from "./rules.ts";
 import type { StageContext } from "./stages.ts";
 import { withinTime } from "./within-time.ts";
 
@@ -16,26 +19,43 @@ export interface PruneRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-export async function pruneStage(context: StageContext, request: PruneRequest): Promise<Pruned> {
+export type PruneContext = Pick<StageContext, "config" | "locations" | "clock">;
+
+export interface PlannedPrune {
+  readonly repository: Repository;
+  readonly plan: PrunePlan;
+}
+
+export async function pruneStage(context: PruneContext, request: PruneRequest): Promise<Pruned> {
+  const { repository, plan } = await planPruneStage(context, request);
+  const { forgotten } = await executePrune(repository, plan, { signal: request.signal });
+  const sum = (of: (group: PlannedGroup) => number): number => plan.groups.reduce((total, one) => total + of(one), 0);
+  const kept = sum(({ keep, remove }) => keep.length + remove.length) - forgotten.length;
+  return { outcome: "ok", kept, forgotten: forgotten.length, givenUp: sum((one) => one.givenUp.length), errors: [] };
+}
+
+/** What the stage would do; reads only. `prune --dry-run` prints it. Throws what opening the location throws, or a storage error. */
+export async function planPruneStage(context: PruneContext, request: PruneRequest): Promise<PlannedPrune> {
   const { policy, location, signal } = request;
   const { repository } = await context.locations.location(location, signal);
-  const { points } = await loadCatalog(repository, { signal });
+  const { points, damaged } = await loadCatalog(repository, { signal });
   const mine = belongsTo(context.config().policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
-  const lackedBy = await whoLacks(context, request, own);
-  let [kept, forgotten, givenUp] = [0, 0, 0];
-  for (const source of policy.sources) {
-    const candidates = own.filter(({ manifest }) => manifest.source === source.name);
-    const plan = judge({ policy, location, now: context.clock.now() }, candidates, lackedBy);
-    const remove = new Set(plan.remove);
-    for (const point of candidates.filter(({ id }) => remove.has(id))) {
-      await forgetPoint(repository, point, `no rule of ${policy.name} keeps it`, { signal });
-    }
-    kept += plan.keep.length;
-    forgotten += plan.remove.length;
-    givenUp += plan.givenUp.length;
-  }
-  return { outcome: "ok", kept, forgotten, givenUp, errors: [] };
+  const missingAt = await whoLacks(context, request, own);
+  const groups = policy.sources.map(
+    ({ name: source }): PruneGroup => ({
+      policy: policy.name,
+      source,
+      points: own.filter(({ manifest }) => manifest.source === source),
+      keep: policy.replicate.find(({ replica }) => replica.name === location)?.keep ?? policy.keep,
+      timezone: policy.schedule.timezone,
+      cap: policy.unreplicated,
+      missingAt,
+    }),
+  );
+  const replica = location !== primaryName;
+  const now = context.clock.now();
+  return { repository, plan: planPrune({ location, replica, now, groups, damaged: damaged.map(({ name }) => name) }) };
 }
 
 /** How long a replica may take to list its points, in ms. Past that all of them count as lacking there. */
@@ -46,7 +66,7 @@ const patience = 60_000;
  * limits that.
  */
 async function whoLacks(
-  context: StageContext,
+  context: PruneContext,
   { policy, location, signal }: PruneRequest,
   points: readonly CatalogPoint[],
 ): Promise<(id: string) => string[]> {

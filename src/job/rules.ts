@@ -16,7 +16,7 @@ export interface Judging {
  * What the rules of the location keep of these points, which are of one source. A replica goes by when it received a
  * point, too; `missingAt` names the replicas that want a point of the primary and don't have it.
  */
-export function judge(
+function judge(
   { policy, location, now }: Judging,
   points: readonly CatalogPoint[],
   missingAt: (id: string) => readonly string[] = () => [],

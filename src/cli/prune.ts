@@ -1,0 +1,128 @@
+import { exitStatus } from "../errors.ts";
+import { OpenLocations } from "../job/open-locations.ts";
+import { openLocation, primaryName } from "../job/locations.ts";
+import { type PlannedPrune, planPruneStage, type PruneContext } from "../job/prune-stage.ts";
+import { type ErrorReport, errorReport } from "../job/report.ts";
+import type { Config, Policy } from "../policy/config.ts";
+import { executePrune } from "../prune/execute-prune.ts";
+import type { PlannedGroup } from "../prune/plan-prune.ts";
+import type { Cli } from "./cli.ts";
+import { findPolicy } from "./find-policy.ts";
+import { count, formatTime } from "./format.ts";
+import { addConfigOption } from "./open-location.ts";
+import { printErrors } from "./print-job.ts";
+import { type ConfigFlags, readConfig } from "./read-config.ts";
+import { formatTable } from "./table.ts";
+import type { DefineVerb } from "./verbs.ts";
+
+interface Flags extends ConfigFlags {
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+/** What became of one policy at one location. */
+interface PruneResult {
+  readonly policy: string;
+  readonly location: string;
+  readonly sources: readonly PlannedGroup[];
+  /** Ids; empty in a dry run. */
+  readonly forgotten: readonly string[];
+  readonly error: ErrorReport | undefined;
+}
+
+export const define: DefineVerb = (command, cli) => {
+  addConfigOption(command.argument("[policy]", "only the recovery points of this policy"))
+    .option("--dry-run", "show what it would forget, and why the rest stays")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Forgets what no rule keeps, at the primary and at each replica by its own rules. Held points stay, and the newest one,
+and the newest verified one, whatever the rules say. The space is freed by the sweeps that follow.
+
+Examples:
+  stillpoint prune --dry-run
+  stillpoint prune nightly`,
+    )
+    .action(async (policy: string | undefined, flags: Flags) => await prune(cli, policy, flags));
+};
+
+async function prune(cli: Cli, name: string | undefined, flags: Flags): Promise<void> {
+  const config = await readConfig(flags, cli);
+  const policies = name === undefined ? config.policies : [findPolicy(config, name)];
+  const context = await makeContext(cli, config, flags.dryRun === true);
+  const results: PruneResult[] = [];
+  for (const policy of policies) {
+    const locations = [primaryName, ...policy.replicate.map(({ replica }) => replica.name)];
+    for (const location of locations) results.push(await pruneLocation(cli, context, { policy, location }, flags));
+  }
+  if (flags.json === true) cli.output.json(results.map(describe));
+  else for (const result of results) print(cli, result, flags);
+  cli.exit = exitOf(results);
+}
+
+/** For a dry run nothing may be written, not even keys that a replica lacks. */
+async function makeContext(cli: Cli, config: Config, dryRun: boolean): Promise<PruneContext> {
+  const { clock, environment, signal } = cli;
+  const open = async (name: string, within?: AbortSignal) =>
+    await openLocation(config, name, { clock, environment, signal: within, readOnly: true });
+  const locations = dryRun
+    ? { primary: async (within?: AbortSignal) => await open(primaryName, within), replica: open, location: open }
+    : new OpenLocations(() => config, clock, { environment });
+  await locations.primary(signal);
+  return { config: () => config, locations, clock };
+}
+
+async function pruneLocation(
+  { signal }: Cli,
+  context: PruneContext,
+  { policy, location }: { policy: Policy; location: string },
+  { dryRun }: Flags,
+): Promise<PruneResult> {
+  const blank = { policy: policy.name, location, sources: [], forgotten: [], error: undefined };
+  try {
+    const { repository, plan }: PlannedPrune = await planPruneStage(context, { policy, location, signal });
+    const forgotten = dryRun === true ? [] : (await executePrune(repository, plan, { signal })).forgotten;
+    return { ...blank, sources: plan.groups, forgotten };
+  } catch (error) {
+    return { ...blank, error: errorReport(error) };
+  }
+}
+
+/** As docs/operations.md says. */
+function describe({ policy, location, sources, forgotten, error }: PruneResult): object {
+  const shown = sources.map(({ source, keep, remove, givenUp }) => ({
+    source,
+    keep,
+    remove: remove.map(({ id }) => id),
+    given_up: givenUp,
+  }));
+  return { policy, location, sources: shown, forgotten, error: error ?? null };
+}
+
+function print(cli: Cli, { policy, location, sources, forgotten, error }: PruneResult, { dryRun }: Flags): void {
+  const { output } = cli;
+  if (error !== undefined) return printErrors(output, `${policy} at ${location}`, [error]);
+  for (const { source, keep, remove, givenUp } of sources) {
+    const title = output.style("bold", `${policy}: ${source} at ${location}`);
+    const done = dryRun === true ? "would be forgotten" : "forgotten";
+    output.print(`${title}: ${count(keep.length, "recovery point")} kept, ${remove.length} ${done}`);
+    if (givenUp.length > 0)
+      output.print(`  ${givenUp.length} of these never reached a replica: the limit of \`unreplicated\` is reached`);
+    const held = dryRun === true ? [] : remove.filter(({ id }) => !forgotten.includes(id));
+    if (held.length > 0) output.print(`  ${held.length} of these are held since, and stay`);
+    if (dryRun !== true) continue;
+    const rows = [
+      ...keep.map(({ id, reasons }) => ["  keep", id.slice(0, 8), reasons.join(", ")]),
+      ...remove.map(({ id, time }) => ["  forget", id.slice(0, 8), `of ${formatTime(time)} UTC`]),
+    ];
+    const columns = [{ title: "" }, { title: "" }, { title: "", cut: true }];
+    for (const line of formatTable(columns, rows, output.width).slice(1)) output.print(line);
+  }
+}
+
+function exitOf(results: readonly PruneResult[]): number {
+  const failed = results.filter(({ error }) => error !== undefined).length;
+  if (failed === 0) return exitStatus.ok;
+  return failed === results.length ? exitStatus.failed : exitStatus.partial;
+}
