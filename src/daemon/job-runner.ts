@@ -49,7 +49,9 @@ export class JobRunner {
   readonly #options: JobRunnerOptions;
   readonly #memories = new Map<string, Memory>();
   readonly #jobs = new Set<Promise<JobReport>>();
-  readonly #stop = new AbortController();
+  /** One for each job: what listens to its signal goes with the job. */
+  readonly #underWay = new Set<AbortController>();
+  #stopped = false;
 
   constructor(options: JobRunnerOptions) {
     this.#options = options;
@@ -97,26 +99,29 @@ export class JobRunner {
         next: "Wait for its end: `stillpoint status` shows it.",
       });
     }
-    if (this.#stop.signal.aborted)
+    if (this.#stopped)
       throw new StillpointError("busy", { what: "Cannot run anything: the daemon is ending" });
-    const job = this.#run(policy, options);
+    const controller = new AbortController();
+    const job = this.#run(policy, options, controller.signal);
+    this.#underWay.add(controller);
     this.#jobs.add(job);
     try {
       return await job;
     } finally {
+      this.#underWay.delete(controller);
       this.#jobs.delete(job);
     }
   }
 
   /** Aborts all jobs, and resolves when they have ended. */
   async stop(): Promise<void> {
-    this.#stop.abort();
+    this.#stopped = true;
+    for (const controller of this.#underWay) controller.abort();
     await Promise.allSettled(this.#jobs);
   }
 
-  async #run(policy: Policy, { sources, onEvent, lag }: StartOptions): Promise<JobReport> {
+  async #run(policy: Policy, { sources, onEvent, lag }: StartOptions, signal: AbortSignal): Promise<JobReport> {
     const { context, clock, metrics, monitor, onFree } = this.#options;
-    const { signal } = this.#stop;
     const log = this.#options.log.child({ policy: policy.name });
     const memory = this.#memory(policy.name);
     const started = clock.now();
@@ -144,7 +149,7 @@ export class JobRunner {
         signal,
         onEvent: (event) => {
           heard(event);
-          void this.#lookAfter(event);
+          void this.#lookAfter(event, signal);
         },
         onCaptured: captured,
       });
@@ -163,9 +168,8 @@ export class JobRunner {
   }
 
   /** What has just changed is seen by the next scrape. */
-  async #lookAfter(event: JobEvent): Promise<void> {
+  async #lookAfter(event: JobEvent, signal: AbortSignal): Promise<void> {
     const { monitor } = this.#options;
-    const { signal } = this.#stop;
     if (event.event === "capture-finished") await monitor.look(false, signal, [primaryName]);
     if (event.event === "replication-finished" && event.outcome !== "failed")
       await monitor.look(false, signal, [event.replica]);
