@@ -11,7 +11,6 @@ import type { CaptureContext, Captured } from "../capture.ts";
 import { DirectoryWalk } from "./directory-walk.ts";
 import { makeEntry } from "./entry.ts";
 import { Folder, mostLeftOut } from "./folder.ts";
-import { stampOf } from "./list-folder.ts";
 import { readXattrs } from "./read-xattrs.ts";
 import { tick } from "./scan-folders-task.ts";
 
@@ -89,7 +88,7 @@ async function settle(
     const stats = look(source.path, root.path);
     const instant = context.clock.now();
     const below = await walk.verify();
-    const changing = below > 0 || stampOf(look(source.path, root.path)).equals(stampOf(stats)) ? below : 1;
+    const changing = below > 0 || isSame(look(source.path, root.path), stats) ? below : 1;
     if (changing === 0) return { instant, changing, stats };
     // Reading everything more than once again, or ever again, would only wear out the source.
     const worn = walk.read > 2 * sum(root, (folder) => folder.size) + freeRereads;
@@ -172,6 +171,12 @@ function look(name: string, path: Buffer): BigIntStats {
     safe: "Earlier recovery points are untouched.",
     next: "Correct the source's path.",
   });
+}
+
+function isSame(one: BigIntStats, other: BigIntStats): boolean {
+  return (
+    one.ino === other.ino && one.dev === other.dev && one.ctimeNs === other.ctimeNs && one.mtimeNs === other.mtimeNs
+  );
 }
 
 function unreadable(path: string, cause: unknown): StillpointError {

@@ -11,8 +11,10 @@ import { writeStreamTree } from "../../repository/tree/stream-tree.ts";
 import type { CaptureContext } from "../capture.ts";
 import { splitChunks } from "../stream/store-chunk.ts";
 import type { Folder } from "./folder.ts";
+import { joinPath } from "./list-folder.ts";
 import type { ReadFile } from "./read-files-task.ts";
 import {
+  type FoundFile,
   type FoundFolder,
   isGone,
   type ScanFolder,
@@ -90,8 +92,8 @@ export class DirectoryWalk {
     const entries: (DirectoryEntry | undefined)[] = [...scanned.entries];
     const children = new Map<string, Folder>();
     await Promise.all([
-      ...scanned.files.map(async (position) => {
-        entries[position] = await this.#readFile(folder, scanned.entries[position] as DirectoryEntry);
+      ...scanned.files.map(async (found) => {
+        entries[found.position] = await this.#readFile(folder, found);
       }),
       ...scanned.folders.map(async (found) => {
         entries[found.position] = await this.#enter(folder, scanned, found, children);
@@ -109,7 +111,7 @@ export class DirectoryWalk {
     children: Map<string, Folder>,
   ): Promise<DirectoryEntry | undefined> {
     const entry = scanned.entries[found.position] as DirectoryEntry;
-    const name = nameOf(entry);
+    const name = Buffer.from(found.name);
     if (!found.enter) return { ...entry, tree: (await this.#empty()).toString("hex") };
     const key = name.toString("latin1");
     const child = folder.children.get(key) ?? folder.child(name);
@@ -158,12 +160,11 @@ export class DirectoryWalk {
   }
 
   /** A file's complete entry; undefined when it has gone or can't be read. */
-  async #readFile(folder: Folder, entry: DirectoryEntry): Promise<DirectoryEntry | undefined> {
-    const name = nameOf(entry);
-    const path = Buffer.concat([folder.path, Buffer.from("/"), name]);
-    const file = await (entry.link === undefined
-      ? this.#readOnce(path, entry)
-      : this.#readLinked(path, entry, entry.link));
+  async #readFile(folder: Folder, found: FoundFile): Promise<DirectoryEntry | undefined> {
+    const name = Buffer.from(found.name);
+    const path = joinPath(folder.path, name);
+    const { size, link } = found;
+    const file = await (link === undefined ? this.#readOnce(path, size) : this.#readLinked(path, size, link));
     if (typeof file === "string") {
       if (!isGone(file)) folder.leaveOut([{ name, failure: file }]);
       return undefined;
@@ -173,17 +174,17 @@ export class DirectoryWalk {
     return { ...encodeText("name", name), ...file.entry, ...tree };
   }
 
-  async #readLinked(path: Buffer, entry: DirectoryEntry, link: string): Promise<ReadFile | string> {
+  async #readLinked(path: Buffer, size: number, link: string): Promise<ReadFile | string> {
     const earlier = this.#links.get(link);
     const file = earlier === undefined ? "ENOENT" : await earlier;
     if (typeof file !== "string") return file;
-    const reading = this.#readOnce(path, entry);
+    const reading = this.#readOnce(path, size);
     this.#links.set(link, reading);
     return await reading;
   }
 
-  async #readOnce(path: Buffer, entry: DirectoryEntry): Promise<ReadFile | string> {
-    const file = await this.#queue.read(path, entry.size ?? 0);
+  async #readOnce(path: Buffer, size: number): Promise<ReadFile | string> {
+    const file = await this.#queue.read(path, size);
     if (typeof file !== "string") this.read += file.read;
     return file;
   }

@@ -1,5 +1,5 @@
 /** Entries of a directory tree, made from what the system says. Their members always stand in the same order, so that equal folders are equal blobs. */
-import type { BigIntStats } from "node:fs";
+import type { BigIntStats, Stats } from "node:fs";
 import { type DirectoryEntry, encodeText } from "../../repository/tree/directory-tree.ts";
 
 export type EntryType = DirectoryEntry["type"];
@@ -14,8 +14,8 @@ const types: Readonly<Record<number, EntryType>> = {
   0o060000: "blockdev",
 };
 
-export function typeOf(stats: BigIntStats): EntryType | undefined {
-  return types[Number(stats.mode) & 0o170000];
+export function typeOf(stats: Stats): EntryType | undefined {
+  return types[stats.mode & 0o170000];
 }
 
 /** What an entry has besides its name and what `stat` says. */
@@ -74,6 +74,29 @@ export function formatTime(ns: bigint): string {
   const magnitude = ns < 0n ? -ns : ns;
   const fraction = String(magnitude % 1_000_000_000n).padStart(9, "0");
   return `${ns < 0n ? "-" : ""}${String(magnitude / 1_000_000_000n)}.${fraction}`;
+}
+
+/**
+ * Whether something is what the entry says. A change of anything else (its mode, owner, links, attributes) changes `ctime`.
+ * Times are compared to a quarter of a microsecond, see `stampOf`.
+ */
+export function isUnchanged(entry: DirectoryEntry, type: EntryType, stats: Stats): boolean {
+  return (
+    entry.type === type &&
+    (type !== "file" || entry.size === stats.size) &&
+    Number(entry.inode) === stats.ino &&
+    milliseconds(entry.ctime) === stats.ctimeMs &&
+    milliseconds(entry.mtime) === stats.mtimeMs
+  );
+}
+
+/** As Node makes `ctimeMs` of what the kernel says, so that both can be compared. */
+function milliseconds(time: string): number {
+  const nanoseconds = Number(time.slice(-9));
+  const seconds = Number(time.slice(0, -10));
+  if (!time.startsWith("-")) return seconds * 1000 + nanoseconds / 1e6;
+  // The kernel counts nanoseconds upwards from a whole second, before the epoch too.
+  return nanoseconds === 0 ? seconds * 1000 : (seconds - 1) * 1000 + (1e9 - nanoseconds) / 1e6;
 }
 
 /** Major and minor as glibc's gnu_dev_major(3) and gnu_dev_minor(3) find them. */

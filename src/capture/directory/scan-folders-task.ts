@@ -1,10 +1,10 @@
 /** Looks at folders, in a worker thread: lists them, compares with what is known, and says which files must be read. */
-import { type BigIntStats, readlinkSync } from "node:fs";
+import { lstatSync, readlinkSync, type Stats } from "node:fs";
 import { systemClock } from "../../host/clock.ts";
 import { errnoOf } from "../../host/files.ts";
 import type { Task, TaskContext } from "../../repository/executor.ts";
 import { type DirectoryEntry, nameOf, readDirectory } from "../../repository/tree/directory-tree.ts";
-import { type EntryType, type FileContent, formatTime, linkOf, makeEntry, typeOf } from "./entry.ts";
+import { type EntryType, isUnchanged, linkOf, makeEntry, typeOf } from "./entry.ts";
 import { compileExcludes, type Filter } from "./exclude.ts";
 import { fingerprint, type FolderPlace, type ListedItem, listFolder } from "./list-folder.ts";
 import { readXattrs } from "./read-xattrs.ts";
@@ -37,16 +37,26 @@ export interface ScannedFolder {
   readonly fingerprint: Uint8Array;
   /** Something changed so shortly before that a further change might not show. */
   readonly racy: boolean;
-  readonly entries: readonly DirectoryEntry[];
-  /** Positions of the files whose entry lacks its content. */
-  readonly files: readonly number[];
+  /** In order of names; undefined for the files that must be read. */
+  readonly entries: readonly (DirectoryEntry | undefined)[];
+  readonly files: readonly FoundFile[];
   readonly folders: readonly FoundFolder[];
   readonly leftOut: readonly { readonly name: Uint8Array; readonly failure: string }[];
+}
+
+export interface FoundFile {
+  readonly position: number;
+  readonly name: Uint8Array;
+  /** In bytes, as far as can be known beforehand. */
+  readonly size: number;
+  /** The same for all names of one file; undefined when it has only one. */
+  readonly link: string | undefined;
 }
 
 export interface FoundFolder {
   /** Position of its entry, which lacks its `tree`. */
   readonly position: number;
+  readonly name: Uint8Array;
   /** The id of its tree in what is known. */
   readonly known: string | undefined;
   /** Whether it is to be captured too; else it stays empty, being another file system's. */
@@ -95,8 +105,8 @@ async function knownEntries(context: TaskContext, known: ScanFolder["known"]): P
 
 class FolderScan {
   racy = false;
-  readonly entries: DirectoryEntry[] = [];
-  readonly files: number[] = [];
+  readonly entries: (DirectoryEntry | undefined)[] = [];
+  readonly files: FoundFile[] = [];
   readonly folders: FoundFolder[] = [];
   readonly leftOut: { readonly name: Uint8Array; readonly failure: string }[] = [];
   readonly #input: ScanInput;
@@ -117,8 +127,7 @@ class FolderScan {
       this.leftOut.push({ name, failure: typeof stats === "string" ? stats : "EINVAL" });
       return;
     }
-    const changed = Number(stats.ctimeMs);
-    this.racy ||= changed >= this.#time - tick && changed < this.#time + farFuture;
+    this.racy ||= stats.ctimeMs >= this.#time - tick && stats.ctimeMs < this.#time + farFuture;
     try {
       this.#add(name, path, type, stats);
     } catch (error) {
@@ -127,43 +136,31 @@ class FolderScan {
     }
   }
 
-  #add(name: Buffer, path: Buffer, type: EntryType, stats: BigIntStats): void {
+  #add(name: Buffer, path: Buffer, type: EntryType, stats: Stats): void {
     const before = this.#known.get(name.toString("latin1"));
-    const same =
-      before !== undefined && isUnchanged(before, type, stats, this.#folder.trustBefore) ? before : undefined;
-    const link = type === "directory" ? undefined : linkOf(stats, this.#input.device);
-    if (type === "file") {
-      if (same === undefined) this.files.push(this.entries.length);
-      const content = contentOf(same) ?? { size: Number(stats.size), depth: 0, root: "", sparse: false };
-      this.entries.push(makeEntry(name, type, stats, { link, content, xattrs: same?.xattrs }));
-      return;
+    const trusted = before !== undefined && stats.ctimeMs < this.#folder.trustBefore;
+    const same = trusted && isUnchanged(before, type, stats) ? before : undefined;
+    const position = this.entries.length;
+    if (type === "file" && same === undefined) {
+      const link = stats.nlink > 1 ? `${String(stats.dev)}:${String(stats.ino)}` : undefined;
+      this.files.push({ position, name, size: stats.size, link });
     }
-    const xattrs = same === undefined ? readXattrs(path) : same.xattrs;
-    const target = type === "symlink" ? readlinkSync(path, { encoding: "buffer" }) : undefined;
     if (type === "directory") {
       const known = before?.type === "directory" ? before.tree : undefined;
-      const enter = !this.#input.oneFileSystem || stats.dev === this.#input.device;
-      this.folders.push({ position: this.entries.length, known, enter });
+      const enter = !this.#input.oneFileSystem || BigInt(stats.dev) === this.#input.device;
+      this.folders.push({ position, name, known, enter });
     }
-    const tree = type === "directory" ? "" : undefined;
-    this.entries.push(makeEntry(name, type, stats, { link, tree, target, xattrs }));
+    this.entries.push(same ?? (type === "file" ? undefined : this.#describe(name, path, type)));
   }
-}
 
-function isUnchanged(entry: DirectoryEntry, type: EntryType, stats: BigIntStats, trustBefore: number): boolean {
-  return (
-    entry.type === type &&
-    (type !== "file" || entry.size === Number(stats.size)) &&
-    entry.inode === String(stats.ino) &&
-    entry.ctime === formatTime(stats.ctimeNs) &&
-    entry.mtime === formatTime(stats.mtimeNs) &&
-    Number(stats.ctimeMs) < trustBefore
-  );
-}
-
-function contentOf(entry: DirectoryEntry | undefined): FileContent | undefined {
-  if (entry?.size === undefined || entry.depth === undefined || entry.root === undefined) return undefined;
-  return { size: entry.size, depth: entry.depth, root: entry.root, sparse: entry.sparse === true };
+  /** Looks once more, since times are needed to the nanosecond now. */
+  #describe(name: Buffer, path: Buffer, type: EntryType): DirectoryEntry {
+    const stats = lstatSync(path, { bigint: true });
+    const link = type === "directory" ? undefined : linkOf(stats, this.#input.device);
+    const target = type === "symlink" ? readlinkSync(path, { encoding: "buffer" }) : undefined;
+    const tree = type === "directory" ? "" : undefined;
+    return makeEntry(name, type, stats, { link, tree, target, xattrs: readXattrs(path) });
+  }
 }
 
 /** The errno's name; what isn't an error of the system is thrown on. */
