@@ -99,8 +99,7 @@ export class JobRunner {
         next: "Wait for its end: `stillpoint status` shows it.",
       });
     }
-    if (this.#stopped)
-      throw new StillpointError("busy", { what: "Cannot run anything: the daemon is ending" });
+    if (this.#stopped) throw new StillpointError("busy", { what: "Cannot run anything: the daemon is ending" });
     const controller = new AbortController();
     const job = this.#run(policy, options, controller.signal);
     this.#underWay.add(controller);

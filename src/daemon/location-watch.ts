@@ -117,20 +117,6 @@ export class LocationWatch {
     return news;
   }
 
-  /** Of the policy's points here, those whose ids `there` doesn't have. */
-  async lacking(options: LookOptions, policy: Policy, there: ReadonlySet<string>): Promise<KnownPoint[]> {
-    const mine = belongsTo(options.policies, policy);
-    const lacking: KnownPoint[] = [];
-    for (const { name: source } of policy.sources) {
-      for (const listed of this.#ofSource(options.repository, source)) {
-        if (there.has(listed.id)) continue;
-        const point = await this.#point(options, listed);
-        if (point !== undefined && mine(point)) lacking.push(point);
-      }
-    }
-    return lacking;
-  }
-
   get #record(): string {
     return `locations/${this.location}.json`;
   }

@@ -1,11 +1,14 @@
 /** Keeps up to date what is known of every location. A dead one holds up nobody. */
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
+import { belongsTo } from "../job/belonging.ts";
 import { addressOfPrimary, addressOfReplica, type Location, primaryName } from "../job/locations.ts";
 import type { OpenLocations } from "../job/open-locations.ts";
+import { wantedAt } from "../job/rules.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import { withinTime } from "../job/within-time.ts";
 import type { Config, Policy } from "../policy/config.ts";
+import { type CatalogPoint, loadCatalog } from "../repository/catalog.ts";
 import type { StorageAddress } from "../storage/storage.ts";
 import { LocationWatch, type LookOptions } from "./location-watch.ts";
 
@@ -101,26 +104,28 @@ export class Monitor {
     return { repository, policies: this.#options.config().policies, sizes, signal };
   }
 
-  /** By what was known last, of the primary and of each replica: a dead replica's backlog grows with each capture. */
+  /** By what was known last of each replica: a dead one's backlog grows with each capture. */
   async #measureBacklogs(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#primary === undefined) return;
-    const options = this.#lookOptions(this.#primary, false, signal);
+    const { config, log } = this.#options;
+    if (this.#primary === undefined || this.watch(primaryName)?.reachable !== true) return;
     try {
-      const backlogs: Backlog[] = [];
-      for (const policy of options.policies) {
-        for (const { replica } of policy.replicate) backlogs.push(await this.#backlog(options, policy, replica.name));
-      }
-      this.#backlogs = backlogs;
+      const { points } = await loadCatalog(this.#primary.repository, { signal });
+      const { policies } = config();
+      this.#backlogs = policies.flatMap((policy) => {
+        const mine = belongsTo(policies, policy);
+        const own = points.filter(({ manifest }) => mine(manifest));
+        return policy.replicate.map(({ replica }) => this.#backlog(policy, replica.name, own));
+      });
     } catch (error) {
-      if (signal?.aborted === true) return;
-      this.#options.log.debug("backlog not measured", { error });
+      if (signal?.aborted !== true) log.warn("backlog not measured", { error });
     }
   }
 
-  async #backlog(options: LookOptions, policy: Policy, location: string): Promise<Backlog> {
-    const there = new Set(this.#watches.get(location)?.known?.settled);
-    const lacking = (await this.#watches.get(primaryName)?.lacking(options, policy, there)) ?? [];
-    const bytes = lacking.reduce((sum, { stored }) => sum + stored, 0);
+  #backlog(policy: Policy, location: string, points: readonly CatalogPoint[]): Backlog {
+    const wanted = wantedAt({ policy, location, now: this.#options.clock.now() }, points);
+    const there = new Set(this.watch(location)?.known?.settled);
+    const lacking = points.filter(({ id }) => wanted.has(id) && !there.has(id));
+    const bytes = lacking.reduce((sum, { manifest }) => sum + manifest.statistics.stored, 0);
     return { policy: policy.name, location, points: lacking.length, bytes };
   }
 
