@@ -3,10 +3,17 @@ import * as z from "zod";
 import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import { randomBytes } from "../host/random.ts";
-import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
+import type { CallOptions, ObjectInfo, Storage, StorageAddress } from "../storage/storage.ts";
 import type { CatalogMemory } from "./catalog-memory.ts";
 import { damagedObject, formatVersion, suiteNumber } from "./format.ts";
-import { type NewKey, parseKeyObject, type Secret, unwrapMasterKey, wrapMasterKey } from "./key-objects.ts";
+import {
+  type KeyObject,
+  type NewKey,
+  parseKeyObject,
+  type Secret,
+  unwrapMasterKey,
+  wrapMasterKey,
+} from "./key-objects.ts";
 import { KeyRing } from "./key-ring.ts";
 
 /** An opened repository: where it is, its keys, and the time. */
@@ -76,18 +83,44 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   const { storage, clock, secret, signal } = options;
   const format = await readFormat(storage, { signal });
   const repositoryId = Buffer.from(format.repository, "hex");
-  for await (const { name } of storage.list("keys/", { signal })) {
-    const key = parseKeyObject(await storage.get(name, undefined, { signal }), name);
-    const masterKey = await unwrapMasterKey(key, secret, repositoryId);
+  let damage: StillpointError | undefined;
+  for await (const object of storage.list("keys/", { signal })) {
+    const key = await readKey(storage, object, { signal });
+    if (key instanceof StillpointError) damage ??= key;
+    const masterKey =
+      key === undefined || key instanceof StillpointError
+        ? undefined
+        : await unwrapMasterKey(key, secret, repositoryId);
     if (masterKey === undefined) continue;
     const keys = new KeyRing({ masterKey, repositoryId });
     if (keys.keyCheck === format.key_check) return { storage, clock, keys, address: options.address };
   }
+  // It may have been the one: then "wrong key" would send someone looking for another key file.
+  if (damage !== undefined) throw damage;
   throw new StillpointError("key_wrong", {
     what: `Cannot open the repository at ${storage.location}: none of its keys opens with the ${secret.type} given`,
     safe: "Nothing was changed.",
     next: "Check which key file, passphrase or identity belongs to it.",
   });
+}
+
+/** Keys take some hundred bytes; nobody shall fill the memory of whoever opens a repository. In bytes. */
+const longestKey = 64 * 1024;
+
+/** A key; the damage that keeps it from being one, since another may open all the same; undefined when it was removed meanwhile. */
+async function readKey(
+  storage: Storage,
+  { name, size }: ObjectInfo,
+  options: CallOptions,
+): Promise<KeyObject | StillpointError | undefined> {
+  try {
+    if (size > longestKey) throw damagedObject(name, `it has ${String(size)} bytes, far more than a key`);
+    return parseKeyObject(await storage.get(name, undefined, options), name);
+  } catch (error) {
+    if (isStillpointError(error, "object_missing")) return undefined;
+    if (isStillpointError(error, "damaged")) return error;
+    throw error;
+  }
 }
 
 /** The `format` object. Throws `repository_missing`, `format_unsupported`, `damaged`, or a storage error. */

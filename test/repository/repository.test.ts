@@ -97,6 +97,19 @@ describe("keys", () => {
     expect((await open(passphrase)).keys.keyCheck).toBe(repository.keys.keyCheck);
   });
 
+  test.each([
+    ["cut off", async (data: Buffer) => await Promise.resolve(data.subarray(0, 40))],
+    ["empty", async () => await Promise.resolve(Buffer.alloc(0))],
+    ["absurdly long", async (data: Buffer) => await Promise.resolve(Buffer.concat([data, Buffer.alloc(1 << 20, " ")]))],
+  ])("one that is %s leaves the others their use, and isn't called a wrong key", async (_, change) => {
+    const other: Secret = { type: "key-file", secret: newKeyFile().secret };
+    const damaged = `keys/${await addKey(repository, other, "second")}`;
+    await storage.put(damaged, [await change(await storage.get(damaged))]);
+    expect((await open(secret)).keys.keyCheck).toBe(repository.keys.keyCheck);
+    const error = await rejection(open(other));
+    expect(error).toMatchObject({ code: "damaged", message: expect.stringContaining(damaged) as string });
+  });
+
   test("a passphrase is the same however its accents are typed", async () => {
     await addKey(repository, { type: "passphrase", passphrase: "caf\u00e9" }, "composed");
     const opened = await open({ type: "passphrase", passphrase: "cafe\u0301" });
