@@ -3,7 +3,7 @@ import { isStillpointError, StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import type { CallOptions, ObjectInfo } from "../storage/storage.ts";
 import { openManifest, parsePointName, type RecoveryPoint, sealManifest, type Manifest } from "./manifest.ts";
-import type { Repository } from "./repository.ts";
+import { exists, type Repository } from "./repository.ts";
 import {
   getSmallObject,
   type Hold,
@@ -120,16 +120,20 @@ export function findPoint<T extends { readonly id: string }>(points: readonly T[
   });
 }
 
-/** Deletes a point: first the record that it was meant, then the manifest. Throws `usage` when it is held. */
+/**
+ * Deletes a point: first the record that it was meant, then the manifest. Throws `usage` when it is held: when the catalog
+ * says so, and when there is a hold now, be it newer than the catalog or so damaged that the catalog lacks it.
+ */
 export async function forgetPoint(
   repository: Repository,
   point: CatalogPoint,
   reason: string,
   options?: CallOptions,
 ): Promise<void> {
-  if (point.hold !== undefined) {
+  if (point.hold !== undefined || (await exists(repository.storage, `holds/${point.id}`, options))) {
+    const reason = point.hold === undefined ? "" : ` ("${point.hold.reason}")`;
     throw new StillpointError("usage", {
-      what: `Cannot forget ${point.id}: it is held ("${point.hold.reason}")`,
+      what: `Cannot forget ${point.id}: it is held${reason}`,
       safe: "Nothing was deleted.",
       next: `Release it first: \`stillpoint release ${point.id}\`.`,
     });

@@ -176,6 +176,17 @@ describe("holds, tags and forgetting", () => {
     expect(await json(["list", ...options])).not.toContainEqual(expect.objectContaining({ id: held }));
   });
 
+  test("a hold that is damaged still holds, and can be released", async () => {
+    const { repository, options } = goldenCopy();
+    writeFileSync(join(repository, "holds", held), "damaged");
+    const refused = await stillpoint(["forget", held, ...options]);
+    expect(refused.status).toBe(2);
+    expect(refused.stderr).toContain("it is held");
+    expect((await stillpoint(["release", held, ...options])).stdout).toBe(`${held} is released\n`);
+    expect((await stillpoint(["release", held, ...options])).stdout).toBe(`${held} isn't held\n`);
+    expect((await stillpoint(["forget", held, ...options])).status).toBe(0);
+  });
+
   test("a hold keeps its first reason", async () => {
     const { options } = goldenCopy();
     const id = (await json(["show", "5343ebcb", ...options])) as { id: string };

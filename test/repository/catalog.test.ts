@@ -1,5 +1,12 @@
 import { beforeEach, describe, expect, test } from "vitest";
-import { type Catalog, commitPoint, findPoint, forgetPoint, loadCatalog } from "../../src/repository/catalog.ts";
+import {
+  type Catalog,
+  type CatalogPoint,
+  commitPoint,
+  findPoint,
+  forgetPoint,
+  loadCatalog,
+} from "../../src/repository/catalog.ts";
 import { CatalogMemory, type MemoryFile } from "../../src/repository/catalog-memory.ts";
 import type { Manifest } from "../../src/repository/manifest.ts";
 import { createRepository, type Repository } from "../../src/repository/repository.ts";
@@ -120,6 +127,20 @@ describe("the memory of a catalog", () => {
     const added = await commitPoint(repository, manifest("a", 9));
     expect(ids(await loadCatalog(remembering()))).toEqual([...ids(again).slice(1), added.id]);
     expect(reads()).toBe(before + 1);
+  });
+
+  test("a hold set after the catalog was loaded, or damaged, still holds", async () => {
+    const point = await commitPoint(repository, manifest("a", 1));
+    const time = "2026-01-02T00:00:00.000Z";
+    const before = (await loadCatalog(repository)).points[0] as CatalogPoint;
+    await putSmallObject(repository, "holds", { version: 1, point: point.id, time, reason: "audit" });
+    expect(await rejection(forgetPoint(repository, before, "by hand"))).toMatchObject({ code: "usage" });
+    const damaged = (await storage.get(`holds/${point.id}`)).fill(0, 60, 64);
+    await storage.put(`holds/${point.id}`, [damaged]);
+    const after = (await loadCatalog(repository)).points[0] as CatalogPoint;
+    expect(after.hold).toBeUndefined();
+    expect(await rejection(forgetPoint(repository, after, "by hand"))).toMatchObject({ code: "usage" });
+    expect(ids(await loadCatalog(repository))).toEqual([point.id]);
   });
 
   test("sees a hold released and set again", async () => {
