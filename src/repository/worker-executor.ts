@@ -23,6 +23,7 @@ export class WorkerExecutor implements Executor {
   readonly #queue: Job[] = [];
   #nextId = 0;
   #failure: Error | undefined;
+  readonly #stop = (): void => void this.close();
   readonly parallel: number;
 
   /** `entry` is a module that calls `serveTasks`; `threads` is how many may run. */
@@ -30,9 +31,7 @@ export class WorkerExecutor implements Executor {
     this.#entry = entry;
     this.#options = options;
     this.parallel = threads * 2;
-    if (options.context.signal !== undefined) {
-      options.context.signal.addEventListener("abort", () => void this.close(), { once: true });
-    }
+    options.context.signal?.addEventListener("abort", this.#stop, { once: true });
   }
 
   async run<In, Out>(task: Task<In, Out>, input: In): Promise<Out> {
@@ -44,6 +43,8 @@ export class WorkerExecutor implements Executor {
   }
 
   async flush(): Promise<WriteStatistics> {
+    // Threads that were ended have dropped what they held: that there are none left to ask isn't success.
+    if (this.#failure !== undefined) throw this.#failure;
     const each = await Promise.all(
       this.#threads.map(async (thread) => (await this.#send(thread, { kind: "flush" })) as WriteStatistics),
     );
@@ -56,6 +57,8 @@ export class WorkerExecutor implements Executor {
   }
 
   async close(): Promise<void> {
+    // The signal may live as long as the daemon; it must not keep this executor, with its share of the index, as long.
+    this.#options.context.signal?.removeEventListener("abort", this.#stop);
     this.#fail(cancelled());
     await Promise.all(this.#threads.splice(0).map(async (thread) => await thread.worker.terminate()));
   }
@@ -85,6 +88,8 @@ export class WorkerExecutor implements Executor {
   async #send(thread: Thread, message: DistributiveOmit<ToWorker, "id">): Promise<unknown> {
     const id = this.#nextId++;
     const result = Promise.withResolvers<unknown>();
+    // A thread that has ended answers nothing any more.
+    if (this.#failure !== undefined) throw this.#failure;
     thread.pending.set(id, result);
     thread.worker.postMessage({ ...message, id });
     return await result.promise;
@@ -99,7 +104,8 @@ export class WorkerExecutor implements Executor {
     worker.on("message", (message: FromWorker) => this.#receive(thread, message));
     worker.on("error", (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))));
     worker.on("exit", (code) => {
-      if (thread.pending.size > 0) this.#fail(new Error(`a worker thread ended with ${String(code)}`));
+      // Of its own accord none does; whatever it had not flushed is lost. After `close` this changes nothing.
+      this.#fail(new Error(`a worker thread ended with ${String(code)}`));
     });
     this.#threads.push(thread);
     return thread;
