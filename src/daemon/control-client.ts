@@ -57,7 +57,7 @@ async function ask(state: string, request: ControlRequest, { signal, onEvent }: 
   try {
     throwIfCancelled(signal);
     socket.write(`${JSON.stringify(request)}\n`);
-    for await (const line of createInterface({ input: socket })) {
+    for await (const line of linesOf(socket)) {
       const answer = JSON.parse(line) as ControlAnswer;
       if ("error" in answer) throw errorFrom(answer.error);
       if ("result" in answer) return answer.result;
@@ -68,6 +68,15 @@ async function ask(state: string, request: ControlRequest, { signal, onEvent }: 
   } finally {
     signal?.removeEventListener("abort", stop);
     socket.destroy();
+  }
+}
+
+/** Until the connection ends, one way or another. */
+async function* linesOf(socket: Socket): AsyncGenerator<string> {
+  try {
+    yield* createInterface({ input: socket });
+  } catch {
+    // Cut off: as with any other end, what matters is whether the last line has come.
   }
 }
 
@@ -90,7 +99,7 @@ async function open(path: string): Promise<Socket | undefined> {
       cause: error,
     });
   }
-  // Whatever becomes of the connection later ends the reading of its lines.
+  // Whatever becomes of the connection later is noticed by the reading of its lines.
   socket.on("error", () => undefined);
   return socket;
 }

@@ -67,9 +67,9 @@ export class Scheduler {
       if (entry.busy()) continue;
       const due = this.nextRun(entry);
       if (due === undefined) continue;
-      const wait = due - this.#clock.now();
-      if (wait <= 0) entry.start(-wait);
-      else pause = Math.min(pause, wait);
+      const lag = this.#clock.now() - due;
+      if (lag >= 0) entry.start(lag);
+      else pause = Math.min(pause, -lag);
     }
     return pause;
   }

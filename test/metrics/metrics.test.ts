@@ -1,0 +1,112 @@
+import { describe, expect, it } from "vitest";
+import { definitions, type Definition } from "../../src/metrics/definitions.ts";
+import { describeMetrics, Metrics } from "../../src/metrics/metrics.ts";
+import { formatFor } from "../../src/metrics/render.ts";
+import type { SeriesState, Snapshot } from "../../src/metrics/snapshot.ts";
+
+const now = Date.UTC(2026, 10, 22, 12);
+const series: SeriesState = {
+  policy: "often",
+  source: "docs",
+  location: "primary",
+  newest: { time: now - 90_000, size: 10, stored: 2, leftOut: 1, duration: 1500 },
+  verified: undefined,
+  objective: 60_000,
+};
+const snapshot: Snapshot = {
+  now,
+  version: "1.2.3",
+  series: [series],
+  locations: [],
+  backlogs: [],
+  policies: [],
+  config: { current: true, loaded: now },
+  process: { started: now, residentBytes: 1 },
+};
+
+async function lines(changes: Partial<Snapshot>, metrics = new Metrics()): Promise<string[]> {
+  const { text } = await metrics.render({ ...snapshot, ...changes }, "prometheus");
+  return text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+}
+
+describe("ages", () => {
+  const labels = 'policy="often",source="docs",location="primary"';
+
+  it("count from the instant captured, in seconds, and are judged by the objective", async () => {
+    const late = await lines({});
+    expect(late).toContain(`stillpoint_recovery_point_age_seconds{${labels}} 90`);
+    expect(late).toContain(`stillpoint_recovery_point_objective_seconds{${labels}} 60`);
+    expect(late).toContain(`stillpoint_recovery_point_objective_met{${labels}} 0`);
+    const inTime = await lines({ series: [{ ...series, objective: 90_000 }] });
+    expect(inTime).toContain(`stillpoint_recovery_point_objective_met{${labels}} 1`);
+  });
+
+  it("are infinite for what was never captured, and never verified, so that an alert fires", async () => {
+    const never = await lines({ series: [{ ...series, newest: undefined }] });
+    expect(never).toContain(`stillpoint_recovery_point_age_seconds{${labels}} +Inf`);
+    expect(never).toContain(`stillpoint_verified_recovery_point_age_seconds{${labels}} +Inf`);
+    expect(never).toContain(`stillpoint_recovery_point_objective_met{${labels}} 0`);
+    expect(never.some((line) => line.startsWith("stillpoint_recovery_point_timestamp_seconds"))).toBe(false);
+  });
+
+  it("are never negative, and promise nothing where nothing was promised", async () => {
+    const future = {
+      ...series,
+      newest: { ...(series.newest as NonNullable<SeriesState["newest"]>), time: now + 1000 },
+    };
+    const found = await lines({ series: [{ ...future, objective: undefined }] });
+    expect(found).toContain(`stillpoint_recovery_point_age_seconds{${labels}} 0`);
+    expect(found.some((line) => line.includes("objective"))).toBe(false);
+  });
+});
+
+describe("counters", () => {
+  const report = {
+    policy: "often",
+    outcome: "partial",
+    sources: [{ source: "docs", outcome: "ok", point: { read: 7, stored: 3 } }],
+    replicas: [{ replica: "far", outcome: "deferred", points: 0, bytesSent: 0 }],
+    prune: [{ location: "primary", outcome: "ok", forgotten: 2, givenUp: 1 }],
+  };
+
+  it("add up over jobs", async () => {
+    const metrics = new Metrics();
+    metrics.countJob(report);
+    metrics.countJob(report);
+    const found = await lines({}, metrics);
+    expect(found).toContain('stillpoint_jobs_total{policy="often",outcome="partial"} 2');
+    expect(found).toContain('stillpoint_capture_stored_bytes_total{policy="often",source="docs"} 6');
+    expect(found).toContain('stillpoint_replications_total{policy="often",location="far",outcome="deferred"} 2');
+    expect(found).toContain('stillpoint_pruned_points_total{policy="often",location="primary"} 4');
+    expect(found).toContain('stillpoint_given_up_points_total{policy="often",location="primary"} 2');
+  });
+
+  it("keep their names when OpenMetrics was asked for in between", async () => {
+    const metrics = new Metrics();
+    metrics.countJob(report);
+    const open = await metrics.render(snapshot, "openmetrics");
+    expect(open.contentType).toContain("application/openmetrics-text");
+    expect(open.text).toContain("# TYPE stillpoint_jobs counter");
+    expect(open.text).toContain('stillpoint_jobs_total{policy="often",outcome="partial"} 1');
+    expect(open.text.endsWith("# EOF\n")).toBe(true);
+    expect(await lines({}, metrics)).toContain('stillpoint_jobs_total{policy="often",outcome="partial"} 1');
+  });
+});
+
+it("answers in the format that the scraper asks for", () => {
+  expect(formatFor("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")).toBe("openmetrics");
+  expect(formatFor("text/plain")).toBe("prometheus");
+  expect(formatFor(undefined)).toBe("prometheus");
+});
+
+it("names metrics as Prometheus wants them named", () => {
+  for (const [name, { type, help }] of Object.entries<Definition>(definitions)) {
+    expect(name).toMatch(/^(stillpoint|process)_[a-z_]+$/);
+    expect(name.endsWith("_total"), name).toBe(type === "counter");
+    expect(help, name).toMatch(/[.]$/);
+  }
+});
+
+it("is described in docs/metrics.md (vitest -u writes it anew)", async () => {
+  await expect(describeMetrics()).toMatchFileSnapshot("../../docs/metrics.md");
+});
