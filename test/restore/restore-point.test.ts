@@ -75,11 +75,14 @@ test("a target made while the restore runs isn't replaced", async () => {
   expect(fs.readFileSync(target, "utf8")).toBe("mine");
 });
 
-test("a target whose parent isn't there is an error that says so", async () => {
-  const { tested, point, target } = await prepare();
-  const error = await rejection(restore(tested, point, path.join(target, "below")));
+test.each([
+  ["its parent isn't there", "/nowhere/target", "its parent folder doesn't exist"],
+  ["its parent is a file", "/etc/passwd/target", "its parent isn't a folder"],
+])("a target that can't be made is an error that says why: %s", async (_, target, reason) => {
+  const { tested, point } = await prepare();
+  const error = await rejection(restore(tested, point, target));
   expect(error).toMatchObject({ code: "target_failed" });
-  expect(error.message).toContain("its parent folder doesn't exist");
+  expect(error.message).toContain(reason);
 });
 
 test("only selected paths, with the folders that lead to them", async () => {

@@ -1,9 +1,12 @@
 /** Looks at folders, in a worker thread: lists them, compares with what is known, and says which files must be read. */
 import { lstatSync, readlinkSync, type Stats } from "node:fs";
+import { throwIfCancelled } from "../../host/cancel.ts";
 import { systemClock } from "../../host/clock.ts";
 import { errnoOf } from "../../host/files.ts";
 import type { Task, TaskContext } from "../../repository/executor.ts";
-import { type DirectoryEntry, nameOf, readDirectory } from "../../repository/tree/directory-tree.ts";
+import { blobKinds } from "../../repository/format.ts";
+import { type DirectoryEntry, nameOf, type NodeReader, readDirectory } from "../../repository/tree/directory-tree.ts";
+import type { CallOptions } from "../../storage/storage.ts";
 import { type EntryType, isUnchanged, linkOf, makeEntry, typeOf } from "./entry.ts";
 import { compileExcludes, type Filter } from "./exclude.ts";
 import { fingerprint, type FolderPlace, type ListedItem, listFolder } from "./list-folder.ts";
@@ -67,18 +70,49 @@ export const scanFolders: Task<ScanInput, readonly ScannedFolder[]> = {
   name: "scan-folders",
   async run(context, input) {
     const exclude = compileExcludes(input.exclude);
+    const reader = await readAhead(context, input.folders);
     const scanned: ScannedFolder[] = [];
-    for (const folder of input.folders) scanned.push(await scanFolder(context, input, folder, exclude));
+    for (const folder of input.folders) {
+      throwIfCancelled(context.signal);
+      scanned.push(scanFolder(input, folder, exclude, await knownEntries(reader, folder.known, context)));
+    }
     return scanned;
   },
 };
 
-async function scanFolder(
-  context: TaskContext,
+/** A reader that has the known trees at hand: they lie together in a pack, so all are read as one. */
+async function readAhead(context: TaskContext, folders: readonly ScanFolder[]): Promise<NodeReader> {
+  const ids = folders.flatMap(({ known }) => (typeof known === "string" ? [Buffer.from(known, "hex")] : []));
+  const contents = new Map<string, Buffer>();
+  const keep = (position: number, content: Buffer | Error): void => {
+    if (Buffer.isBuffer(content)) contents.set((ids[position] as Buffer).toString("latin1"), content);
+  };
+  await context.reader.readMany(blobKinds.directoryNode, ids, keep, context);
+  return {
+    read: async (kind, id, options) =>
+      contents.get(id.toString("latin1")) ?? (await context.reader.read(kind, id, options)),
+  };
+}
+
+/** By name (as Latin-1). A known tree that can't be read only makes for more work. */
+async function knownEntries(
+  reader: NodeReader,
+  known: ScanFolder["known"],
+  options: CallOptions,
+): Promise<Map<string, DirectoryEntry>> {
+  const entries =
+    typeof known === "string"
+      ? await readDirectory(reader, Buffer.from(known, "hex"), options).catch(() => [])
+      : (known ?? []);
+  return new Map(entries.map((entry) => [nameOf(entry).toString("latin1"), entry]));
+}
+
+function scanFolder(
   input: ScanInput,
   folder: ScanFolder,
   exclude: Filter,
-): Promise<ScannedFolder> {
+  known: ReadonlyMap<string, DirectoryEntry>,
+): ScannedFolder {
   const time = systemClock.now();
   let items: ListedItem[];
   try {
@@ -88,19 +122,10 @@ async function scanFolder(
     const nothing = { entries: [], files: [], folders: [], leftOut: [] };
     return { failure, time, fingerprint: Buffer.from(failure), racy: false, ...nothing };
   }
-  const scan = new FolderScan(input, folder, time, await knownEntries(context, folder.known));
+  const scan = new FolderScan(input, folder, time, known);
   for (const item of items) scan.take(item);
   const { racy, entries, files, folders, leftOut } = scan;
   return { failure: undefined, time, fingerprint: fingerprint(items), racy, entries, files, folders, leftOut };
-}
-
-/** By name (as Latin-1). A known tree that can't be read only makes for more work. */
-async function knownEntries(context: TaskContext, known: ScanFolder["known"]): Promise<Map<string, DirectoryEntry>> {
-  const entries =
-    typeof known === "string"
-      ? await readDirectory(context.reader, Buffer.from(known, "hex"), context).catch(() => [])
-      : (known ?? []);
-  return new Map(entries.map((entry) => [nameOf(entry).toString("latin1"), entry]));
 }
 
 class FolderScan {

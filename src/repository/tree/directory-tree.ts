@@ -94,9 +94,12 @@ export interface DirectoryNodes {
   readonly entries: readonly DirectoryEntry[];
 }
 
+/** What reading a directory takes of a `BlobReader`. */
+export type NodeReader = Pick<BlobReader, "read">;
+
 /** A directory's entries, checked: names are safe and in order. Throws `damaged` or a storage error. */
 export async function readDirectory(
-  reader: BlobReader,
+  reader: NodeReader,
   tree: Buffer,
   options?: CallOptions,
 ): Promise<readonly DirectoryEntry[]> {
@@ -105,7 +108,7 @@ export async function readDirectory(
 
 /** Like `readDirectory`, with the ids of the nodes read. */
 export async function readDirectoryNodes(
-  reader: BlobReader,
+  reader: NodeReader,
   tree: Buffer,
   options?: CallOptions,
 ): Promise<DirectoryNodes> {
