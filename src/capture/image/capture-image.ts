@@ -5,15 +5,7 @@ import { throwIfCancelled } from "../../host/cancel.ts";
 import { blockDeviceSize } from "../../host/syscalls.ts";
 import { blobKinds, imageBlock, imageFanOut } from "../../repository/format.ts";
 import type { ImagePart } from "../../repository/manifest.ts";
-import {
-  blockCount,
-  hole,
-  imageLeaves,
-  joinNode,
-  readImageLeaf,
-  splitNode,
-  writeImageTree,
-} from "../../repository/tree/image-tree.ts";
+import { blockCount, hole, joinNode, splitNode, writeImageTree } from "../../repository/tree/image-tree.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
 import { captureRegion } from "./capture-region-task.ts";
 
@@ -33,7 +25,6 @@ export async function captureImage(context: CaptureContext, source: ImageSource)
   const { session, progress, clock } = context;
   const before = await describeImage(source.path);
   const instant = clock.now();
-  const previous = await previousLeaves(context, before.size);
   const regions = Math.ceil(before.size / regionLength);
   const leaves = Array.from({ length: regions }, () => hole);
   let done = 0;
@@ -41,13 +32,11 @@ export async function captureImage(context: CaptureContext, source: ImageSource)
     throwIfCancelled(context.signal);
     const offset = region * regionLength;
     const length = Math.min(regionLength, before.size - offset);
-    const parent = (await previous(region)) ?? Buffer.alloc(0);
     const output = await session.run(captureRegion, {
       path: source.path,
       offset,
       length,
       block: imageBlock,
-      previous: parent,
     });
     leaves[region] = await leafOf(context, before.size, output.ids);
     done += length;
@@ -74,23 +63,6 @@ async function leafOf(context: CaptureContext, size: number, ids: Uint8Array): P
   if (blockCount(size, imageBlock) <= 1) return blocks[0] ?? hole;
   const node = joinNode(blocks);
   return node === undefined ? hole : await context.session.writer.add(blobKinds.imageNode, node);
-}
-
-/** The previous point's ids of a region's blocks, joined, as a function of the region; asked for in ascending order. */
-async function previousLeaves(
-  context: CaptureContext,
-  size: number,
-): Promise<(region: number) => Promise<Buffer | undefined>> {
-  const part = context.previous?.manifest.parts.find((one) => one.kind === "image");
-  if (part === undefined || part.block !== imageBlock || part.size !== size)
-    return async () => await Promise.resolve(undefined);
-  const leaves = new Map<number, Buffer>();
-  for await (const { leaf, id } of imageLeaves(context.reader, part, undefined, context)) leaves.set(leaf, id);
-  return async (region) => {
-    const id = leaves.get(region);
-    if (id === undefined) return undefined;
-    return Buffer.concat(await readImageLeaf(context.reader, part, { leaf: region, id }, context));
-  };
 }
 
 interface ImageState {

@@ -10,7 +10,9 @@ import type { WriteStatistics } from "../../../src/repository/blob-writer.ts";
 import { commitPoint, loadCatalog } from "../../../src/repository/catalog.ts";
 import { inlineExecutor } from "../../../src/repository/executor.ts";
 import { blobKinds, imageBlock } from "../../../src/repository/format.ts";
+import { openIndex, sealIndex } from "../../../src/repository/index-object.ts";
 import type { ImagePart, RecoveryPoint } from "../../../src/repository/manifest.ts";
+import { packName } from "../../../src/repository/pack.ts";
 import { createRepository, type Repository } from "../../../src/repository/repository.ts";
 import { imageLeaves, isHole, readImageLeaf } from "../../../src/repository/tree/image-tree.ts";
 import { WriteSession } from "../../../src/repository/write-session.ts";
@@ -114,6 +116,32 @@ describe("captureImage", () => {
       }),
       { numRuns: 15 },
     );
+  });
+
+  test.each([
+    ["the blocks", ["data"]],
+    ["the tree", ["metadata"]],
+    ["both", ["data", "metadata"]],
+  ])("a loss that no index tells of is made good by the next capture: %s", async (_, lost) => {
+    const path = join(await tempDir(), "disk.img");
+    const content = pattern("noise", 3 * imageBlock, 1);
+    await writeFile(path, content);
+    const repository = await makeRepository();
+    const { keys, storage } = repository;
+    const first = await capture(repository, path);
+    const { indexNames } = await BlobStore.load(repository);
+    for (const name of indexNames) {
+      const packs = openIndex(keys, name, await storage.get(name));
+      const left = sealIndex(
+        keys,
+        packs.filter((pack) => !lost.includes(pack.class)),
+      );
+      await storage.put(left.name, [left.data]);
+      await storage.delete(name);
+      for (const pack of packs) if (lost.includes(pack.class)) await storage.delete(packName(pack.id));
+    }
+    const second = await capture(repository, path, first.point);
+    for (const { point } of [first, second]) expect((await contentOf(repository, point)).equals(content)).toBe(true);
   });
 
   test("the same content again stores nothing, with and without the previous point", async () => {
