@@ -8,7 +8,7 @@ export async function measureIndex(_: string, results: Results): Promise<void> {
   const args = [
     "--expose-gc",
     "--disable-warning=ExperimentalWarning",
-    path.join(import.meta.dirname, "load-index.ts"),
+    path.join(import.meta.dirname, "../load-index.ts"),
   ];
   const measured = JSON.parse(await run({ program: process.execPath, args })) as Record<string, number>;
   const of = (figure: string): number => measured[figure] ?? Number.NaN;
