@@ -17,7 +17,7 @@ export interface Site {
   readonly config: Config;
   readonly primary: Repository;
   /** A path in the site's folder. */
-  at(...names: string[]): string;
+  readonly at: (...names: string[]) => string;
 }
 
 export interface SiteOptions {

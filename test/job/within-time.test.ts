@@ -4,7 +4,7 @@ import { withinTime } from "../../src/job/within-time.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { rejection } from "../helpers/rejection.ts";
 
-const never = new Promise<never>(() => undefined);
+const never = Promise.withResolvers<never>().promise;
 
 it("gives up what doesn't answer, and says who", async () => {
   const clock = new ManualClock();

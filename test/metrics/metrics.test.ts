@@ -102,8 +102,8 @@ it("answers in the format that the scraper asks for", () => {
 it("names metrics as Prometheus wants them named", () => {
   for (const [name, { type, help }] of Object.entries<Definition>(definitions)) {
     expect(name).toMatch(/^(stillpoint|process)_[a-z_]+$/);
-    expect(name.endsWith("_total"), name).toBe(type === "counter");
-    expect(help, name).toMatch(/[.]$/);
+    expect([name, name.endsWith("_total")]).toEqual([name, type === "counter"]);
+    expect(`${name} ${help}`).toMatch(/[.]$/);
   }
 });
 

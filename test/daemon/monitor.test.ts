@@ -1,0 +1,179 @@
+import * as fs from "node:fs/promises";
+import { describe, expect, it } from "vitest";
+import { newestOf, seriesOf } from "../../src/daemon/known-location.ts";
+import { Monitor } from "../../src/daemon/monitor.ts";
+import { silentLogger } from "../../src/host/log.ts";
+import { cancelled } from "../../src/host/cancel.ts";
+import type { Location } from "../../src/job/locations.ts";
+import { OpenLocations } from "../../src/job/open-locations.ts";
+import { StateFolder } from "../../src/job/state-folder.ts";
+import type { Config } from "../../src/policy/config.ts";
+import { commitPoint } from "../../src/repository/catalog.ts";
+import type { RecoveryPoint } from "../../src/repository/manifest.ts";
+import { putSmallObject } from "../../src/repository/small-objects.ts";
+import { ManualClock } from "../helpers/manual-clock.ts";
+import { makeSite, type Site } from "../helpers/site.ts";
+
+const start = Date.UTC(2026, 10, 22);
+const minute = 60_000;
+
+async function watched(rest?: string) {
+  const clock = new (class extends ManualClock {
+    /** The pauses between tries of a storage are over at once. */
+    override sleep(ms: number, signal?: AbortSignal): Promise<void> {
+      return ms < 30_000 ? Promise.resolve() : super.sleep(ms, signal);
+    }
+  })(start);
+  const site = await makeSite({ clock, ...(rest === undefined ? {} : { rest }) });
+  const config = (): Config => site.config;
+  const locations = new OpenLocations(config, clock);
+  const options = { config, state: new StateFolder(site.config.repository.state), clock, log: silentLogger };
+  const make = async (opened: Pick<OpenLocations, "location"> = locations): Promise<Monitor> => {
+    const monitor = new Monitor({ ...options, locations: opened });
+    await monitor.restore();
+    return monitor;
+  };
+  return { clock, site, locations, make };
+}
+
+/** Commits a point whose content nobody looks at. */
+async function commit({ primary }: Site, minutes: number, policy = "often", source = "docs"): Promise<RecoveryPoint> {
+  const time = new Date(start + minutes * minute).toISOString();
+  return await commitPoint(primary, {
+    version: 1,
+    repository: primary.keys.repositoryId,
+    source,
+    policy,
+    host: "test",
+    kind: "command",
+    time,
+    started: time,
+    finished: time,
+    consistency: "application",
+    parts: [{ name: "output", kind: "stream", size: 0, depth: 0, root: "0".repeat(64) }],
+    previous: null,
+    tags: [],
+    statistics: { size: 10, read: 10, new: 5, stored: 7 },
+    left_out: [],
+    left_out_count: 0,
+    software: { stillpoint: "0", node: "0", kernel: "0" },
+  });
+}
+
+/** The newest and the newest verified point of the first series at a location, in minutes after the start. */
+function seen(monitor: Monitor, { config }: Site, location = "primary"): { newest?: number; verified?: number } {
+  const series = seriesOf(config.policies).find((one) => one.location === location);
+  const known = monitor.watch(location)?.known;
+  if (series === undefined || known === undefined) return {};
+  const minutes = (points: typeof known.newest): number | undefined => {
+    const time = newestOf(points, series, config.policies)?.time;
+    return time === undefined ? undefined : (time - start) / minute;
+  };
+  const [newest, verified] = [minutes(known.newest), minutes(known.verified)];
+  return { ...(newest === undefined ? {} : { newest }), ...(verified === undefined ? {} : { verified }) };
+}
+
+async function prove(site: Site, point: RecoveryPoint, result: "passed" | "failed"): Promise<void> {
+  const proof = {
+    version: 1,
+    point: point.id,
+    time: new Date(start).toISOString(),
+    method: "read-data",
+    result,
+  } as const;
+  await putSmallObject(site.primary, "proofs", { ...proof, seconds: 1, detail: "" });
+}
+
+describe("what is known of the primary", () => {
+  it("is its newest point, the newest verified one, and the counts", async () => {
+    const { site, clock, make } = await watched();
+    await clock.advance(10 * minute);
+    const monitor = await make();
+    await monitor.look(true);
+    expect(seen(monitor, site)).toEqual({});
+    const older = await commit(site, 1);
+    const newer = await commit(site, 2);
+    await prove(site, older, "passed");
+    await prove(site, newer, "failed");
+    await monitor.look(true);
+    expect(seen(monitor, site)).toEqual({ newest: 2, verified: 1 });
+    expect(monitor.watch("primary")?.known?.counts).toEqual([{ source: "docs", count: 2 }]);
+  });
+
+  it("doesn't count what is dated in the future, or damaged", async () => {
+    const { site, make } = await watched();
+    await commit(site, 1);
+    const damaged = await commit(site, 2);
+    await commit(site, 100);
+    await fs.writeFile(site.at("repository", damaged.name), "nonsense");
+    const monitor = await make();
+    await monitor.look(false);
+    expect(seen(monitor, site)).toEqual({ newest: 1 });
+  });
+
+  it("tells policies that share a source apart, and looks past the other's points", async () => {
+    const { site, make } = await watched(`
+sources: { docs: { directory: { path: docs } } }
+policies:
+  daily: { sources: [docs], schedule: { manual: true }, keep: { last: 2 } }
+  hourly: { sources: [docs], schedule: { manual: true }, keep: { last: 2 } }
+`);
+    await commit(site, 1, "daily");
+    await commit(site, 2, "hourly");
+    await commit(site, 3, "hourly");
+    const monitor = await make();
+    await monitor.look(false);
+    expect(seen(monitor, site)).toEqual({ newest: 1 });
+  });
+});
+
+describe("a location that can't be reached", () => {
+  it("keeps its last known point, across a restart too, and its backlog grows", async () => {
+    const { site, locations, make } = await watched();
+    await commit(site, 1);
+    const { repository: far } = await locations.replica("far");
+    const monitor = await make();
+    const [name = ""] = await namesOf(site);
+    await far.storage.put(name, [await site.primary.storage.get(name)]);
+    await monitor.look(false);
+    expect(seen(monitor, site, "far")).toEqual({ newest: 1 });
+    expect(monitor.backlogs).toEqual([{ policy: "often", location: "far", points: 0, bytes: 0 }]);
+
+    await fs.rename(site.at("replicas", "far"), site.at("replicas", "away"));
+    await commit(site, 2);
+    const restarted = await make();
+    expect(seen(restarted, site, "far")).toEqual({ newest: 1 });
+    await restarted.look(false);
+    expect(restarted.watch("far")).toMatchObject({ reachable: false, error: { code: "storage_unreachable" } });
+    expect(seen(restarted, site, "far")).toEqual({ newest: 1 });
+    expect(seen(restarted, site)).toEqual({ newest: 2 });
+    expect(restarted.backlogs).toEqual([{ policy: "often", location: "far", points: 1, bytes: 7 }]);
+  });
+
+  it("holds up nobody, is asked once at a time, and given up after a minute", async () => {
+    const { site, clock, locations, make } = await watched();
+    let asked = 0;
+    const location = async (name: string, signal?: AbortSignal): Promise<Location> => {
+      if (name === "primary") return await locations.location(name, signal);
+      asked += 1;
+      const { promise, reject } = Promise.withResolvers<never>();
+      signal?.addEventListener("abort", () => reject(cancelled()));
+      return await promise;
+    };
+    await commit(site, 1);
+    const monitor = await make({ location });
+    const looks = Promise.all([monitor.look(false), monitor.look(false)]);
+    await monitor.look(false, undefined, ["primary"]);
+    expect(seen(monitor, site)).toEqual({ newest: 1 });
+    expect(asked).toBe(1);
+    await clock.advance(minute);
+    await looks;
+    expect(monitor.watch("far")).toMatchObject({ reachable: false, error: { code: "storage_unreachable" } });
+  });
+});
+
+async function namesOf({ primary }: Site): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of primary.storage.list("points/")) names.push(name);
+  return names;
+}
