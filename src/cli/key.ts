@@ -66,10 +66,12 @@ Examples:
     .addHelpText(
       "after",
       `
-Whoever has a copy of the repository from before, and the removed key, can still read that copy.
+A replica keeps the key until it is removed there, too. Whoever has a copy of the repository from before, and the
+removed key, can still read that copy.
 
-Example:
-  stillpoint key remove 41c2d7aa`,
+Examples:
+  stillpoint key remove 41c2d7aa
+  stillpoint key remove 41c2d7aa --location usb`,
     )
     .action(async (id: string, flags: Flags) => await remove(cli, id, flags));
 };

@@ -1,5 +1,6 @@
-/** Making a storage the replica of a repository, and keeping its keys those of the primary. */
+/** Making a storage the replica of a repository, and giving it the keys that the primary has. */
 import { isStillpointError, StillpointError } from "../errors.ts";
+import { parseKeyObject } from "../repository/key-objects.ts";
 import { type Format, readFormat, type Repository } from "../repository/repository.ts";
 import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
 
@@ -13,21 +14,22 @@ export interface PrepareReplicaOptions extends CallOptions {
 }
 
 /**
- * Opens the replica of a repository; first makes it, if it isn't there and may be made. Its keys become those of the
- * primary: what was added there is added here, what was removed there is removed here.
+ * Opens the replica of a repository; first makes it, if it isn't there and may be made. Keys that were added to the primary
+ * are added here; one that was removed there is removed here by `stillpoint key remove --location` alone.
  *
  * A new replica gets the keys before `format`: once it is a repository, it can be opened.
  *
  * Throws `repository_missing` (empty, and not to be made), `repository_exists` (another repository is there; nothing was
- * touched), `damaged` (objects without a `format`), or a storage error.
+ * touched), `damaged` (objects without a `format`, or no key to copy), or a storage error.
  */
 export async function prepareReplica(options: PrepareReplicaOptions): Promise<Repository> {
   const { primary, storage, address, signal } = options;
   const existing = await formatOf(storage, { signal });
   if (existing === undefined) await checkMayCreate(options);
   else checkSame(primary, storage, existing);
-  await synchroniseKeys(primary.storage, storage, { signal });
-  if (existing === undefined) await copyObject(primary.storage, storage, "format", { signal });
+  await addKeys(primary.storage, storage, { signal });
+  if (existing === undefined)
+    await storage.put("format", [await primary.storage.get("format", undefined, { signal })], { signal });
   return { storage, clock: primary.clock, keys: primary.keys, address };
 }
 
@@ -69,21 +71,33 @@ function checkSame(primary: Repository, storage: Storage, format: Format): void 
   });
 }
 
-/** Added before removed: at no time is there none. A primary that shows no key at all removes nothing. */
-async function synchroniseKeys(primary: Storage, replica: Storage, options: CallOptions): Promise<void> {
+/**
+ * Keys are added, never removed: nothing vouches for a key object but the secret that opens it, so what lacks at the primary may
+ * have been removed on purpose, or have been taken away by someone who wants the replica locked for ever. For the same reason
+ * nothing that isn't a key is copied. Throws `damaged` when that leaves a new replica without any.
+ */
+async function addKeys(primary: Storage, replica: Storage, options: CallOptions): Promise<void> {
   const there = await namesOf(replica, "keys/", options);
   const here = await namesOf(primary, "keys/", options);
-  for (const name of here.difference(there)) await copyObject(primary, replica, name, options);
-  if (here.size === 0) return;
-  for (const name of there.difference(here)) await replica.delete(name, options);
+  let damage: StillpointError | undefined;
+  let count = there.size;
+  for (const name of here.difference(there)) {
+    const data = await primary.get(name, undefined, options);
+    try {
+      parseKeyObject(data, name);
+    } catch (error) {
+      if (!isStillpointError(error, "damaged")) throw error;
+      damage ??= error;
+      continue;
+    }
+    await replica.put(name, [data], options);
+    count += 1;
+  }
+  if (count === 0 && damage !== undefined) throw damage;
 }
 
 async function namesOf(storage: Storage, prefix: string, options: CallOptions): Promise<Set<string>> {
   const names = new Set<string>();
   for await (const { name } of storage.list(prefix, options)) names.add(name);
   return names;
-}
-
-async function copyObject(from: Storage, to: Storage, name: string, options: CallOptions): Promise<void> {
-  await to.put(name, [await from.get(name, undefined, options)], options);
 }

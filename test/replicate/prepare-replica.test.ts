@@ -34,7 +34,7 @@ describe("prepareReplica", () => {
     expect(site.contents()).toEqual(before);
   });
 
-  it("follows the primary when a key is added and another removed", async () => {
+  it("follows the primary when a key is added; one that lacks there stays, since nobody vouches for its removal", async () => {
     const primary = await open(await primarySite());
     const storage = storageOn(await emptySite(), "replica");
     await prepareReplica({ primary, storage, create: true });
@@ -42,7 +42,25 @@ describe("prepareReplica", () => {
     const added = await addKey(primary, { type: "key-file", secret: Buffer.alloc(32, 9) }, "second");
     await removeKey(primary.storage, first?.id ?? "");
     await prepareReplica({ primary, storage, create: false });
-    expect((await listKeys(storage)).map(({ id }) => id)).toEqual([added]);
+    expect((await listKeys(storage)).map(({ id }) => id).toSorted()).toEqual([first?.id, added].toSorted());
+  });
+
+  it("opens as before after someone without the key has put rubbish in the place of the primary's keys", async () => {
+    const primary = await open(await primarySite());
+    const site = await emptySite();
+    const storage = storageOn(site, "replica");
+    await prepareReplica({ primary, storage, create: true });
+    for (const { id } of await listKeys(primary.storage)) await primary.storage.delete(`keys/${id}`);
+    await primary.storage.put("keys/0123456789abcdef", [Buffer.from("rubbish")]);
+    await prepareReplica({ primary, storage, create: false });
+    expect(await listKeys(storage)).toHaveLength(1);
+    expect((await open(site, "replica")).keys.keyCheck).toBe(primary.keys.keyCheck);
+    // A new one would be a replica that nobody can open.
+    const fresh = storageOn(await emptySite(), "fresh");
+    expect(await rejection(prepareReplica({ primary, storage: fresh, create: true }))).toMatchObject({
+      code: "damaged",
+    });
+    expect(await rejection(fresh.get("format"))).toMatchObject({ code: "object_missing" });
   });
 
   it("keeps the replica's keys when the primary shows none", async () => {
