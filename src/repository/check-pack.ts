@@ -1,6 +1,7 @@
-/** A whole pack in memory: opened, and verified to the last byte. */
+/** Whole packs: opened in memory, or read and verified to the last byte. */
 import type { StillpointError } from "../errors.ts";
 import { release } from "../host/release.ts";
+import type { CallOptions, Storage } from "../storage/storage.ts";
 import { blobKinds, damagedObject, headerLength, packTrailerLength } from "./format.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { isDamage } from "./mark.ts";
@@ -31,34 +32,124 @@ export function sealedIn(data: Buffer, entry: TableEntry): Buffer {
 /** What is wrong with a pack. */
 export interface PackDamage {
   readonly message: string;
+  readonly missing: boolean;
   /** The blobs that can't be had from it; undefined when its table can't be read, so that all are lost. */
   readonly entries: readonly TableEntry[] | undefined;
 }
 
-/** Opens, decodes and identifies every blob. Returns what is wrong, or undefined. */
-export function verifyPack(keys: KeyRing, id: string, data: Buffer): PackDamage | undefined {
-  let pack: WholePack;
+export interface VerifiedPack {
+  /** Undefined when its table can't be read. */
+  readonly info: PackInfo | undefined;
+  /** Undefined when all is well. */
+  readonly damage: PackDamage | undefined;
+}
+
+export interface PackSource {
+  readonly keys: KeyRing;
+  readonly storage: Pick<Storage, "get">;
+}
+
+/**
+ * Reads a pack from end to end, and opens, decodes and identifies every blob. In slices, the next one being read while
+ * one is verified: that keeps the memory small. Throws only when the storage doesn't answer, or `cancelled`.
+ */
+export async function verifyPack(
+  source: PackSource,
+  pack: { readonly id: string; readonly size: number },
+  options?: CallOptions,
+): Promise<VerifiedPack> {
+  const { id } = pack;
+  let ends: WholePack;
   try {
-    pack = openWholePack(keys, id, data);
+    ends = await readEnds(source, pack, options);
   } catch (error) {
     if (!isDamage(error)) throw error;
-    return { message: error.parts.what, entries: undefined };
+    const missing = error.code === "object_missing";
+    return { info: undefined, damage: { message: error.parts.what, missing, entries: undefined } };
   }
   const bad: TableEntry[] = [];
   let first: StillpointError | undefined;
-  for (const entry of pack.entries) {
-    try {
-      checkClass(pack.info, entry);
-      release(openBlob(keys, pack.objectKey, entry, sealedIn(data, entry), id));
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-      first ??= error;
-      bad.push(entry);
+  const slices = slicesOf(ends.entries);
+  let reading = readSlice(source, id, slices[0], options);
+  for (const [position, slice] of slices.entries()) {
+    const data = await reading;
+    reading = readSlice(source, id, slices[position + 1], options);
+    for (const entry of slice) {
+      try {
+        checkClass(ends.info, entry);
+        if (data instanceof Error) throw data;
+        const at = entry.offset - (slice[0]?.offset ?? 0);
+        release(openBlob(source.keys, ends.objectKey, entry, data.subarray(at, at + entry.sealedLength), id));
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        first ??= error;
+        bad.push(entry);
+      }
     }
+    if (!(data instanceof Error)) release(data);
   }
-  if (first === undefined) return undefined;
+  if (first === undefined) return { info: ends.info, damage: undefined };
   const others = bad.length === 1 ? "" : `, and so are ${String(bad.length - 1)} other blobs of it`;
-  return { message: first.parts.what + others, entries: bad };
+  return { info: ends.info, damage: { message: first.parts.what + others, missing: false, entries: bad } };
+}
+
+async function readEnds(
+  source: PackSource,
+  pack: { readonly id: string; readonly size: number },
+  options?: CallOptions,
+): Promise<WholePack> {
+  const { header, info } = await readTable(source, pack, options);
+  return { info, objectKey: source.keys.objectKey(header), entries: parseTable(info) };
+}
+
+/** What a pack says of itself, without taking it apart: three small reads. Throws `damaged` or a storage error. */
+export async function readTable(
+  { keys, storage }: PackSource,
+  { id, size }: { readonly id: string; readonly size: number },
+  options?: CallOptions,
+): Promise<{ readonly header: Buffer; readonly info: PackInfo }> {
+  const name = packName(id);
+  if (size < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
+  const header = await storage.get(name, { offset: 0, length: headerLength }, options);
+  const trailer = await storage.get(name, { offset: size - packTrailerLength, length: packTrailerLength }, options);
+  const length = tableLengthOf(trailer, name, size) + packTrailerLength;
+  const end = await storage.get(name, { offset: size - length, length }, options);
+  return { header, info: openTable(keys, id, size, header, end) };
+}
+
+/** Of blobs that follow one another, in bytes about. */
+const sliceLength = 1024 * 1024;
+
+function slicesOf(entries: readonly TableEntry[]): TableEntry[][] {
+  const slices: TableEntry[][] = [];
+  let length = sliceLength;
+  for (const entry of entries) {
+    if (length >= sliceLength) {
+      slices.push([]);
+      length = 0;
+    }
+    slices.at(-1)?.push(entry);
+    length += entry.sealedLength;
+  }
+  return slices;
+}
+
+/** The bytes of a slice, or the error that is a fact about them. */
+async function readSlice(
+  { storage }: PackSource,
+  id: string,
+  slice: readonly TableEntry[] = [],
+  options?: CallOptions,
+): Promise<Buffer | StillpointError> {
+  const [first, last] = [slice[0], slice.at(-1)];
+  if (first === undefined || last === undefined) return Buffer.alloc(0);
+  const range = { offset: first.offset, length: last.offset + last.sealedLength - first.offset };
+  try {
+    return await storage.get(packName(id), range, options);
+  } catch (error) {
+    if (isDamage(error)) return error;
+    throw error;
+  }
 }
 
 function checkClass(pack: PackInfo, entry: TableEntry): void {

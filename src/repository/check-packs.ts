@@ -1,16 +1,16 @@
 /** Checks packs: all of them by what they say of themselves, and as many as asked for to the last byte. */
 import { throwIfCancelled } from "../host/cancel.ts";
 import type { CallOptions } from "../storage/storage.ts";
-import { readPack } from "./blob-reader.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { type Damage, forEachAtOnce } from "./catalog.ts";
+import { readTable } from "./check-pack.ts";
 import { type BadRead, blobRecordLength, type PackToRead, readPacks } from "./check-read-task.ts";
 import type { ExecutorFactory } from "./executor.ts";
 import { type BlobKind, damagedObject } from "./format.ts";
 import { openIndex } from "./index-object.ts";
 import { sha256 } from "./key-ring.ts";
 import { isDamage } from "./mark.ts";
-import { type PackInfo, packName } from "./pack.ts";
+import { type PackInfo, packName, parseTable } from "./pack.ts";
 import type { Orphans } from "./sweep-usage.ts";
 import { bufferOver } from "./worker-executor.ts";
 import { WriteSession } from "./write-session.ts";
@@ -108,11 +108,6 @@ const tablesAtOnce = 16;
 const packsPerTask = 32;
 const bytesPerTask = 64 * 1024 * 1024;
 
-interface ListedPack extends PackToRead {
-  readonly size: number;
-  readonly tableLength: number | undefined;
-}
-
 export async function checkPacks(
   store: BlobStore,
   orphans: Orphans,
@@ -121,8 +116,8 @@ export async function checkPacks(
 ): Promise<PacksChecked> {
   const checking = new PackChecking(store, digests);
   checking.noteListed(orphans);
-  const packs: ListedPack[] = [...store.packs.all()].map(([, { id, size, tableLength }]) => {
-    return { id, size, tableLength, table: digests.get(id)?.table };
+  const packs: PackToRead[] = [...store.packs.all()].map(([, { id, size }]) => {
+    return { id, size, table: digests.get(id)?.table };
   });
   const { readData } = options;
   const toRead = readData === undefined ? [] : packs.filter(({ id }) => inGroup(id, readData));
@@ -172,34 +167,26 @@ class PackChecking implements PacksChecked {
     }
   }
 
-  async checkTable(pack: ListedPack, { signal }: CallOptions): Promise<void> {
+  async checkTable(pack: PackToRead, { signal }: CallOptions): Promise<void> {
     throwIfCancelled(signal);
-    const { keys, storage } = this.store.repository;
-    const { id, size, tableLength } = pack;
+    const { id } = pack;
     try {
-      const { info } = await readPack(
-        keys,
-        storage,
-        { id, size, ...(tableLength === undefined ? {} : { tableLength }) },
-        { signal },
-      );
-      if (pack.table !== undefined && sha256(info.table).toString("hex") !== pack.table) this.#noteOtherTable(id);
+      const { info } = await readTable(this.store.repository, pack, { signal });
+      if (pack.table === undefined) parseTable(info);
+      else if (sha256(info.table).toString("hex") !== pack.table) this.#noteOtherTable(id);
     } catch (error) {
       if (!isDamage(error)) throw error;
       this.#noteBad({ id, message: error.parts.what, missing: error.code === "object_missing" }, undefined);
     }
   }
 
-  async readAll(packs: readonly ListedPack[], { executor, signal, onProgress }: CheckPacksOptions): Promise<void> {
+  async readAll(packs: readonly PackToRead[], { executor, signal, onProgress }: CheckPacksOptions): Promise<void> {
     const session = new WriteSession(this.store, executor, signal);
     const totalBytes = packs.reduce((sum, { size }) => sum + size, 0);
     let done = 0;
     try {
       await forEachAtOnce(batches(packs), session.executor.parallel, async (batch) => {
-        const { bytes, bad } = await session.run(
-          readPacks,
-          batch.map(({ id, table }) => ({ id, table })),
-        );
+        const { bytes, bad } = await session.run(readPacks, batch);
         for (const pack of bad) this.#noteRead(pack);
         done += batch.length;
         this.bytesRead += bytes;

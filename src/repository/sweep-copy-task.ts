@@ -1,4 +1,5 @@
 /** Copies blobs out of a pack into new ones, in a worker thread. */
+import { release } from "../host/release.ts";
 import { openWholePack, sealedIn } from "./check-pack.ts";
 import type { Task, TaskContext } from "./executor.ts";
 import { damagedObject } from "./format.ts";
@@ -22,6 +23,7 @@ export const copyBlobs: Task<CopyInput, undefined> = {
       if (entry === undefined) throw damagedObject(packName(id), `it has no blob ${String(number)}`);
       await copyBlob(context, id, pack.objectKey, entry, sealedIn(data, entry));
     }
+    release(data);
     return undefined;
   },
 };
@@ -35,8 +37,11 @@ async function copyBlob(
 ): Promise<void> {
   const { id, kind, encoding, rawLength } = entry;
   const stored = openStored(objectKey, entry, sealed, pack);
-  if (!context.keys.blobId(kind, decodeStored(encoding, rawLength, stored)).equals(id)) {
+  const raw = decodeStored(encoding, rawLength, stored);
+  if (!context.keys.blobId(kind, raw).equals(id)) {
     throw damagedObject(packName(pack), `its blob ${String(entry.number)} isn't what its id says`);
   }
+  if (raw !== stored) release(raw);
   await context.writer.addStored(kind, id, encoding, rawLength, stored);
+  release(stored);
 }

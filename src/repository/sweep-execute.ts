@@ -3,7 +3,7 @@ import { isStillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { forEachAtOnce } from "./catalog.ts";
-import { openWholePack, verifyPack } from "./check-pack.ts";
+import { verifyPack } from "./check-pack.ts";
 import type { ExecutorFactory } from "./executor.ts";
 import { damagedObject } from "./format.ts";
 import { type PackInfo, packName } from "./pack.ts";
@@ -72,13 +72,11 @@ export async function executeSweep(
 
 /** Packs in no index that hold what points need: only a whole one is indexed, since writers would rely on it. */
 async function adopt(repository: Repository, { plan }: PlannedSweep, { signal }: CallOptions): Promise<void> {
-  const { keys, storage } = repository;
   const adopted: PackInfo[] = [];
-  for (const { id } of plan.adopt) {
-    const data = await storage.get(packName(id), undefined, { signal });
-    const damage = verifyPack(keys, id, data);
-    if (damage !== undefined) throw damagedObject(packName(id), `recovery points need it, and ${damage.message}`);
-    adopted.push(openWholePack(keys, id, data).info);
+  for (const pack of plan.adopt) {
+    const { info, damage } = await verifyPack(repository, pack, { signal });
+    if (damage !== undefined) throw damagedObject(packName(pack.id), `recovery points need it, and ${damage.message}`);
+    if (info !== undefined) adopted.push(info);
   }
   if (adopted.length > 0) await putIndex(repository, adopted, { signal });
 }

@@ -169,7 +169,7 @@ describe("whatever happens in whatever order", () => {
   });
   const histories = fc.array(fc.oneof({ weight: 4, arbitrary: action }, { weight: 2, arbitrary: sweeping }), {
     minLength: 8,
-    maxLength: 30,
+    maxLength: 24,
   });
 
   test("every committed point is whole, also with captures and forgets during a sweep", async () => {
@@ -194,7 +194,7 @@ describe("whatever happens in whatever order", () => {
         }
         await expectWhole(history);
       }),
-      { numRuns: 60 },
+      { numRuns: 25 },
     );
   });
 
@@ -218,7 +218,7 @@ describe("whatever happens in whatever order", () => {
         expect(last.bytesInUse / stored).toBeGreaterThan(0.4);
         await expectWhole(history);
       }),
-      { numRuns: 30 },
+      { numRuns: 15 },
     );
   });
 });
