@@ -26,10 +26,9 @@ function make({ path: bytes, entry, linkTo }: EntryToMake): readonly Lack[] {
   const path = Buffer.from(bytes);
   try {
     if (linkTo !== undefined) return create("hard link", path, () => linkSync(Buffer.from(linkTo), path));
-    if (entry.type === "socket") return ["socket"];
     const failed = isThere(entry)
       ? []
-      : create(entry.type === "symlink" ? "entry" : "device", path, () => makeSpecial(path, entry));
+      : create(entry.type === "symlink" ? "symbolic link" : "device", path, () => makeSpecial(path, entry));
     return failed.length > 0 ? failed : setAttributes(path, entry);
   } catch (error) {
     throw targetFailure(path.toString(), error);
@@ -46,11 +45,17 @@ function makeSpecial(path: Buffer, entry: DirectoryEntry): void {
     return;
   }
   if (!syscallsAvailable()) throw Object.assign(new Error("mknod"), { code: "ENOSYS", syscall: "mknod" });
-  const types = { fifo: 0o010000, chardev: 0o020000, blockdev: 0o060000 } as const;
-  if (entry.type === "fifo" || entry.type === "chardev" || entry.type === "blockdev") {
-    makeNode(path, types[entry.type] | 0o600, deviceOf(entry.device ?? [0, 0]));
-  }
+  const type = specialTypes[entry.type];
+  if (type !== undefined) makeNode(path, type | 0o600, deviceOf(entry.device ?? [0, 0]));
 }
+
+/** Type bits of `Stats.mode`. A socket is a name without a listener, as after a reboot: whatever made it makes it anew. */
+const specialTypes: Readonly<Partial<Record<DirectoryEntry["type"], number>>> = {
+  fifo: 0o010000,
+  socket: 0o140000,
+  chardev: 0o020000,
+  blockdev: 0o060000,
+};
 
 /** What a restore cut off has left is made anew. */
 function create(what: Lack, path: Buffer, work: () => void): Lack[] {

@@ -30,7 +30,7 @@ export function piecesOf(
   return content.kind === "image" ? imagePieces(reader, content, options) : streamPieces(reader, content, options);
 }
 
-export async function* imagePieces(
+async function* imagePieces(
   reader: BlobReader,
   image: ImageTree,
   options?: CallOptions,
@@ -62,8 +62,10 @@ export async function* streamPieces(
   stream: StreamTree,
   options?: CallOptions,
 ): AsyncGenerator<Piece | DamagedRange> {
-  if (stream.size > 0)
-    yield* below(stream.depth, { id: Buffer.from(stream.root, "hex"), offset: 0, size: stream.size });
+  const { size: length, depth: top } = stream;
+  const root = Buffer.from(stream.root, "hex");
+  if (root.length !== idLength) yield { offset: 0, length, reason: "its entry doesn't say what it holds" };
+  else if (length > 0) yield* below(top, { id: root, offset: 0, size: length });
 
   async function* below(depth: number, piece: Piece): AsyncGenerator<Piece | DamagedRange> {
     if (depth === 0 || isHole(piece.id)) {

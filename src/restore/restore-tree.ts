@@ -6,6 +6,7 @@ import { chmodSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
 import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import { errnoOf } from "../host/files.ts";
+import { damagedObject } from "../repository/format.ts";
 import type { DirectoryPart } from "../repository/manifest.ts";
 import { type DirectoryEntry, nameOf, readDirectory } from "../repository/tree/directory-tree.ts";
 import { type EntryToMake, makeEntries } from "./make-entries-task.ts";
@@ -60,9 +61,7 @@ export class TreeRestore {
     makeFolder(folder.path);
     tally.folders += 1;
     this.#folders.push(folder);
-    const entries = await orDamaged(
-      async () => await readDirectory(reader, Buffer.from(folder.entry.tree ?? "", "hex"), { signal }),
-    );
+    const entries = await orDamaged(async () => await readDirectory(reader, treeOf(folder.entry), { signal }));
     if (typeof entries === "string") {
       tally.damagedFolder(folder.relative, entries);
       return;
@@ -138,6 +137,11 @@ export class TreeRestore {
   }
 }
 
+function treeOf(entry: DirectoryEntry): Buffer {
+  if (entry.tree === undefined) throw damagedObject("of a directory", "an entry in it doesn't say what it holds");
+  return Buffer.from(entry.tree, "hex");
+}
+
 /** The entries wanted, each with what is wanted of it. Throws `not_found` for a step that leads nowhere. */
 function selected(entries: readonly DirectoryEntry[], selection: Selection): [DirectoryEntry, Selection][] {
   if (isEverything(selection)) return entries.map((entry) => [entry, selection]);
@@ -165,7 +169,7 @@ function join(folder: Buffer, name: Buffer): Buffer {
 }
 
 /** Makes a folder, closed to others until it is complete; or takes one that an earlier restore has left. */
-export function makeFolder(path: Buffer): void {
+function makeFolder(path: Buffer): void {
   try {
     mkdirSync(path, 0o700);
   } catch (error) {

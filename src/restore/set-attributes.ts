@@ -5,7 +5,7 @@ import { listXattrs, removeXattr, setTimes, setXattr, syscallsAvailable } from "
 import type { DirectoryEntry } from "../repository/tree/directory-tree.ts";
 
 /** What could not be brought back. */
-export type Lack = "owner" | "mode" | "times" | "extended attributes" | "device" | "socket" | "hard link" | "entry";
+export type Lack = "owner" | "mode" | "times" | "extended attributes" | "device" | "hard link" | "symbolic link";
 
 type Attributes = Pick<DirectoryEntry, "type" | "mode" | "uid" | "gid" | "mtime" | "xattrs">;
 
@@ -53,7 +53,7 @@ function setModified(path: Buffer, ns: bigint): void {
 }
 
 /** Nanoseconds from an entry's time (docs/format.md section 8). */
-export function parseTime(text: string): bigint {
+function parseTime(text: string): bigint {
   return BigInt(text.replace(".", ""));
 }
 

@@ -30,6 +30,7 @@ function mutateOnce(root: Buffer, random: Random): void {
     () => fs.mkdirSync(fresh),
     () => fs.symlinkSync(pick(["/nowhere", "f1", "../..", Buffer.from([0x2f, 0xff])]), fresh),
     () => makeNode(fresh, 0o010644, 0n),
+    () => makeNode(fresh, 0o140644, 0n),
     () => makeSparse(fresh, random),
     () => files.length > 0 && fs.linkSync(pick(files), fresh),
     () => isRoot && makeNode(fresh, 0o020600, BigInt((1 << 8) | 3)),

@@ -4,6 +4,9 @@ import { expect, test } from "vitest";
 import type { RecoveryPoint } from "../../src/repository/manifest.ts";
 import { restorePoint } from "../../src/restore/restore-point.ts";
 import { inlineExecutor } from "../../src/repository/executor.ts";
+import { commitPoint } from "../../src/repository/catalog.ts";
+import { writeDirectory } from "../../src/repository/tree/directory-tree.ts";
+import { WriteSession } from "../../src/repository/write-session.ts";
 import { BlobStore } from "../../src/repository/blob-store.ts";
 import { capture, restore } from "../helpers/capture.ts";
 import { describeTree } from "../helpers/describe-tree.ts";
@@ -164,6 +167,25 @@ test("a folder whose entries are lost is named, and the others are restored", as
   expect(report.damaged.map(({ path: folder, offset }) => [folder, offset])).toEqual([["deep", undefined]]);
   expect(fs.readdirSync(target)).toEqual(["deep", "new", "small"]);
   expect(fs.readFileSync(path.join(target, "new"), "utf8")).toBe("new");
+});
+
+test("entries that don't say what they hold are damage", async () => {
+  const { tested, point, target } = await prepare();
+  const store = await BlobStore.load(tested.repository);
+  const session = new WriteSession(store, inlineExecutor);
+  const common = { mode: 0o600, uid: 0, gid: 0, mtime: "1.000000000", ctime: "1.000000000", inode: "1" };
+  const tree = await writeDirectory(session.writer, [
+    { name: "file", type: "file", size: 5, ...common },
+    { name: "folder", type: "directory", ...common },
+    { name: "whole", type: "file", size: 0, depth: 0, root: "0".repeat(64), ...common },
+  ]);
+  await session.finish();
+  const entry = { ...common, type: "directory", tree: tree.toString("hex") } as const;
+  const manifest = { ...point.manifest, parts: [{ name: "directory", kind: "directory", path: "/x", entry }] } as const;
+  const made = await commitPoint(tested.repository, { ...manifest, parts: [...manifest.parts] });
+  const report = await restore(tested, made, target);
+  expect(new Set(report.damaged.map(({ path: name }) => name))).toEqual(new Set(["file", "folder"]));
+  expect(fs.readdirSync(report.place)).toEqual(["file", "folder", "whole"]);
 });
 
 test("a restore that was cut off goes on where it was, and mends what the cut spoiled", async () => {

@@ -70,7 +70,7 @@ export function linkOf(stats: BigIntStats, device: bigint): string | undefined {
 }
 
 /** `"1763811234.123456789"`; see docs/format.md section 8 for times before the epoch. */
-export function formatTime(ns: bigint): string {
+function formatTime(ns: bigint): string {
   const magnitude = ns < 0n ? -ns : ns;
   const fraction = String(magnitude % 1_000_000_000n).padStart(9, "0");
   return `${ns < 0n ? "-" : ""}${String(magnitude / 1_000_000_000n)}.${fraction}`;

@@ -24,7 +24,7 @@ export function joinPath(folder: Uint8Array, name: Uint8Array): Buffer {
 }
 
 /** A path relative to the source, for patterns and messages. */
-export function joinRelative(folder: string, name: Buffer): string {
+function joinRelative(folder: string, name: Buffer): string {
   return folder === "" ? name.toString() : `${folder}/${name.toString()}`;
 }
 
@@ -69,7 +69,7 @@ export function fingerprint(items: readonly ListedItem[]): Buffer {
  * What differs when the thing itself was changed; begins with a slash, which no name holds. Times count to a quarter of a
  * microsecond, as closely as ordinary numbers can tell: those of every nanosecond take several times the work.
  */
-export function stampOf(stats: Stats | string): Buffer {
+function stampOf(stats: Stats | string): Buffer {
   if (typeof stats === "string") return Buffer.from(`/${stats}`);
   const { dev, ino, mode, uid, gid, size, mtimeMs, ctimeMs } = stats;
   // The links of a folder are the folders in it, and those are looked at themselves.
