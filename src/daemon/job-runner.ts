@@ -158,7 +158,9 @@ export class JobRunner {
         outcome: report.outcome,
         duration: report.finished - report.started,
       });
-      await monitor.look(true, signal, [primaryName, ...reached(report)]);
+      // At the end of the daemon too: the next one may find the primary away, and goes by what this one knew.
+      if (signal.aborted) await monitor.look(false, undefined, [primaryName]);
+      else await monitor.look(true, signal, [primaryName, ...reached(report)]);
       return report;
     } finally {
       memory.running -= 1;

@@ -30,10 +30,16 @@ export interface Backlog {
   readonly bytes: number;
 }
 
+/** A look under way, and the one that is to follow it. */
+interface Looking {
+  readonly now: Promise<void>;
+  next: Promise<void> | undefined;
+}
+
 export class Monitor {
   readonly #options: MonitorOptions;
   readonly #watches = new Map<string, LocationWatch>();
-  readonly #looking = new Map<string, Promise<void>>();
+  readonly #looking = new Map<string, Looking>();
   #primary: Location | undefined;
   #backlogs: readonly Backlog[] = [];
 
@@ -66,8 +72,7 @@ export class Monitor {
   }
 
   /**
-   * Looks at the locations, all by default, side by side. What can't be reached is noted, not thrown. One that is
-   * being looked at already isn't looked at twice.
+   * Looks at the locations, all by default, side by side. What can't be reached is noted, not thrown.
    */
   async look(sizes: boolean, signal?: AbortSignal, locations: readonly string[] = this.#names()): Promise<void> {
     const looks = locations.flatMap((name) => {
@@ -78,11 +83,23 @@ export class Monitor {
     await this.#measureBacklogs(signal);
   }
 
+  /**
+   * One that is being looked at already may have been listed before what the caller wants to see was there: it is looked at
+   * once more after that, unless it didn't even answer.
+   */
   async #lookOnce(watch: LocationWatch, sizes: boolean, signal: AbortSignal | undefined): Promise<void> {
     const name = watch.location;
-    const look = this.#looking.get(name) ?? this.#look(watch, sizes, signal).finally(() => this.#looking.delete(name));
-    this.#looking.set(name, look);
-    await look;
+    const underWay = this.#looking.get(name);
+    if (underWay === undefined) {
+      const now = this.#look(watch, sizes, signal).finally(() => this.#looking.delete(name));
+      this.#looking.set(name, { now, next: undefined });
+      await now;
+    } else {
+      underWay.next ??= underWay.now.then(async () => {
+        if (watch.reachable) await this.#lookOnce(watch, sizes, signal);
+      });
+      await underWay.next;
+    }
   }
 
   async #look(watch: LocationWatch, sizes: boolean, signal: AbortSignal | undefined): Promise<void> {

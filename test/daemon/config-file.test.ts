@@ -1,4 +1,5 @@
 import * as fs from "node:fs/promises";
+import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { ConfigFile } from "../../src/daemon/config-file.ts";
 import { StillpointError } from "../../src/errors.ts";
@@ -99,14 +100,13 @@ describe("following the file", () => {
     const second = async (): Promise<void> => {
       await clock.advance(1000);
       // The look at the file is real: it takes a moment.
-      await new Promise((resolve) => void setTimeout(resolve, 30));
+      await setTimeout(10);
     };
     await second();
     await fs.writeFile(path, text("last: 12"));
-    await second();
-    expect(last()).toBe(1);
-    await second();
-    expect(last()).toBe(12);
+    let looks = 0;
+    for (; last() === 1; looks++) await second();
+    expect([last(), looks >= 2]).toEqual([12, true]);
     controller.abort();
     await following;
   });
