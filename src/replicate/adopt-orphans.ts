@@ -3,7 +3,7 @@ import { isStillpointError } from "../errors.ts";
 import type { BlobStore } from "../repository/blob-store.ts";
 import { readPack } from "../repository/blob-reader.ts";
 import { forEachAtOnce } from "../repository/catalog.ts";
-import { sealIndex } from "../repository/index-object.ts";
+import { sealIndexes } from "../repository/index-object.ts";
 import type { PackInfo } from "../repository/pack.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import type { SweepNotices } from "./sweep-notices.ts";
@@ -30,9 +30,7 @@ export async function adoptOrphans(store: BlobStore, notices: SweepNotices, opti
       if (!unusable.some((code) => isStillpointError(error, code))) throw error;
     }
   });
-  if (adopted.length === 0) return 0;
-  const { name, data } = sealIndex(keys, adopted);
-  await storage.put(name, [data], options);
+  for (const { name, data } of sealIndexes(keys, adopted)) await storage.put(name, [data], options);
   for (const pack of adopted) store.add(pack);
   return adopted.length;
 }

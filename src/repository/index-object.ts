@@ -5,6 +5,29 @@ import { sha256 } from "./key-ring.ts";
 import type { PackInfo } from "./pack.ts";
 
 const packHeadLength = 32 + 1 + 8 + 4 + 4;
+/**
+ * When an index object's tables have this many bytes, the next pack goes to another one: far below the longest body that is
+ * opened again, though a single pack of tiny blobs may bring 20 MiB. It also bounds the memory that writing and reading one takes.
+ */
+const enoughTables = 8 * 1024 * 1024;
+
+/** One index object or several: all packs of a large repository at once would make one too long to be opened. */
+export function* sealIndexes(
+  keys: KeyRing,
+  packs: readonly PackInfo[],
+): Generator<{ readonly name: string; readonly data: Buffer }> {
+  let group: PackInfo[] = [];
+  let length = 0;
+  for (const pack of packs) {
+    group.push(pack);
+    length += pack.table.length;
+    if (length < enoughTables) continue;
+    yield sealIndex(keys, group);
+    group = [];
+    length = 0;
+  }
+  if (group.length > 0) yield sealIndex(keys, group);
+}
 
 /** The object and its name. */
 export function sealIndex(keys: KeyRing, packs: readonly PackInfo[]): { readonly name: string; readonly data: Buffer } {

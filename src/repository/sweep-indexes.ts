@@ -3,7 +3,7 @@ import { throwIfCancelled } from "../host/cancel.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { forEachAtOnce } from "./catalog.ts";
 import { damagedObject } from "./format.ts";
-import { openIndex, sealIndex } from "./index-object.ts";
+import { openIndex, sealIndexes } from "./index-object.ts";
 import type { PackInfo } from "./pack.ts";
 import type { Repository } from "./repository.ts";
 
@@ -56,9 +56,10 @@ export async function putIndex(
   packs: readonly PackInfo[],
   { signal }: CallOptions,
 ): Promise<void> {
-  const { name, data } = sealIndex(keys, packs);
-  await storage.put(name, [data], { signal });
-  const { size } = await storage.stat(name, { signal });
-  if (size !== data.length)
-    throw damagedObject(name, `it has ${String(size)} bytes, not the ${String(data.length)} just written`);
+  for (const { name, data } of sealIndexes(keys, packs)) {
+    await storage.put(name, [data], { signal });
+    const { size } = await storage.stat(name, { signal });
+    if (size !== data.length)
+      throw damagedObject(name, `it has ${String(size)} bytes, not the ${String(data.length)} just written`);
+  }
 }

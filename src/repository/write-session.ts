@@ -3,7 +3,7 @@ import { toError } from "../errors.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { BlobWriter, type WriteStatistics } from "./blob-writer.ts";
 import { type Executor, type ExecutorFactory, type Task, presenceOf } from "./executor.ts";
-import { sealIndex } from "./index-object.ts";
+import { sealIndexes } from "./index-object.ts";
 import type { PackInfo } from "./pack.ts";
 
 /** An index object is written each time that many packs are durable, so that work cut off is found again by the next. */
@@ -68,8 +68,8 @@ export class WriteSession {
     if (packs.length === 0) return;
     this.#indexing = this.#indexing
       .then(async () => {
-        const { name, data } = sealIndex(this.store.repository.keys, packs);
-        await this.store.repository.storage.put(name, [data], { signal: this.signal });
+        const { keys, storage } = this.store.repository;
+        for (const { name, data } of sealIndexes(keys, packs)) await storage.put(name, [data], { signal: this.signal });
         for (const pack of packs) this.store.add(pack);
       })
       .catch((error: unknown) => {

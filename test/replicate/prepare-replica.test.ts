@@ -42,7 +42,7 @@ describe("prepareReplica", () => {
     const added = await addKey(primary, { type: "key-file", secret: Buffer.alloc(32, 9) }, "second");
     await removeKey(primary.storage, first?.id ?? "");
     await prepareReplica({ primary, storage, create: false });
-    expect((await listKeys(storage)).map(({ id }) => id).toSorted()).toEqual([first?.id, added].toSorted());
+    expect(new Set((await listKeys(storage)).map(({ id }) => id))).toEqual(new Set([first?.id, added]));
   });
 
   it("opens as before after someone without the key has put rubbish in the place of the primary's keys", async () => {
