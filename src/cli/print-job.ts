@@ -11,11 +11,9 @@ export function printJob(cli: Cli, report: JobReport): void {
 
 function printCapture({ output }: Cli, { source, outcome, point, started, finished, errors }: CaptureReport): void {
   if (point !== undefined) {
-    const { id, consistency, size, new: added, stored, leftOut } = point;
-    const took = formatAge(finished - started);
-    output.print(
-      `${source}: ${id.slice(0, 8)}, ${consistency}, ${formatBytes(size)} of which ${formatBytes(added)} new (${formatBytes(stored)} stored), in ${took}`,
-    );
+    const { id, consistency, size, read, stored, leftOut } = point;
+    const bytes = `${formatBytes(size)} protected, ${formatBytes(read)} read, ${formatBytes(stored)} stored`;
+    output.print(`${source}: ${id.slice(0, 8)}, ${consistency}, ${bytes}, in ${formatAge(finished - started)}`);
     if (leftOut > 0)
       output.print(`${source}: ${count(leftOut, "file")} left out; \`stillpoint show ${id.slice(0, 8)}\` names them`);
   } else if (errors.length === 0) output.print(`${source}: ${outcome}`);

@@ -1,4 +1,4 @@
-import { exitStatus, isStillpointError, StillpointError } from "../errors.ts";
+import { type ErrorCode, exitStatus, isStillpointError, StillpointError } from "../errors.ts";
 import { threadedExecutor } from "../job/threads.ts";
 import { restorePoint } from "../restore/restore-point.ts";
 import type { RestoreReport } from "../restore/report.ts";
@@ -80,13 +80,22 @@ async function restore(cli: Cli, id: string, flags: Flags): Promise<void> {
   print(cli, report);
 }
 
+/** With the same key another location may open. */
+const mendedElsewhere: ReadonlySet<ErrorCode> = new Set([
+  "storage_unreachable",
+  "storage_failed",
+  "storage_denied",
+  "repository_missing",
+  "damaged",
+]);
+
 /** Whoever restores has lost something already, and should hear at once where else it is. */
 async function openOrAdvise(cli: Cli, flags: Flags): Promise<OpenedLocation> {
   const { from, ...others } = flags;
   try {
     return await openLocation(cli, { ...others, location: from }, { write: false });
   } catch (error) {
-    if (!isStillpointError(error) || flags.repository !== undefined || error.exit === exitStatus.usage) throw error;
+    if (!isStillpointError(error) || flags.repository !== undefined || !mendedElsewhere.has(error.code)) throw error;
     const { replicas } = await readConfig(flags, cli);
     const elsewhere = replicas.map(({ name }) => name).filter((name) => name !== from);
     if (elsewhere.length === 0) throw error;
@@ -98,8 +107,7 @@ async function openOrAdvise(cli: Cli, flags: Flags): Promise<OpenedLocation> {
 
 function exitOf({ complete, shortfalls }: RestoreReport): number {
   if (!complete) return exitStatus.damage;
-  // A socket is made by whoever listens on it; one that was brought back would be of no use.
-  return shortfalls.every(({ what }) => what === "socket") ? exitStatus.ok : exitStatus.partial;
+  return shortfalls.length === 0 ? exitStatus.ok : exitStatus.partial;
 }
 
 function summary({ files, folders, bytes, bytesInPlace }: RestoreReport): string {
