@@ -4,7 +4,7 @@ import type { CallOptions } from "../storage/storage.ts";
 import { BlobIndex } from "./blob-index.ts";
 import { BlobReader } from "./blob-reader.ts";
 import { type Damage, forEachAtOnce } from "./catalog.ts";
-import { idLength, tableEntryLength } from "./format.ts";
+import { idLength, longestLargeObject, requireLength, tableEntryLength } from "./format.ts";
 import { openIndex } from "./index-object.ts";
 import { type PackInfo, packIdOf } from "./pack.ts";
 import { PackCatalog } from "./pack-catalog.ts";
@@ -13,6 +13,9 @@ import { getSmallObject, type SweepRecord } from "./small-objects.ts";
 
 /** Index objects are replaced by a sweep now and then; a load that it overtook begins anew, that often. */
 const mostLoads = 5;
+
+/** Blobs that room is made for ahead, by what listed lengths promise: enough for 8 TiB of images. What more there is finds room as it comes. */
+const mostExpected = 2 ** 26;
 
 export interface LoadStoreOptions extends CallOptions {
   /** Told of each index object and sweep record that is damaged; without it, that is thrown. */
@@ -86,14 +89,17 @@ export class BlobStore {
     const indexes: { name: string; size: number }[] = [];
     for await (const { name, size } of storage.list("index/", options)) indexes.push({ name, size });
     const bytes = indexes.reduce((sum, { size }) => sum + size, 0);
-    const store = new BlobStore(repository, began, Math.ceil(bytes / tableEntryLength));
+    const store = new BlobStore(repository, began, Math.min(mostExpected, Math.ceil(bytes / tableEntryLength)));
     for await (const { name, size, time } of storage.list("packs/", options)) {
       const id = packIdOf(name);
       if (id !== undefined) store.present.set(id, { id, size, time });
     }
-    await forEachAtOnce(indexes, 4, async ({ name }) => {
-      const data = await storage.get(name, undefined, options);
-      const packs = orReported(name, options, () => openIndex(keys, name, data));
+    await forEachAtOnce(indexes, 4, async (index) => {
+      const { name } = index;
+      const packs = await orReported(name, options, async () => {
+        requireLength(index, longestLargeObject);
+        return openIndex(keys, name, await storage.get(name, undefined, options));
+      });
       if (packs === undefined) return;
       store.indexNames.push(name);
       options.onIndex?.(name, packs);
@@ -158,19 +164,20 @@ export class BlobStore {
 
 async function readSweeps(repository: Repository, options: LoadStoreOptions): Promise<Map<string, SweepRecord>> {
   const records = new Map<string, SweepRecord>();
-  for await (const { name } of repository.storage.list("sweeps/", options)) {
-    try {
-      records.set(name, await getSmallObject(repository, "sweeps", name, options));
-    } catch (error) {
-      report(name, options, error);
-    }
+  for await (const object of repository.storage.list("sweeps/", options)) {
+    const { name } = object;
+    const record = await orReported(name, options, async () => {
+      requireLength(object, longestLargeObject);
+      return await getSmallObject(repository, "sweeps", name, options);
+    });
+    if (record !== undefined) records.set(name, record);
   }
   return records;
 }
 
-function orReported<T>(name: string, options: LoadStoreOptions, open: () => T): T | undefined {
+async function orReported<T>(name: string, options: LoadStoreOptions, open: () => Promise<T>): Promise<T | undefined> {
   try {
-    return open();
+    return await open();
   } catch (error) {
     report(name, options, error);
     return undefined;

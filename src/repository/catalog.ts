@@ -2,6 +2,7 @@
 import { isStillpointError, StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import type { CallOptions, ObjectInfo } from "../storage/storage.ts";
+import { longestSmallObject, requireLength } from "./format.ts";
 import { openManifest, parsePointName, type RecoveryPoint, sealManifest, type Manifest } from "./manifest.ts";
 import { exists, type Repository } from "./repository.ts";
 import {
@@ -54,9 +55,10 @@ export async function loadCatalog(repository: Repository, options: CallOptions =
   const holds = await newestPerPoint(repository, "holds", damaged, options);
   const proofs = await newestPerPoint(repository, "proofs", damaged, options);
   const points: CatalogPoint[] = [];
-  await forEachAtOnce(listed, readsAtOnce, async ({ name, time }) => {
+  await forEachAtOnce(listed, readsAtOnce, async (object) => {
     throwIfCancelled(options.signal);
-    const point = memory?.point(name) ?? (await readNew(repository, name, damaged, options));
+    const { name, time } = object;
+    const point = memory?.point(name) ?? (await readNew(repository, object, damaged, options));
     if (point === undefined) return;
     points.push({
       id: point.id,
@@ -76,11 +78,15 @@ export async function loadCatalog(repository: Repository, options: CallOptions =
 
 async function readNew(
   repository: Repository,
-  name: string,
+  object: ObjectInfo,
   damaged: Damage[],
   options: CallOptions,
 ): Promise<RecoveryPoint | undefined> {
-  const point = await orDamaged(damaged, name, async () => await readPoint(repository, name, options));
+  const { name } = object;
+  const point = await orDamaged(damaged, name, async () => {
+    requireLength(object, longestSmallObject);
+    return await readPoint(repository, name, options);
+  });
   if (point !== undefined) repository.memory?.addPoint(point);
   return point;
 }
@@ -131,9 +137,9 @@ export async function forgetPoint(
   options?: CallOptions,
 ): Promise<void> {
   if (point.hold !== undefined || (await exists(repository.storage, `holds/${point.id}`, options))) {
-    const reason = point.hold === undefined ? "" : ` ("${point.hold.reason}")`;
+    const why = point.hold === undefined ? "" : ` ("${point.hold.reason}")`;
     throw new StillpointError("usage", {
-      what: `Cannot forget ${point.id}: it is held${reason}`,
+      what: `Cannot forget ${point.id}: it is held${why}`,
       safe: "Nothing was deleted.",
       next: `Release it first: \`stillpoint release ${point.id}\`.`,
     });
@@ -162,24 +168,27 @@ async function newestPerPoint<F extends Exclude<SmallFolder, "sweeps">>(
   damaged: Damage[],
   options: CallOptions,
 ): Promise<{ readonly newest: ReadonlyMap<string, SmallObject<F>>; readonly names: Iterable<string> }> {
-  const names = new Map<string, string>();
-  for await (const { name } of repository.storage.list(`${folder}/`, options)) {
-    const point = name.split("/")[1] ?? "";
-    const earlier = names.get(point);
-    if (earlier === undefined || name > earlier) names.set(point, name);
+  const objects = new Map<string, ObjectInfo>();
+  for await (const object of repository.storage.list(`${folder}/`, options)) {
+    const point = object.name.split("/")[1] ?? "";
+    if (object.name > (objects.get(point)?.name ?? "")) objects.set(point, object);
   }
   // A hold that was released and set again has the same name with another content.
   const memory = folder === "holds" ? undefined : repository.memory;
   const newest = new Map<string, SmallObject<F>>();
-  await forEachAtOnce(names, readsAtOnce, async ([point, name]) => {
+  await forEachAtOnce(objects, readsAtOnce, async ([point, stored]) => {
+    const { name } = stored;
     const remembered = memory?.object(name) as SmallObject<F> | undefined;
-    const read = async (): Promise<SmallObject<F>> => await getSmallObject(repository, folder, name, options);
+    const read = async (): Promise<SmallObject<F>> => {
+      requireLength(stored, longestSmallObject);
+      return await getSmallObject(repository, folder, name, options);
+    };
     const object = remembered ?? (await orDamaged(damaged, name, read));
     if (object === undefined) return;
     if (remembered === undefined) memory?.addObject(name, object);
     newest.set(point, object);
   });
-  return { newest, names: names.values() };
+  return { newest, names: [...objects.values()].map(({ name }) => name) };
 }
 
 /** The result; or undefined, when the object is damaged (noted) or went away meanwhile. */

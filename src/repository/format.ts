@@ -42,6 +42,14 @@ export const imageBlock = 131_072;
 export const imageFanOut = 256;
 export const streamFanOut = 1024;
 
+/**
+ * Far more than any object of one body takes. A longer one, which anyone with the storage can put there, is damage, and is
+ * not read into memory to find that out. In bytes.
+ */
+export const longestSmallObject = 16 * 1024 * 1024;
+/** The same for index objects and sweep records, which grow with the repository. */
+export const longestLargeObject = 256 * 1024 * 1024;
+
 const magic = Buffer.from("stillpt1");
 
 /** The 48-byte header of a sealed object with a derived key (docs/format.md section 6). */
@@ -73,6 +81,12 @@ export function checkHeader(data: Buffer, type: ObjectType, objectClass: ObjectC
     throw damagedObject(name, `it isn't a ${type} object of the class ${objectClass}`);
   }
   return header;
+}
+
+/** Throws `damaged` when an object is longer than any of its kind, before it is read. Lengths in bytes. */
+export function requireLength({ name, size }: { readonly name: string; readonly size: number }, longest: number): void {
+  if (size > longest)
+    throw damagedObject(name, `it has ${String(size)} bytes, and none of its kind has ${String(longest)}`);
 }
 
 /** An error for stored data that isn't what was written. */

@@ -5,7 +5,7 @@ import type { Clock } from "../host/clock.ts";
 import { randomBytes } from "../host/random.ts";
 import type { CallOptions, ObjectInfo, Storage, StorageAddress } from "../storage/storage.ts";
 import type { CatalogMemory } from "./catalog-memory.ts";
-import { damagedObject, formatVersion, suiteNumber } from "./format.ts";
+import { damagedObject, formatVersion, requireLength, suiteNumber } from "./format.ts";
 import {
   type KeyObject,
   type NewKey,
@@ -104,8 +104,8 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
   });
 }
 
-/** Keys take some hundred bytes; nobody shall fill the memory of whoever opens a repository. In bytes. */
-const longestKey = 64 * 1024;
+/** Of `format`, and of a key: they take some hundred. In bytes. */
+const longestPlain = 64 * 1024;
 
 /** A key; the damage that keeps it from being one, since another may open all the same; undefined when it was removed meanwhile. */
 async function readKey(
@@ -114,7 +114,7 @@ async function readKey(
   options: CallOptions,
 ): Promise<KeyObject | StillpointError | undefined> {
   try {
-    if (size > longestKey) throw damagedObject(name, `it has ${String(size)} bytes, far more than a key`);
+    requireLength({ name, size }, longestPlain);
     return parseKeyObject(await storage.get(name, undefined, options), name);
   } catch (error) {
     if (isStillpointError(error, "object_missing")) return undefined;
@@ -125,7 +125,7 @@ async function readKey(
 
 /** The `format` object. Throws `repository_missing`, `format_unsupported`, `damaged`, or a storage error. */
 export async function readFormat(storage: Storage, options?: CallOptions): Promise<Format> {
-  const data = await storage.get("format", undefined, options).catch((error: unknown) => {
+  const data = await getFormat(storage, options).catch((error: unknown) => {
     if (!isStillpointError(error, "object_missing")) throw error;
     throw new StillpointError("repository_missing", {
       what: `There is no repository at ${storage.location}`,
@@ -145,6 +145,11 @@ export async function readFormat(storage: Storage, options?: CallOptions): Promi
     safe: "Nothing was changed.",
     next: "Use the Stillpoint that made it, or a newer one.",
   });
+}
+
+async function getFormat(storage: Storage, options?: CallOptions): Promise<Buffer> {
+  requireLength(await storage.stat("format", options), longestPlain);
+  return await storage.get("format", undefined, options);
 }
 
 /** Whether an object exists. Throws storage errors other than its absence. */
