@@ -2,10 +2,11 @@
 import type { StillpointError } from "../errors.ts";
 import { release } from "../host/release.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
+import { type BadBlobs, verifyBlobs } from "./check-blobs.ts";
 import { blobKinds, damagedObject, headerLength, packTrailerLength } from "./format.ts";
 import type { KeyRing } from "./key-ring.ts";
 import { isDamage } from "./mark.ts";
-import { openBlob, openTable, type PackInfo, packName, parseTable, type TableEntry, tableLengthOf } from "./pack.ts";
+import { openTable, type PackInfo, packName, parseTable, type TableEntry, tableLengthOf } from "./pack.ts";
 
 export interface WholePack {
   readonly info: PackInfo;
@@ -74,23 +75,32 @@ export async function verifyPack(
   for (const [position, slice] of slices.entries()) {
     const data = await reading;
     reading = readSlice(source, id, slices[position + 1], options);
-    for (const entry of slice) {
-      try {
-        checkClass(ends.info, entry);
-        if (data instanceof Error) throw data;
-        const at = entry.offset - (slice[0]?.offset ?? 0);
-        release(openBlob(source.keys, ends.objectKey, entry, data.subarray(at, at + entry.sealedLength), id));
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        first ??= error;
-        bad.push(entry);
-      }
-    }
+    const found = verifySlice(source, ends, slice, data);
+    first ??= found?.error;
+    bad.push(...(found?.entries ?? []));
     if (!(data instanceof Error)) release(data);
   }
   if (first === undefined) return { info: ends.info, damage: undefined };
   const others = bad.length === 1 ? "" : `, and so are ${String(bad.length - 1)} other blobs of it`;
   return { info: ends.info, damage: { message: first.parts.what + others, missing: false, entries: bad } };
+}
+
+function verifySlice(
+  { keys }: PackSource,
+  { info, objectKey }: WholePack,
+  slice: readonly TableEntry[],
+  data: Buffer | StillpointError,
+): BadBlobs | undefined {
+  if (data instanceof Error) return { entries: slice, error: data };
+  const misplaced = slice.filter(({ kind }) => (kind === blobKinds.data) !== (info.class === "data"));
+  if (misplaced.length > 0) {
+    const why = `its blob ${String(misplaced[0]?.number)} doesn't belong in a pack of the class ${info.class}`;
+    return { entries: misplaced, error: damagedObject(packName(info.id), why) };
+  }
+  const start = slice[0]?.offset ?? 0;
+  const sealed = (entry: TableEntry): Buffer =>
+    data.subarray(entry.offset - start, entry.offset - start + entry.sealedLength);
+  return verifyBlobs({ keys, objectKey, pack: info.id, sealed }, slice);
 }
 
 async function readEnds(
@@ -150,13 +160,4 @@ async function readSlice(
     if (isDamage(error)) return error;
     throw error;
   }
-}
-
-function checkClass(pack: PackInfo, entry: TableEntry): void {
-  const expected = entry.kind === blobKinds.data ? "data" : "metadata";
-  if (pack.class === expected) return;
-  throw damagedObject(
-    packName(pack.id),
-    `its blob ${String(entry.number)} doesn't belong in a pack of the class ${pack.class}`,
-  );
 }
