@@ -121,10 +121,11 @@ function report({ onProblem }: MarkOptions, problem: MarkProblem): Promise<Buffe
 }
 
 /** `/etc/passwd of the recovery point 0123…`, for messages. */
-export function describePlace({ place }: TreeNode): string {
+function describePlace({ place }: TreeNode): string {
   const { path, path64 } = pathOf(place);
   const { id, manifest } = place.point;
-  return `${path ?? `a file with the base64 name ${String(path64)}`} in the recovery point ${id.slice(0, 12)} of ${manifest.source}`;
+  // A name may hold line breaks, and the next line would look like one of ours.
+  return `${path?.replaceAll("\n", "\\n") ?? `a file with the base64 name ${String(path64)}`} in the recovery point ${id.slice(0, 12)} of ${manifest.source}`;
 }
 
 function absent(node: TreeNode): StillpointError {
