@@ -134,6 +134,8 @@ function describe(line: LogLine): string | undefined {
     case "stopping":
     case "stopped":
       return message;
+    case "job finished":
+      return undefined;
   }
   return level === "warn" || level === "error"
     ? `${message}${(source ?? location) ? ` (${source ?? location})` : ""}`
@@ -141,9 +143,7 @@ function describe(line: LogLine): string | undefined {
 }
 
 function introduce(config: string, url: string): void {
-  const command = path.relative(process.cwd(), stillpoint) || stillpoint;
-  const file = path.relative(process.cwd(), config);
-  const home = path.relative(process.cwd(), folder);
+  const [command, file, home] = [stillpoint, config, folder].map(fromHere) as [string, string, string];
   const tries: readonly (readonly [string, string])[] = [
     [`${command} list`, "what there is"],
     [`${command} restore latest --source etc --to /tmp/etc-again`, "get it back"],
@@ -174,6 +174,12 @@ ${tries.map(([line, why]) => `  ${line.padEnd(width)}  # ${why}`).join("\n")}
 Ctrl-C ends it. The next start goes on with the same recovery points; ${home} can be deleted at any time.
 
 `);
+}
+
+/** As someone in the working folder would write it. */
+function fromHere(place: string): string {
+  const relative = path.relative(process.cwd(), place);
+  return relative.startsWith("..") ? place : relative;
 }
 
 function mib(bytes: number): string {

@@ -3,13 +3,12 @@ import { exitStatus } from "../errors.ts";
 import { primaryName } from "../job/locations.ts";
 import { threadedExecutor } from "../job/threads.ts";
 import { checkRepository, type CheckReport } from "../repository/check.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { count, formatAge, formatBytes } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 import { printFindings } from "./print-findings.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags, ProgressFlags {
   readonly readData?: true | Part;

@@ -1,3 +1,4 @@
+import type { Command } from "commander";
 import type { Clock } from "../host/clock.ts";
 import type { Output } from "./output.ts";
 
@@ -11,3 +12,6 @@ export interface Cli {
   /** The exit status of a verb that ends without an error: 0, unless the verb says otherwise. */
   exit: number;
 }
+
+/** Adds arguments, options, examples and the action to a verb's command. */
+export type DefineVerb = (command: Command, cli: Cli) => void;

@@ -1,10 +1,10 @@
 import * as path from "node:path";
 import { loadConfig } from "../policy/load.ts";
 import { configSchemaText } from "../policy/json-schema.ts";
+import type { DefineVerb } from "./cli.ts";
 import { count } from "./format.ts";
 import { addConfigOption } from "./open-location.ts";
 import { type ConfigFlags, configPath, readConfigText } from "./read-config.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface CheckFlags extends ConfigFlags {
   readonly json?: boolean;

@@ -1,6 +1,6 @@
+import type { DefineVerb } from "./cli.ts";
 import { addConfigOption } from "./open-location.ts";
 import { type ConfigFlags, configPath } from "./read-config.ts";
-import type { DefineVerb } from "./verbs.ts";
 import { version } from "./version.ts";
 
 export const define: DefineVerb = (command, cli) => {

@@ -1,11 +1,10 @@
 import { type Difference, diffPoints } from "../restore/diff.ts";
 import { loadCatalog } from "../repository/catalog.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { choosePoint } from "./find-points.ts";
 import { formatBytes, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags {
   readonly source?: string;

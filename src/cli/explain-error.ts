@@ -1,5 +1,5 @@
 /** The one place that turns whatever was thrown into what the administrator reads, and into an exit status. */
-import { exitStatus, isStillpointError, toError } from "../errors.ts";
+import { exitStatus, harmless, isStillpointError, toError } from "../errors.ts";
 import { errnoOf } from "../host/files.ts";
 import { withoutSecrets } from "../host/secrets.ts";
 
@@ -19,7 +19,7 @@ export function explainError(thrown: unknown, { environment, debug }: ExplainOpt
   const error = toError(thrown);
   const { lines, exit } = describe(error);
   const text = [...lines, ...(debug ? stacks(error) : [])].join("\n");
-  return { text: withoutSecrets(text, environment), exit };
+  return { text: harmless(withoutSecrets(text, environment)), exit };
 }
 
 function describe(error: Error): { lines: string[]; exit: number } {

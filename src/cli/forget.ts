@@ -1,10 +1,9 @@
 import { StillpointError } from "../errors.ts";
 import { forgetPoint, loadCatalog } from "../repository/catalog.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { choosePoint } from "./find-points.ts";
 import { formatTime, printable } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags {
   readonly json?: boolean;

@@ -1,9 +1,8 @@
 import { putSmallObject } from "../repository/small-objects.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { loadPoint } from "./find-points.ts";
 import { printable } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags {
   readonly reason: string;

@@ -7,12 +7,11 @@ import type { Config } from "../policy/config.ts";
 import { newKeyFile, type NewKey } from "../repository/key-objects.ts";
 import { createRepository } from "../repository/repository.ts";
 import { createStorage, openStorage } from "../storage/open.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { isThere, makeFile } from "./make-file.ts";
 import { addConfigOption } from "./open-location.ts";
 import { type ConfigFlags, configPath, readConfig } from "./read-config.ts";
 import { starterConfig } from "./starter-config.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends ConfigFlags {
   readonly repository: string;

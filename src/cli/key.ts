@@ -4,7 +4,7 @@ import { StillpointError } from "../errors.ts";
 import { newKeyFile, type NewKey, parseKeyObject, unwrapMasterKey } from "../repository/key-objects.ts";
 import { addKey, type KeyDescription, listKeys, removeKey, type Repository } from "../repository/repository.ts";
 import { readSecret } from "../job/read-secret.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { count, formatTime, printable } from "./format.ts";
 import { makeFile } from "./make-file.ts";
 import {
@@ -16,7 +16,6 @@ import {
   secretOf,
 } from "./open-location.ts";
 import { formatTable } from "./table.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags {
   readonly json?: boolean;

@@ -1,12 +1,11 @@
 import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/catalog.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { describePoint } from "./describe-point.ts";
 import { shortIds } from "./find-points.ts";
 import { formatAge, formatBytes, formatTime, printable } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 import { reportDamage } from "./report-damage.ts";
 import { formatTable } from "./table.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags {
   readonly source?: string;

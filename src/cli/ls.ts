@@ -1,12 +1,11 @@
 import { listPath, type Listed } from "../restore/browse.ts";
 import { encodeText, nameOf, targetOf } from "../repository/tree/directory-tree.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { loadPoint } from "./find-points.ts";
 import { formatTime, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 import { formatTable } from "./table.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags {
   readonly source?: string;

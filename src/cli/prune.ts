@@ -6,14 +6,13 @@ import { type ErrorReport, errorReport } from "../job/report.ts";
 import type { Config, Policy } from "../policy/config.ts";
 import { executePrune } from "../prune/execute-prune.ts";
 import type { PlannedGroup } from "../prune/plan-prune.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { findPolicy } from "./find-policy.ts";
 import { count, formatTime } from "./format.ts";
 import { addConfigOption } from "./open-location.ts";
 import { printErrors } from "./print-job.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
 import { formatTable } from "./table.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends ConfigFlags {
   readonly dryRun?: boolean;

@@ -4,13 +4,12 @@ import { openLocation as openConfigured, primaryName } from "../job/locations.ts
 import { threadedExecutor } from "../job/threads.ts";
 import { repairRepository, type RepairReport } from "../repository/repair.ts";
 import type { Repository } from "../repository/repository.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { count } from "./format.ts";
 import { addLocationOptions, type LocationFlags, type OpenedLocation, openLocation } from "./open-location.ts";
 import { printFindings } from "./print-findings.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags, ProgressFlags {
   readonly dryRun?: boolean;

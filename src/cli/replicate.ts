@@ -2,14 +2,13 @@ import { exitStatus } from "../errors.ts";
 import { nothingSent, type ReplicaReport, stage } from "../job/report.ts";
 import type { JobContext } from "../job/run-job.ts";
 import type { Policy, Replication } from "../policy/config.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { findPolicy } from "./find-policy.ts";
 import { addConfigOption } from "./open-location.ts";
 import { printReplica } from "./print-job.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends ConfigFlags, ProgressFlags {}
 

@@ -2,7 +2,7 @@ import { type ErrorCode, exitStatus, isStillpointError, StillpointError } from "
 import { threadedExecutor } from "../job/threads.ts";
 import { restorePoint } from "../restore/restore-point.ts";
 import type { RestoreReport } from "../restore/report.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { loadPoint } from "./find-points.ts";
 import { count, formatAge, formatBytes, formatRange, formatTime, printable } from "./format.ts";
@@ -10,7 +10,6 @@ import { loadStore } from "./load-store.ts";
 import { addLocationOptions, type LocationFlags, type OpenedLocation, openLocation } from "./open-location.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
 import { readConfig } from "./read-config.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends Omit<LocationFlags, "location">, ProgressFlags {
   readonly from: string;

@@ -2,11 +2,10 @@ import { StillpointError } from "../errors.ts";
 import { applyRules, type Decision, type Point } from "../policy/retention.ts";
 import { parseKeepRules, parsePoints, parseTime } from "../policy/simulate.ts";
 import { isTimeZone } from "../policy/zone.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { count, formatTime, printable } from "./format.ts";
 import { readText } from "./read-text.ts";
 import { formatTable } from "./table.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags {
   readonly points: string;

@@ -2,14 +2,13 @@ import { exitStatus } from "../errors.ts";
 import { askRun } from "../daemon/control-client.ts";
 import type { JobEvent, JobReport } from "../job/report.ts";
 import type { Config } from "../policy/config.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { findPolicy, findSource } from "./find-policy.ts";
 import { addConfigOption } from "./open-location.ts";
 import { printJob } from "./print-job.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends ConfigFlags, ProgressFlags {
   readonly source?: string;

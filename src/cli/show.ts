@@ -1,11 +1,10 @@
 import type { CatalogPoint } from "../repository/catalog.ts";
 import type { Part } from "../repository/manifest.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { describePoint } from "./describe-point.ts";
 import { loadPoint } from "./find-points.ts";
 import { count, formatAge, formatBytes, formatTime, printable } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags {
   readonly source?: string;

@@ -1,14 +1,13 @@
 import { askStatus } from "../daemon/control-client.ts";
 import type { DaemonStatus, PointStatus, PolicyStatus } from "../daemon/control-protocol.ts";
 import type { ErrorReport, JobReport } from "../job/report.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { formatAge, formatTime } from "./format.ts";
 import type { Look } from "./look-here.ts";
 import { addConfigOption } from "./open-location.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
 import { formatTable } from "./table.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends ConfigFlags {
   readonly json?: boolean;

@@ -2,11 +2,10 @@ import { hostname } from "node:os";
 import { threadedExecutor } from "../job/threads.ts";
 import { hour } from "../policy/units.ts";
 import { sweep, type SweepReport } from "../repository/sweep.ts";
-import type { Cli } from "./cli.ts";
+import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { count, formatBytes, formatTime } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
-import type { DefineVerb } from "./verbs.ts";
 
 interface Flags extends LocationFlags {
   readonly dryRun?: boolean;

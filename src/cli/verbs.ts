@@ -1,9 +1,5 @@
 /** Every verb: what it is for, and where its code is. Loaded when it is used, and not before. */
-import type { Command } from "commander";
-import type { Cli } from "./cli.ts";
-
-/** Adds arguments, options, examples and the action to the verb's command. */
-export type DefineVerb = (command: Command, cli: Cli) => void;
+import type { DefineVerb } from "./cli.ts";
 
 export interface Verb {
   readonly name: string;

@@ -51,3 +51,16 @@ test("secrets of the environment stay out of it", () => {
   const { text } = explainError(error, { environment: { PGPASSWORD: "hunter2hunter2" }, debug: false });
   expect(text).toContain("wrong password [redacted]");
 });
+
+test("names and the words of programs steer no terminal", async () => {
+  const evil = "\u001b]0;yours\u0007\u001b[2J\u009b31m\u202e\u2028";
+  const error = new StillpointError("damaged", { what: `Cannot read ${evil}`, safe: evil, next: `two\nlines ${evil}` });
+  const system: unknown = await readFile(`/nowhere/${evil}`).catch((thrown: unknown) => thrown);
+  for (const thrown of [error, system, new Error(evil)]) {
+    const { text } = explainError(thrown, { ...plain, debug: true });
+    expect(text).not.toMatch(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
+    expect(text).toContain("\\u{1b}]0;yours\\u{7}");
+  }
+  expect(error.message).not.toContain("\u001b");
+  expect(error.message).toContain("two\nlines");
+});
