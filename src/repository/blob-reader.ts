@@ -20,14 +20,24 @@ import type { PackCatalog } from "./pack-catalog.ts";
 /** Bytes between two blobs that are read along rather than skipped. */
 const gapReadAlong = 64 * 1024;
 const longestRead = 4 * 1024 * 1024;
-/** Open packs whose tables are kept: about 30 KiB each for a pack of 16 MiB. */
+/**
+ * Open packs whose tables are kept, and lines that all of these have together at most: a line takes about 300 bytes. Packs of
+ * an image have some hundred lines, those of small files ten thousand and more.
+ */
 const tablesKept = 256;
+const linesKept = 2 ** 17;
 
 export interface OpenedPack {
   readonly id: string;
   readonly objectKey: Buffer;
   readonly entries: readonly TableEntry[];
   readonly byId: ReadonlyMap<string, TableEntry>;
+}
+
+interface KeptTable {
+  readonly opening: Promise<OpenedPack>;
+  /** Of its table; 0 until it is read. */
+  lines: number;
 }
 
 /** Where a blob is. */
@@ -57,7 +67,8 @@ export interface BlobReaderOptions {
 
 export class BlobReader {
   readonly #options: BlobReaderOptions;
-  readonly #opened = new Map<number, Promise<OpenedPack>>();
+  readonly #opened = new Map<number, KeptTable>();
+  #lines = 0;
   readonly #openContent: Opening<Buffer> = ({ pack, entry }, sealed) =>
     openBlob(this.#options.keys, pack.objectKey, entry, sealed, pack.id);
 
@@ -146,16 +157,28 @@ export class BlobReader {
   /** Opens a pack's table, from the storage: header and end, two small reads. Kept for the next time. */
   async openPack(number: number, options?: CallOptions): Promise<OpenedPack> {
     const known = this.#opened.get(number);
-    if (known !== undefined) return await known;
-    const opening = this.#open(number, options);
-    this.#opened.set(number, opening);
+    if (known !== undefined) return await known.opening;
+    const kept: KeptTable = { opening: this.#open(number, options), lines: 0 };
+    this.#opened.set(number, kept);
     try {
-      const opened = await opening;
-      if (this.#opened.size > tablesKept) this.#opened.delete(this.#opened.keys().next().value as number);
+      const opened = await kept.opening;
+      kept.lines = opened.entries.length;
+      this.#lines += kept.lines;
+      this.#dropTables(number);
       return opened;
     } catch (error) {
       this.#opened.delete(number);
       throw error;
+    }
+  }
+
+  /** The oldest first, but not the newest, however long, nor those still being read. */
+  #dropTables(newest: number): void {
+    for (const [number, { lines }] of this.#opened) {
+      if (this.#opened.size <= tablesKept && this.#lines <= linesKept) return;
+      if (number === newest || lines === 0) continue;
+      this.#opened.delete(number);
+      this.#lines -= lines;
     }
   }
 
