@@ -90,12 +90,30 @@ export interface ErrorParts {
   readonly retryable?: boolean;
 }
 
+/**
+ * `text` without what could steer a terminal: messages quote names of files, and what programs said. Line breaks stay, since
+ * the problems of a configuration come in lines.
+ */
+export function harmless(text: string): string {
+  return text.replace(
+    /(?![\n\t])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (one) => `\\u{${(one.codePointAt(0) ?? 0).toString(16)}}`,
+  );
+}
+
 /** An error with a code of the table. `message` is what, safe and next, ready to print. */
 export class StillpointError extends Error {
   readonly code: ErrorCode;
   readonly parts: ErrorParts;
 
-  constructor(code: ErrorCode, parts: ErrorParts) {
+  constructor(code: ErrorCode, given: ErrorParts) {
+    const { what, safe, next } = given;
+    const parts = {
+      ...given,
+      what: harmless(what),
+      ...(safe !== undefined && { safe: harmless(safe) }),
+      ...(next !== undefined && { next: harmless(next) }),
+    };
     const message = [`${parts.what}.`, parts.safe, parts.next].filter(Boolean).join(" ");
     super(message, parts.cause === undefined ? undefined : { cause: parts.cause });
     this.name = "StillpointError";
