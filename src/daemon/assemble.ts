@@ -6,9 +6,7 @@ import { nodeFiles } from "../host/node-files.ts";
 import { CaptureGate } from "../job/capture-gate.ts";
 import { OpenLocations } from "../job/open-locations.ts";
 import { SingleFlight } from "../job/single-flight.ts";
-import { makeStages } from "../job/stages.ts";
 import { StateFolder } from "../job/state-folder.ts";
-import { threadedExecutor } from "../job/threads.ts";
 import { Metrics } from "../metrics/metrics.ts";
 import type { Config, Policy } from "../policy/config.ts";
 import { ConfigFile } from "./config-file.ts";
@@ -21,11 +19,14 @@ import { Monitor } from "./monitor.ts";
 import { makeRoutes } from "./routes.ts";
 import { type Entry, Scheduler } from "./scheduler.ts";
 import type { StatusSources } from "./status.ts";
+import { WorkProcess } from "./work-process.ts";
 
 export interface Parts {
   readonly configFile: ConfigFile;
   readonly state: StateFolder;
+  /** For looking only: the work process has its own. */
   readonly locations: OpenLocations;
+  readonly work: WorkProcess;
   readonly monitor: Monitor;
   readonly jobs: JobRunner;
   readonly maintenance: Maintenance;
@@ -59,23 +60,12 @@ export async function assemble({ configFile: path, version, clock, log: allLines
   const metrics = new Metrics();
   const gate = new CaptureGate(daemon.concurrency);
   const onFree = (): void => scheduler.wake();
-  const host = hostname();
-  const stages = makeStages({ config, locations, executor: threadedExecutor, clock, host, version });
-  const context = { stages, clock, gate, replications: new SingleFlight() };
+  const work = new WorkProcess({ config, version, clock });
+  const context = { stages: work.stages, clock, gate, replications: new SingleFlight() };
   const policies = (): readonly Policy[] => config().policies;
   const jobs = new JobRunner({ context, policies, monitor, metrics, clock, log, onFree });
-  const holder = `stillpoint daemon on ${host}, process ${String(process.pid)}`;
-  const maintenance = new Maintenance({
-    config,
-    locations,
-    state,
-    executor: threadedExecutor,
-    holder,
-    metrics,
-    clock,
-    log,
-    onFree,
-  });
+  const holder = `stillpoint daemon on ${hostname()}, process ${String(process.pid)}`;
+  const maintenance = new Maintenance({ config, work, state, holder, metrics, clock, log, onFree });
   const scheduler = new Scheduler(clock, () => [
     ...policies().map((policy) => entryOf(policy, jobs, log)),
     ...maintenance.entries(),
@@ -92,7 +82,7 @@ export async function assemble({ configFile: path, version, clock, log: allLines
     address: () => http.url ?? "",
   };
   const http = new HttpFront(makeRoutes({ sources, metrics, scheduler, clock }), log);
-  return { configFile, state, locations, monitor, jobs, maintenance, scheduler, http, sources, clock, log };
+  return { configFile, state, locations, work, monitor, jobs, maintenance, scheduler, http, sources, clock, log };
 }
 
 function entryOf(policy: Policy, jobs: JobRunner, log: Logger): Entry {

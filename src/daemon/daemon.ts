@@ -2,6 +2,7 @@
 import { isStillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
+import { releaseMemory } from "../host/release-memory.ts";
 import { primaryName } from "../job/locations.ts";
 import { assemble, type Parts } from "./assemble.ts";
 import { makeControlHandler } from "./control-handler.ts";
@@ -31,6 +32,8 @@ export interface RunningDaemon {
 /** How often every location is looked at, and how often the sizes of its packs are added up, in ms. */
 const lookInterval = 60_000;
 const sizesInterval = 3_600_000;
+/** How often memory is given back, in ms. */
+const memoryInterval = 20_000;
 /** How long what is under way may take to end once it is told to, in ms. */
 const patience = 8000;
 
@@ -95,6 +98,14 @@ function startLoops({ scheduler, configFile, monitor, clock, log }: Parts, signa
   scheduler.run(signal).catch(failed);
   configFile.follow(signal).catch(failed);
   keepLooking(monitor, clock, signal).catch(failed);
+  keepSmall(clock, signal).catch(failed);
+}
+
+async function keepSmall(clock: Clock, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await clock.sleep(memoryInterval, signal).catch(() => undefined);
+    releaseMemory();
+  }
 }
 
 async function keepLooking(monitor: Parts["monitor"], clock: Clock, signal: AbortSignal): Promise<void> {
@@ -108,7 +119,7 @@ async function keepLooking(monitor: Parts["monitor"], clock: Clock, signal: Abor
   }
 }
 
-async function endWork({ jobs, maintenance, clock, log }: Parts): Promise<boolean> {
+async function endWork({ jobs, maintenance, work, clock, log }: Parts): Promise<boolean> {
   const waiting = new AbortController();
   const late = clock.sleep(patience, waiting.signal).then(
     () => false,
@@ -116,6 +127,7 @@ async function endWork({ jobs, maintenance, clock, log }: Parts): Promise<boolea
   );
   const ended = await Promise.race([Promise.all([jobs.stop(), maintenance.stop()]).then(() => true), late]);
   waiting.abort();
+  work.close();
   if (!ended) log.warn("some work doesn't end; it is given up");
   return ended;
 }

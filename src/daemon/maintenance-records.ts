@@ -2,7 +2,7 @@
 import * as z from "zod";
 import type { StateFolder } from "../job/state-folder.ts";
 
-export type Work = "sweep" | "check";
+export type Task = "sweep" | "check";
 
 const atLocation = z.object({
   /** When the last sweep, and the last check without findings, ended. */
@@ -41,8 +41,8 @@ export class MaintenanceRecords {
     await this.#save();
   }
 
-  started(work: Work): number | undefined {
-    return this.#records.started[work];
+  started(task: Task): number | undefined {
+    return this.#records.started[task];
   }
 
   at(location: string): LocationRecord {
@@ -54,8 +54,8 @@ export class MaintenanceRecords {
     return ((this.at(location).part ?? 0) % of) + 1;
   }
 
-  async noteStart(work: Work, now: number): Promise<void> {
-    this.#records.started[work] = now;
+  async noteStart(task: Task, now: number): Promise<void> {
+    this.#records.started[task] = now;
     await this.#save();
   }
 

@@ -3,20 +3,18 @@ import { StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
 import { primaryName } from "../job/locations.ts";
-import type { OpenLocations } from "../job/open-locations.ts";
 import type { Outcome } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Config } from "../policy/config.ts";
-import type { ExecutorFactory } from "../repository/executor.ts";
-import { MaintenanceRecords, type Work } from "./maintenance-records.ts";
+import { MaintenanceRecords, type Task } from "./maintenance-records.ts";
 import type { Entry } from "./scheduler.ts";
+import type { WorkProcess } from "./work-process.ts";
 
 export interface MaintenanceOptions {
   readonly config: () => Config;
-  readonly locations: Pick<OpenLocations, "location">;
+  readonly work: Pick<WorkProcess, "run">;
   readonly state: StateFolder;
-  readonly executor: ExecutorFactory;
   /** For those who find the lease taken. */
   readonly holder: string;
   readonly metrics: Metrics;
@@ -52,12 +50,12 @@ export class Maintenance {
     await this.#running;
   }
 
-  #entry(work: Work): Pick<Entry, "history" | "busy" | "start"> {
+  #entry(task: Task): Pick<Entry, "history" | "busy" | "start"> {
     return {
-      history: () => ({ lastStarted: this.records.started(work) }),
+      history: () => ({ lastStarted: this.records.started(task) }),
       busy: () => this.#running !== undefined || this.#stop.signal.aborted,
       start: () => {
-        this.#running = this.#run(work).finally(() => {
+        this.#running = this.#run(task).finally(() => {
           this.#running = undefined;
           this.#options.onFree();
         });
@@ -66,36 +64,33 @@ export class Maintenance {
   }
 
   /** Nothing is thrown: what fails at one location is logged and counted, and the next one follows. */
-  async #run(work: Work): Promise<void> {
+  async #run(task: Task): Promise<void> {
     const { clock, log, config } = this.#options;
-    await this.records.noteStart(work, clock.now()).catch((error: unknown) => log.warn("state not written", { error }));
+    await this.records.noteStart(task, clock.now()).catch((error: unknown) => log.warn("state not written", { error }));
     for (const location of [primaryName, ...config().replicas.map(({ name }) => name)]) {
       const started = clock.monotonic();
       const line = log.child({ location });
-      line.info(`${work} started`);
+      line.info(`${task} started`);
       let outcome: Outcome = "failed";
       let fields: object = {};
       try {
-        const result = work === "sweep" ? await this.#sweep(location) : await this.#check(location);
+        const result = task === "sweep" ? await this.#sweep(location) : await this.#check(location);
         ({ outcome, fields } = result);
       } catch (error) {
         fields = { error };
-        if (work === "sweep") this.#options.metrics.countSweep(location, "failed", 0);
+        if (task === "sweep") this.#options.metrics.countSweep(location, "failed", 0);
         else this.#options.metrics.countCheck(location, "failed");
       }
       if (this.#stop.signal.aborted) return;
       const level = outcome === "ok" ? "info" : "error";
-      line[level](`${work} finished`, { ...fields, outcome, duration: clock.monotonic() - started });
+      line[level](`${task} finished`, { ...fields, outcome, duration: clock.monotonic() - started });
     }
   }
 
   async #sweep(location: string): Promise<{ outcome: Outcome; fields: object }> {
-    const { config, locations, executor, holder, metrics, clock } = this.#options;
+    const { work, holder, metrics, clock } = this.#options;
     const { signal } = this.#stop;
-    const { repository } = await locations.location(location, signal);
-    const { sweep } = await import("../repository/sweep.ts");
-    const { grace } = config().maintenance;
-    const { deleted, condemned, rewritten, noRoom } = await sweep(repository, { grace, executor, holder, signal });
+    const { deleted, condemned, rewritten, noRoom } = await work.run("sweep", { location, holder }, { signal });
     const outcome = noRoom ? "partial" : "ok";
     metrics.countSweep(location, outcome, deleted.bytes);
     await this.records.noteSweep(location, clock.now());
@@ -103,14 +98,11 @@ export class Maintenance {
   }
 
   async #check(location: string): Promise<{ outcome: Outcome; fields: object }> {
-    const { config, locations, executor, metrics, clock } = this.#options;
+    const { config, work, metrics, clock } = this.#options;
     const { signal } = this.#stop;
-    const { repository } = await locations.location(location, signal);
-    const { checkRepository } = await import("../repository/check.ts");
     const { readDataParts: of } = config().maintenance.check;
     const readData = of === undefined ? undefined : { group: this.records.nextPart(location, of), of };
-    const replica = location !== primaryName;
-    const report = await checkRepository(repository, { executor, readData, replica, recordProofs: true, signal });
+    const report = await work.run("check", { location, readData }, { signal });
     const { findings, points, packs, bytesRead } = report;
     const outcome = findings.length === 0 ? "ok" : "failed";
     metrics.countCheck(location, outcome);
