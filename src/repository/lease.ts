@@ -18,7 +18,7 @@ const settling = 2_000;
 const leaseSchema = z.object({
   version: z.literal(1),
   holder: z.string(),
-  nonce: z.string().regex(/^[0-9a-f]{32}$/),
+  nonce: z.string().regex(/^[0-9a-f]+$/),
   expires: z.iso.datetime({ precision: 3 }),
 });
 export type LeaseObject = Readonly<z.infer<typeof leaseSchema>>;
