@@ -3,6 +3,7 @@
  * each with a seal and a signature to verify. It is sealed with the repository's metadata key, so it can't be forged without
  * it; an object that is gone from the storage is gone from the memory too. `check` doesn't use it.
  */
+import { longestLargeObject } from "./format.ts";
 import type { KeyRing } from "./key-ring.ts";
 import type { RecoveryPoint } from "./manifest.ts";
 
@@ -65,8 +66,9 @@ export class CatalogMemory {
       points: [...this.#points.values()],
       objects: Object.fromEntries(this.#objects),
     };
-    await this.#file.write(this.#keys.sealObject("memory", Buffer.from(JSON.stringify(remembered))));
     this.#changed = false;
+    const text = textOf(remembered);
+    if (text !== undefined) await this.#file.write(this.#keys.sealObject("memory", text));
   }
 
   point(name: string): RecoveryPoint | undefined {
@@ -86,5 +88,16 @@ export class CatalogMemory {
   addObject(name: string, object: unknown): void {
     this.#objects.set(name, object);
     this.#changed = true;
+  }
+}
+
+/** Undefined for what is too much for one string, or to be opened again: then the points are read anew, as without a memory. */
+function textOf(remembered: Remembered): Buffer | undefined {
+  try {
+    const text = Buffer.from(JSON.stringify(remembered));
+    return text.length > longestLargeObject ? undefined : text;
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
   }
 }

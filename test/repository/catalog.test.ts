@@ -154,6 +154,21 @@ describe("the memory of a catalog", () => {
     }
   });
 
+  test("of more than one string can hold is left out, and the points are listed all the same", async () => {
+    const file = new KeptInMemory();
+    const point = await commitPoint(repository, manifest("a", 1));
+    const memory = new CatalogMemory(file, repository.keys);
+    // As V8 says it of a text beyond half a GiB.
+    const endless = {
+      toJSON: () => {
+        throw new RangeError("Invalid string length");
+      },
+    };
+    memory.addPoint({ ...point, manifest: endless as unknown as Manifest });
+    expect(ids(await loadCatalog({ ...repository, memory }))).toEqual([point.id]);
+    expect(file.data).toBeUndefined();
+  });
+
   test.each([
     ["damaged", (data: Buffer) => data.fill(0, 100, 101)],
     ["cut off", (data: Buffer) => data.subarray(0, 60)],
