@@ -32,7 +32,8 @@ export interface RunningDaemon {
 /** How often every location is looked at, and how often the sizes of its packs are added up, in ms. */
 const lookInterval = 60_000;
 const sizesInterval = 3_600_000;
-/** How often memory is given back, in ms. */
+/** How soon after the start, and how often from then on, memory is given back, in ms. */
+const settleTime = 2000;
 const memoryInterval = 20_000;
 /** How long what is under way may take to end once it is told to, in ms. */
 const patience = 8000;
@@ -102,8 +103,8 @@ function startLoops({ scheduler, configFile, monitor, clock, log }: Parts, signa
 }
 
 async function keepSmall(clock: Clock, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await clock.sleep(memoryInterval, signal).catch(() => undefined);
+  for (let pause = settleTime; !signal.aborted; pause = memoryInterval) {
+    await clock.sleep(pause, signal).catch(() => undefined);
     releaseMemory();
   }
 }

@@ -1,0 +1,10 @@
+/** The parts of prom-client that `render.ts` uses, each by itself; the types are those of the package. */
+declare module "prom-client/lib/registry.js" {
+  export { Registry as default } from "prom-client";
+}
+declare module "prom-client/lib/gauge.js" {
+  export { Gauge as default } from "prom-client";
+}
+declare module "prom-client/lib/counter.js" {
+  export { Counter as default } from "prom-client";
+}
