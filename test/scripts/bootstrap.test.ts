@@ -17,7 +17,7 @@ beforeEach(() => {
   box.write("path/sleep", "#!/bin/sh\n");
   box.write("path/npm", "#!/bin/sh\necho npm $* >>calls\n");
   box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\n");
-  debianHas("acl age attr e2fsprogs libatomic1 prometheus python3-cryptography python3-zstandard restic");
+  debianHas("acl age attr e2fsprogs libatomic1 prometheus python3-cryptography python3-argon2 python3-zstandard restic");
   // Never the machine's own file, which would keep its services from starting while the test runs.
   const script = readFileSync(`${box.root}/scripts/bootstrap.sh`, "utf8");
   expect(script).toContain("\npolicy=/usr/sbin/policy-rc.d\n");
@@ -76,7 +76,7 @@ describe("what is missing", () => {
     box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\ntail -n 1 policy-rc.d >>calls\n");
     expect(bootstrap("test").status).toBe(0);
     expect(calls().slice(0, 2)).toEqual([
-      "apt-get -q -y install --no-install-recommends e2fsprogs prometheus python3-cryptography python3-zstandard",
+      "apt-get -q -y install --no-install-recommends e2fsprogs prometheus python3-cryptography python3-argon2 python3-zstandard",
       "exit 101",
     ]);
     expect(existsSync(`${box.root}/policy-rc.d`)).toBe(false);
