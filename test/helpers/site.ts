@@ -28,7 +28,7 @@ export interface SiteOptions {
   readonly root?: string;
 }
 
-export const usualRest = `
+const usualRest = `
 replicas:
   far: { path: replicas/far }
 sources:
