@@ -91,7 +91,7 @@ describe("what is missing", () => {
   });
 
   test("Debian packages, and this isn't root: which are missing is said, and the rest goes on", () => {
-    debianHas("libatomic1 e2fsprogs acl age attr python3-cryptography restic");
+    debianHas("libatomic1 e2fsprogs acl age attr python3-argon2 python3-cryptography restic");
     box.write("path/id", "#!/bin/sh\necho 1000\n");
     const { status, stderr, stdout } = bootstrap("test", "x");
     expect(status).toBe(0);
