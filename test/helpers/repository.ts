@@ -108,12 +108,20 @@ export interface TinyOptions {
 
 export const blockLength = 512;
 
-/** Bytes that don't compress, always the same for a seed. */
+const blocks = new Map<number, Buffer>();
+
+/** Bytes that don't compress, always the same for a seed. Not to be written to. */
 export function block(seed: number): Buffer {
+  const known = blocks.get(seed);
+  if (known !== undefined) return known;
   const pieces = Array.from({ length: blockLength / 32 }, (_, i) =>
-    createHash("sha256").update(`${seed}/${i}`).digest(),
+    createHash("sha256")
+      .update(`${String(seed)}/${String(i)}`)
+      .digest(),
   );
-  return Buffer.concat(pieces);
+  const bytes = Buffer.concat(pieces);
+  blocks.set(seed, bytes);
+  return bytes;
 }
 
 /** Stores the content and commits a point. */
@@ -210,8 +218,12 @@ function manifestOf(
 }
 
 /** Reads every byte of a point, as another process would, and hands it back as it was given to `captureTiny`, by content. */
-export async function readTiny(repository: Repository, point: RecoveryPoint): Promise<Map<string, Buffer>> {
-  const { reader } = await BlobStore.load(repository);
+export async function readTiny(
+  repository: Repository,
+  point: RecoveryPoint,
+  store?: BlobStore,
+): Promise<Map<string, Buffer>> {
+  const { reader } = store ?? (await BlobStore.load(repository));
   const contents = new Map<string, Buffer>();
   for (const part of point.manifest.parts) {
     if (part.kind === "image") contents.set("image", await readImage(reader, part));

@@ -172,6 +172,31 @@ describe("writers beside a sweep", () => {
     expect(store.mayRelyOn(second.id)).toBe(false);
   });
 
+  test("a capture may outlive the point that it began from, if it follows that rule", async () => {
+    const content = { image: [1, 2, 3] };
+    const first = await captureTiny(repository, content);
+    await captureTiny(repository, { image: [4] }, { source: "other" });
+    here.clock.pass(grace);
+    const beforeTheVisit = await BlobStore.load(repository);
+    await forget(first);
+    await visit();
+    const second = await captureTiny(repository, content, { store: beforeTheVisit });
+    here.clock.pass(2 * hour);
+    const between = await BlobStore.load(repository);
+    expect(between.mayRelyOn(second.id)).toBe(false);
+    await forget(second);
+    here.clock.pass(grace - 2 * hour);
+    expect(await visit()).toMatchObject({ deleted: { packs: 2 } });
+    // One that looked up each blob has stored them anew. One that relied on the second point unseen would be lost.
+    here.clock.pass(1);
+    const right = await captureTiny(repository, content, { store: between });
+    expect(await readTiny(repository, right)).toEqual(expectedContents(content));
+    const store = await BlobStore.load(repository);
+    for (const id of [...between.condemned].map((number) => between.packs.get(number).id)) {
+      expect(store.present.has(id)).toBe(false);
+    }
+  });
+
   test("a store is loaded again when a sweep replaces an index object meanwhile", async () => {
     const first = await captureTiny(repository, { image: [1, 2] });
     await captureTiny(repository, { image: [3, 4] });
