@@ -119,7 +119,10 @@ async function open(
 /** The repository, with what this host remembers of its points. */
 function remembering(config: Config, name: string, repository: Repository, options: LocationOptions): Repository {
   const state = new StateFolder(config.repository.state, options.files);
-  return { ...repository, memory: new CatalogMemory(state.memoryOf(name), repository.keys) };
+  return {
+    ...repository,
+    memory: new CatalogMemory(state.memoryOf(name, repository.address?.path ?? ""), repository.keys),
+  };
 }
 
 function storageAt(address: StorageAddress, bandwidth: number | undefined, options: LocationOptions): Storage {

@@ -1,4 +1,5 @@
 /** The state folder: what this host remembers between runs, and could find out again. Losing it loses no data. */
+import { createHash } from "node:crypto";
 import * as path from "node:path";
 import type * as z from "zod";
 import { StillpointError } from "../errors.ts";
@@ -54,9 +55,10 @@ export class StateFolder {
     }
   }
 
-  /** What is remembered of a location's points. Whoever can't write here (not root, say) goes without. */
-  memoryOf(location: string): MemoryFile {
-    const file = path.join(this.path, "catalogs", location);
+  /** What is remembered of the points of a location, at this place. Whoever can't write here (not root, say) goes without. */
+  memoryOf(location: string, place: string): MemoryFile {
+    const digest = createHash("sha256").update(place).digest("hex").slice(0, 16);
+    const file = path.join(this.path, "catalogs", `${location}-${digest}`);
     return {
       read: async () => await this.#files.read(file).catch(() => undefined),
       write: async (data) => {

@@ -1,7 +1,8 @@
 /**
  * What was read of a repository's write-once objects before, kept beside this host's state: with 10,000 points it saves as many reads,
  * each with a seal and a signature to verify. It is sealed with the repository's metadata key, so it can't be forged without
- * it; an object that is gone from the storage is gone from the memory too. `check` doesn't use it.
+ * it. `check` doesn't take its word for what is stored; but a point that it remembers, and that is gone without having been
+ * forgotten, is evidence that somebody took it away, even if it was the newest, and all that speaks of it went too.
  */
 import { longestLargeObject } from "./format.ts";
 import type { KeyRing } from "./key-ring.ts";
@@ -54,10 +55,10 @@ export class CatalogMemory {
     }
   }
 
-  /** Forgets what isn't stored any more, and writes the file if anything is new. */
-  async save(stored: ReadonlySet<string>): Promise<void> {
+  /** Forgets all but the objects of these names, and writes the file if anything is new. */
+  async save(names: ReadonlySet<string>): Promise<void> {
     for (const map of [this.#points, this.#objects]) {
-      for (const name of map.keys()) if (!stored.has(name)) this.#changed = map.delete(name);
+      for (const name of map.keys()) if (!names.has(name)) this.#changed = map.delete(name);
     }
     if (!this.#changed) return;
     const remembered: Remembered = {
@@ -69,6 +70,18 @@ export class CatalogMemory {
     this.#changed = false;
     const text = textOf(remembered);
     if (text !== undefined) await this.#file.write(this.#keys.sealObject("memory", text));
+  }
+
+  /** Forgets points whose loss somebody has accepted, by id. */
+  async accept(lost: ReadonlySet<string>): Promise<void> {
+    await this.load();
+    const kept = [...this.#points.values()].filter(({ id }) => !lost.has(id)).map(({ name }) => name);
+    await this.save(new Set([...kept, ...this.#objects.keys()]));
+  }
+
+  /** Every point remembered, stored or gone. */
+  get points(): Iterable<RecoveryPoint> {
+    return this.#points.values();
   }
 
   point(name: string): RecoveryPoint | undefined {

@@ -72,8 +72,27 @@ export async function loadCatalog(repository: Repository, options: CallOptions =
       received: time,
     });
   });
-  await memory?.save(new Set([...listed.map(({ name }) => name), ...tags.names, ...proofs.names]));
+  if (memory !== undefined) {
+    const stored = new Set(listed.map(({ name }) => name));
+    const gone = (await vanishedPoints(repository, stored, options)).map(({ name }) => name);
+    await memory.save(new Set([...stored, ...gone, ...tags.names, ...proofs.names]));
+  }
   return { points: points.toSorted((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1)), damaged };
+}
+
+/** Points that this host remembers, that aren't among the names `stored`, and that no record says were forgotten. */
+export async function vanishedPoints(
+  repository: Repository,
+  stored: ReadonlySet<string>,
+  options?: CallOptions,
+): Promise<RecoveryPoint[]> {
+  const { memory, storage } = repository;
+  await memory?.load();
+  const vanished: RecoveryPoint[] = [];
+  for (const point of memory?.points ?? []) {
+    if (!stored.has(point.name) && !(await exists(storage, `forgotten/${point.id}`, options))) vanished.push(point);
+  }
+  return vanished;
 }
 
 async function readNew(

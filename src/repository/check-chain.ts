@@ -1,5 +1,6 @@
-/** Points that are missing: named by later ones, or by a sweep's record, and not forgotten. */
+/** Points that are missing: named by later ones or by a sweep's record, or remembered by this host, and not forgotten. */
 import type { CallOptions } from "../storage/storage.ts";
+import { vanishedPoints } from "./catalog.ts";
 import type { Diagnosis } from "./check-diagnose.ts";
 import type { Finding } from "./check-findings.ts";
 import { parsePointName } from "./manifest.ts";
@@ -35,6 +36,12 @@ export async function findChainGaps(
       const message = `The recovery point ${id}, which a sweep saw, is missing, and no record says that it was forgotten`;
       gaps.push({ kind: "chain", object: name, message, affected: [], missing: id });
     }
+  }
+  const stored = new Set([...catalog.points, ...damaged].map(({ name }) => name));
+  for (const { id, name, manifest } of await vanishedPoints(repository, stored, { signal })) {
+    if (known.has(id)) continue;
+    const message = `The recovery point ${id} of ${manifest.source}, which this host has seen here, is missing, and no record says that it was forgotten`;
+    gaps.push({ kind: "chain", object: name, message, affected: [], missing: id });
   }
   return gaps;
 }

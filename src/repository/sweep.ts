@@ -71,6 +71,7 @@ export async function sweep(repository: Repository, options: SweepOptions): Prom
       onProgress,
       signal,
     });
+    await repository.memory?.accept(acceptLost);
     return report(planned.plan, done);
   });
 }

@@ -8,6 +8,8 @@ import {
   loadCatalog,
 } from "../../src/repository/catalog.ts";
 import { CatalogMemory, type MemoryFile } from "../../src/repository/catalog-memory.ts";
+import { checkRepository } from "../../src/repository/check.ts";
+import { inlineExecutor } from "../../src/repository/executor.ts";
 import type { Manifest } from "../../src/repository/manifest.ts";
 import { createRepository, type Repository } from "../../src/repository/repository.ts";
 import { putSmallObject } from "../../src/repository/small-objects.ts";
@@ -141,6 +143,31 @@ describe("the memory of a catalog", () => {
     expect(after.hold).toBeUndefined();
     expect(await rejection(forgetPoint(repository, after, "by hand"))).toMatchObject({ code: "usage" });
     expect(ids(await loadCatalog(repository))).toEqual([point.id]);
+  });
+
+  test("tells of a point that was taken away, until it is back or its loss is accepted", async () => {
+    const file = new KeptInMemory();
+    const remembering = (): Repository => ({ ...repository, memory: new CatalogMemory(file, repository.keys) });
+    const missing = async (): Promise<(string | undefined)[]> => {
+      const { findings } = await checkRepository(remembering(), { executor: inlineExecutor });
+      return findings.map((finding) => finding.missing);
+    };
+    await commitPoint(repository, manifest("a", 1));
+    const newest = await commitPoint(repository, manifest("b", 2));
+    await loadCatalog(remembering());
+    expect(await missing()).toEqual([]);
+
+    const data = await storage.get(newest.name);
+    await storage.delete(newest.name);
+    for (let look = 0; look < 2; look++) {
+      await loadCatalog(remembering());
+      expect(await missing()).toEqual([newest.id]);
+    }
+    await storage.put(newest.name, [data]);
+    expect(await missing()).toEqual([]);
+    await storage.delete(newest.name);
+    await new CatalogMemory(file, repository.keys).accept(new Set([newest.id]));
+    expect(await missing()).toEqual([]);
   });
 
   test("sees a hold released and set again", async () => {
