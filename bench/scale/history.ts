@@ -15,12 +15,12 @@ import type { Results } from "../results.ts";
 import { initialise, manifestOf, openUndurably, verb } from "./repository.ts";
 
 const points = 1000;
-const imageSize = 2 * 2 ** 30;
+const imageSize = 2 ** 30;
 const blocks = imageSize / imageBlock;
 /** Changed between two points: 1 MiB in all, at random places. */
 const changedBlocks = 8;
 const hour = 3_600_000;
-const rounds = 5;
+const rounds = 3;
 
 const random = createCipheriv("aes-256-ctr", Buffer.alloc(32, 3), Buffer.alloc(16));
 const noise = (length: number): Buffer => random.update(Buffer.alloc(length));

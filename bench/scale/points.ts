@@ -31,6 +31,7 @@ export async function measurePoints(folder: string, results: Results): Promise<v
   facts["10,000 points: list"] = await seconds("list", "--json");
   facts["10,000 points: replication plan, nothing remembered"] = await seconds("replicate", "--quiet");
   facts["10,000 points: replication plan"] = await seconds("replicate", "--quiet");
+  facts["10,000 points: prune plan, nothing remembered of the replica"] = await seconds("prune", "--dry-run", "--json");
   facts["10,000 points: prune plan"] = await seconds("prune", "--dry-run", "--json");
   const daemon = await startDaemon(folder);
   facts["10,000 points: start-up of the daemon"] = daemon.seconds;
