@@ -18,11 +18,12 @@ export const define: DefineVerb = (command, cli) => {
     .addHelpText(
       "after",
       `
-A held point is deleted by no rule and no \`forget\` until it is released. Holds of the primary reach the
-replicas with the next replication.
+A held point is deleted by no rule and no \`forget\` until it is released. A hold set at the primary reaches the
+replicas with the next replication; one set at a replica is there alone, and stays.
 
-Example:
-  stillpoint hold 3f5a91c2 --reason "audit of 2026"`,
+Examples:
+  stillpoint hold 3f5a91c2 --reason "audit of 2026"
+  stillpoint hold 3f5a91c2 --location usb`,
     )
     .action(async (id: string, flags: Flags) => await hold(cli, id, flags));
 };

@@ -1,6 +1,7 @@
 /**
- * Holds and tags follow their points to the replicas. The primary's word counts for every point that it has: a hold set
- * there is set at the replica, one released there is released; the tags in force there are in force at the replica.
+ * Holds and tags follow their points to the replicas. A hold set at the primary is set there; none is ever released, since a
+ * hold that lacks at the primary may have been taken away, or set at the replica alone (docs/decisions/0034-holds-of-replicas.md).
+ * The tags in force at the primary are in force at the replica.
  *
  * Proofs don't follow: a proof says that the bytes at one location were read and found right. Nor do `forgotten` and sweep
  * records: they say what was deleted, and why, at one location.
@@ -34,10 +35,12 @@ export class NoteSynchroniser {
     this.#there = there;
   }
 
-  /** The replica is listed first: a hold that was set at the primary and then there is never taken for one released. */
   static async survey(primary: Repository, replica: Repository, options: CallOptions): Promise<NoteSynchroniser> {
-    const there = await surveyNotes(replica.storage, options);
-    return new NoteSynchroniser(primary, replica, await surveyNotes(primary.storage, options), there);
+    const [here, there] = await Promise.all([
+      surveyNotes(primary.storage, options),
+      surveyNotes(replica.storage, options),
+    ]);
+    return new NoteSynchroniser(primary, replica, here, there);
   }
 
   /** Points of the primary, by id. A damaged object is noted in `failed`. Throws errors of the replica's storage. */
@@ -45,9 +48,7 @@ export class NoteSynchroniser {
     const { holds, tags } = this.#here;
     await forEachAtOnce(points, callsAtOnce, async (id) => {
       const hold = holds.get(id);
-      const held = this.#there.holds.get(id);
-      if (hold !== undefined && held === undefined) await this.#copy("holds", hold, options);
-      if (hold === undefined && held !== undefined) await this.#replica.storage.delete(held, options);
+      if (hold !== undefined && !this.#there.holds.has(id)) await this.#copy("holds", hold, options);
       const newest = tags.get(id);
       if (newest !== undefined && newest > (this.#there.tags.get(id) ?? "")) await this.#copy("tags", newest, options);
     });

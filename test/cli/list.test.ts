@@ -171,7 +171,12 @@ describe("holds, tags and forgetting", () => {
     const refused = await stillpoint(["forget", held, ...options]);
     expect(refused.status).toBe(2);
     expect(refused.stderr).toContain("it is held");
-    expect(await json(["release", held, ...options])).toEqual({ id: held, held: false });
+    expect(await json(["release", held, ...options])).toEqual({
+      id: held,
+      held: false,
+      released: [options[1]],
+      failed: [],
+    });
     expect(await json(["forget", held, ...options])).toEqual({ location: options[1], forgotten: [held] });
     expect(await json(["list", ...options])).not.toContainEqual(expect.objectContaining({ id: held }));
   });
@@ -182,7 +187,7 @@ describe("holds, tags and forgetting", () => {
     const refused = await stillpoint(["forget", held, ...options]);
     expect(refused.status).toBe(2);
     expect(refused.stderr).toContain("it is held");
-    expect((await stillpoint(["release", held, ...options])).stdout).toBe(`${held} is released\n`);
+    expect((await stillpoint(["release", held, ...options])).stdout).toBe(`${held} is released at ${repository}\n`);
     expect((await stillpoint(["release", held, ...options])).stdout).toBe(`${held} isn't held\n`);
     expect((await stillpoint(["forget", held, ...options])).status).toBe(0);
   });

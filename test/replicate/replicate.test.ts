@@ -133,7 +133,7 @@ describe("replicate", () => {
     expect(await readAll(anew)).toEqual(await readAll(site));
   });
 
-  it("brings holds and tags, and takes a hold away that was released", async () => {
+  it("brings holds and tags, and takes no hold away: one that lacks may have been stolen", async () => {
     const primary = await open(await primarySite());
     const one = await take(primary, base, { time: day });
     const other = await take(primary, changed, { time: 2 * day });
@@ -153,20 +153,22 @@ describe("replicate", () => {
     await tagged(primary, other.id, "2026-01-03T00:00:00.000Z", ["later"]);
     await replicateTo(primary, storageOn(site, "replica"));
     expect(await pointsOf(replica)).toMatchObject([
-      { id: one.id, hold: undefined, tags: ["new"] },
+      { id: one.id, hold: { reason: "kept" }, tags: ["new"] },
       { id: other.id, hold: { reason: "kept" }, tags: ["later"] },
     ]);
   });
 
-  it("keeps a hold at the replica on a point that the primary hasn't any more", async () => {
+  it("keeps a hold that was set at the replica alone", async () => {
     const primary = await open(await primarySite());
-    const point = await take(primary, base, { time: day });
+    const gone = await take(primary, base, { time: day });
+    await take(primary, changed, { time: 2 * day });
     const site = await emptySite();
     await replicateTo(primary, storageOn(site, "replica"));
-    await held(await open(site, "replica"), point.id);
-    await primary.storage.delete(point.name);
+    for (const { id } of await pointsOf(primary)) await held(await open(site, "replica"), id);
+    await primary.storage.delete(gone.name);
     await replicateTo(primary, storageOn(site, "replica"));
-    expect(await pointsOf(await open(site, "replica"))).toMatchObject([{ hold: { reason: "kept" } }]);
+    const there = await pointsOf(await open(site, "replica"));
+    expect(there).toMatchObject([{ hold: { reason: "kept" } }, { hold: { reason: "kept" } }]);
   });
 
   it("doesn't bring proofs, or records of what was forgotten or swept: they are about one location", async () => {
