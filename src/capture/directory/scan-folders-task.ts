@@ -7,6 +7,7 @@ import type { Task, TaskContext } from "../../repository/executor.ts";
 import { blobKinds } from "../../repository/format.ts";
 import { type DirectoryEntry, nameOf, type NodeReader, readDirectory } from "../../repository/tree/directory-tree.ts";
 import type { CallOptions } from "../../storage/storage.ts";
+import { absentContents, isStored, type StoredContent } from "./absent-contents.ts";
 import { type EntryType, isUnchanged, linkOf, makeEntry, typeOf } from "./entry.ts";
 import { compileExcludes, type Filter } from "./exclude.ts";
 import { fingerprint, type FolderPlace, type ListedItem, listFolder } from "./list-folder.ts";
@@ -72,10 +73,15 @@ export const scanFolders: Task<ScanInput, readonly ScannedFolder[]> = {
     const exclude = compileExcludes(input.exclude);
     const reader = await readAhead(context, input.folders);
     const scanned: ScannedFolder[] = [];
+    const doubtful: TakenOver[] = [];
     for (const folder of input.folders) {
       throwIfCancelled(context.signal);
-      scanned.push(scanFolder(input, folder, exclude, await knownEntries(reader, folder.known, context)));
+      const known = await knownEntries(reader, folder.known, context);
+      // What this capture stored a moment ago is there, be it in another thread's writer.
+      const stored = typeof folder.known === "string" ? (id: Buffer) => isStored(context, id) : () => true;
+      scanned.push(scanFolder(input, folder, exclude, { entries: known, isStored: stored, doubtful }));
     }
+    for (const { readAgain } of await absentContents(context, doubtful)) readAgain();
     return scanned;
   },
 };
@@ -107,12 +113,20 @@ async function knownEntries(
   return new Map(entries.map((entry) => [nameOf(entry).toString("latin1"), entry]));
 }
 
-function scanFolder(
-  input: ScanInput,
-  folder: ScanFolder,
-  exclude: Filter,
-  known: ReadonlyMap<string, DirectoryEntry>,
-): ScannedFolder {
+/** A file that seems unchanged and consists of several chunks: whether they are all there is seen later, for many at once. */
+interface TakenOver extends StoredContent {
+  readonly readAgain: () => void;
+}
+
+interface Known {
+  /** By name (as Latin-1). */
+  readonly entries: ReadonlyMap<string, DirectoryEntry>;
+  /** Whether a blob that the entries name is still there: a pack may have been lost, and what a point lacks all later ones would. */
+  readonly isStored: (id: Buffer) => boolean;
+  readonly doubtful: TakenOver[];
+}
+
+function scanFolder(input: ScanInput, folder: ScanFolder, exclude: Filter, known: Known): ScannedFolder {
   const time = systemClock.now();
   let items: ListedItem[];
   try {
@@ -137,9 +151,9 @@ class FolderScan {
   readonly #input: ScanInput;
   readonly #folder: ScanFolder;
   readonly #time: number;
-  readonly #known: ReadonlyMap<string, DirectoryEntry>;
+  readonly #known: Known;
 
-  constructor(input: ScanInput, folder: ScanFolder, time: number, known: ReadonlyMap<string, DirectoryEntry>) {
+  constructor(input: ScanInput, folder: ScanFolder, time: number, known: Known) {
     this.#input = input;
     this.#folder = folder;
     this.#time = time;
@@ -162,13 +176,13 @@ class FolderScan {
   }
 
   #add(name: Buffer, path: Buffer, type: EntryType, stats: Stats): void {
-    const before = this.#known.get(name.toString("latin1"));
+    const before = this.#known.entries.get(name.toString("latin1"));
     const trusted = before !== undefined && stats.ctimeMs < this.#folder.trustBefore;
-    const same = trusted && isUnchanged(before, type, stats) ? before : undefined;
+    let same = trusted && isUnchanged(before, type, stats) ? before : undefined;
     const position = this.entries.length;
-    if (type === "file" && same === undefined) {
+    if (type === "file") {
       const link = stats.nlink > 1 ? `${String(stats.dev)}:${String(stats.ino)}` : undefined;
-      this.files.push({ position, name, size: stats.size, link });
+      same = this.#takeOver(same, { position, name, size: stats.size, link });
     }
     if (type === "directory") {
       const known = before?.type === "directory" ? before.tree : undefined;
@@ -176,6 +190,22 @@ class FolderScan {
       this.folders.push({ position, name, known, enter });
     }
     this.entries.push(same ?? (type === "file" ? undefined : this.#describe(name, path, type)));
+  }
+
+  /** Notes a file that must be read; else returns its entry. */
+  #takeOver(same: DirectoryEntry | undefined, found: FoundFile): DirectoryEntry | undefined {
+    const { size = 0, depth = 0, root } = same ?? {};
+    if (root === undefined || !this.#known.isStored(Buffer.from(root, "hex"))) {
+      this.files.push(found);
+      return undefined;
+    }
+    if (depth > 0) this.#known.doubtful.push({ size, depth, root, readAgain: () => this.#readAgain(found) });
+    return same;
+  }
+
+  #readAgain(found: FoundFile): void {
+    this.entries[found.position] = undefined;
+    this.files.push(found);
   }
 
   /** Looks once more, since times are needed to the nanosecond now. */

@@ -1,11 +1,14 @@
+import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../../src/host/clock.ts";
+import { openIndex, sealIndex } from "../../../src/repository/index-object.ts";
+import { packName } from "../../../src/repository/pack.ts";
 import { capture, restore } from "../../helpers/capture.ts";
 import { describeTree } from "../../helpers/describe-tree.ts";
 import { rejection } from "../../helpers/rejection.ts";
-import { makeTestRepository } from "../../helpers/repository.ts";
+import { makeTestRepository, namesOf, type TestRepository } from "../../helpers/repository.ts";
 import { tempDir } from "../../helpers/temp-dir.ts";
 
 const byName = (a: string, b: string): number => (a < b ? -1 : 1);
@@ -101,6 +104,35 @@ test("files that didn't change aren't read again", async () => {
   tested.clock.pass(-3_600_000);
   await readBytes();
   expect(await readBytes()).toBe(1010);
+});
+
+/** Packs with data and all that the index says of them: nothing but the points' trees tells of them then. */
+async function loseData({ repository: { storage, keys } }: TestRepository): Promise<void> {
+  for (const name of await namesOf(storage, "index/")) {
+    const packs = openIndex(keys, name, await storage.get(name));
+    const left = sealIndex(
+      keys,
+      packs.filter((pack) => pack.class !== "data"),
+    );
+    await storage.put(left.name, [left.data]);
+    await storage.delete(name);
+    for (const pack of packs) if (pack.class === "data") await storage.delete(packName(pack.id));
+  }
+}
+
+test("an unchanged file whose content the repository has lost is read again", async () => {
+  const { source, folder } = await makeSource({ small: "s".repeat(1000), empty: "" });
+  fs.writeFileSync(path.join(source, "large"), randomBytes(5_000_000));
+  const tested = await makeTestRepository();
+  tested.clock.pass(Date.now() - tested.clock.now() + 3_600_000);
+  await settle();
+  await capture(tested, { kind: "directory", path: source });
+  await loseData(tested);
+  const { point } = await capture(tested, { kind: "directory", path: source });
+  expect(point.manifest.statistics).toMatchObject({ read: 5_001_000, new: 5_001_000 });
+  expect(await restore(tested, point, path.join(folder, "restored"))).toMatchObject({ complete: true });
+  const again = await capture(tested, { kind: "directory", path: source });
+  expect(again.point.manifest.statistics.read).toBe(0);
 });
 
 test("a file put back with the size and time that it had is seen to differ", async () => {
