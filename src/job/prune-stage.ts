@@ -58,7 +58,7 @@ export async function planPruneStage(context: PruneContext, request: PruneReques
   return { repository, plan: planPrune({ location, replica, now, groups, damaged: damaged.map(({ name }) => name) }) };
 }
 
-/** How long a replica may take to list its points, in ms. Past that all of them count as lacking there. */
+/** How long a replica may take to show its points, in ms. Past that all of them count as lacking there. */
 const patience = 60_000;
 
 /**
@@ -72,12 +72,13 @@ async function whoLacks(
 ): Promise<(id: string) => string[]> {
   if (location !== primaryName) return () => [];
   const now = context.clock.now();
+  const ids = points.map(({ id }) => id);
   const replicas = await Promise.all(
     policy.replicate.map(async ({ replica: { name } }) => {
       const limit = { clock: context.clock, limit: patience, location: name, signal };
       const survey = await withinTime(limit, async (within) => {
         const { repository } = await context.locations.replica(name, within);
-        return await surveyPoints(repository.storage, { signal: within });
+        return await surveyPoints(repository, ids, { signal: within });
       }).catch(() => undefined);
       return { name, survey, wanted: wantedAt({ policy, location: name, now }, points) };
     }),

@@ -2,7 +2,7 @@
 import { isStillpointError, StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import { BlobStore } from "../repository/blob-store.ts";
-import { type CatalogPoint, forEachAtOnce } from "../repository/catalog.ts";
+import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/catalog.ts";
 import { openManifest } from "../repository/manifest.ts";
 import { exists, type Repository } from "../repository/repository.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
@@ -94,7 +94,7 @@ class Replication {
   async #replicate(): Promise<void> {
     const { points, wanted } = this.#options;
     this.#notes = await NoteSynchroniser.survey(this.#primary, this.#replica, this.#call);
-    const replica = await surveyPoints(this.#replica.storage, this.#call);
+    const replica = await surveyPoints(this.#replica, idsOf(points), this.#call);
     this.#there = replica;
     this.#plan = planReplication({ points, replica, wanted });
     const common = points.filter(({ id }) => replica.points.has(id));
@@ -113,7 +113,7 @@ class Replication {
   async #sendWhileFresh(lacking: readonly CatalogPoint[], store: BlobStore): Promise<readonly CatalogPoint[]> {
     const fresh = this.#freshness();
     const waiting = [...lacking];
-    const { points: there } = await surveyPoints(this.#replica.storage, this.#call);
+    const there = new Set(idsOf((await loadCatalog(this.#replica, this.#call)).points));
     const transfer = await Transfer.begin({
       primary: this.#primary,
       store,

@@ -1,6 +1,11 @@
-/** What a location holds, by the names of its objects alone: listings, whose answers overlap; nothing is read. */
-import { parsePointName } from "../repository/manifest.ts";
+/** What a location holds of a primary's points, and of the notes on them. */
+import { isStillpointError } from "../errors.ts";
+import { forEachAtOnce, loadCatalog } from "../repository/catalog.ts";
+import type { Repository } from "../repository/repository.ts";
+import { getSmallObject } from "../repository/small-objects.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
+
+const readsAtOnce = 16;
 
 /** Ids of points: those that are there, and those that were deleted there on purpose. */
 export interface PointSurvey {
@@ -14,38 +19,50 @@ export interface NoteSurvey {
   readonly tags: ReadonlyMap<string, string>;
 }
 
-/** Throws storage errors. */
-export async function surveyPoints(storage: Storage, options: CallOptions = {}): Promise<PointSurvey> {
-  const [points, forgotten] = await Promise.all([
-    newestNames(storage, "points", (name) => parsePointName(name)?.id, options),
-    newestNames(storage, "forgotten", pointOf, options),
-  ]);
-  return { points: new Set(points.keys()), forgotten: new Set(forgotten.keys()) };
+/**
+ * Believes no name: a point is there if its manifest opens, and was forgotten if the record of it opens. Else anyone who can
+ * write there, without a key, could keep a point from ever being sent, and from being kept at the primary until it is. Records are
+ * read for `wanted` alone: ids of points of the primary. Throws storage errors.
+ */
+export async function surveyPoints(
+  repository: Repository,
+  wanted: Iterable<string>,
+  options: CallOptions = {},
+): Promise<PointSurvey> {
+  const points = new Set((await loadCatalog(repository, options)).points.map(({ id }) => id));
+  const lacking = new Set(wanted).difference(points);
+  const forgotten = new Set<string>();
+  const records = await newestNames(repository.storage, "forgotten", options);
+  await forEachAtOnce(records, readsAtOnce, async ([id, name]) => {
+    if (lacking.has(id) && (await opens(repository, name, options))) forgotten.add(id);
+  });
+  return { points, forgotten };
 }
 
-/** Throws storage errors. */
+async function opens(repository: Repository, record: string, options: CallOptions): Promise<boolean> {
+  try {
+    await getSmallObject(repository, "forgotten", record, options);
+    return true;
+  } catch (error) {
+    if (isStillpointError(error, "damaged") || isStillpointError(error, "object_missing")) return false;
+    throw error;
+  }
+}
+
+/** By names alone: nothing is read. Throws storage errors. */
 export async function surveyNotes(storage: Storage, options: CallOptions = {}): Promise<NoteSurvey> {
   const [holds, tags] = await Promise.all([
-    newestNames(storage, "holds", pointOf, options),
-    newestNames(storage, "tags", pointOf, options),
+    newestNames(storage, "holds", options),
+    newestNames(storage, "tags", options),
   ]);
   return { holds, tags };
 }
 
-function pointOf(name: string): string | undefined {
-  return name.split("/")[1];
-}
-
 /** The greatest name of each point's in a folder. */
-async function newestNames(
-  storage: Storage,
-  folder: string,
-  idOf: (name: string) => string | undefined,
-  options: CallOptions,
-): Promise<Map<string, string>> {
+async function newestNames(storage: Storage, folder: string, options: CallOptions): Promise<Map<string, string>> {
   const newest = new Map<string, string>();
   for await (const { name } of storage.list(`${folder}/`, options)) {
-    const id = idOf(name);
+    const id = name.split("/")[1];
     if (id !== undefined && name > (newest.get(id) ?? "")) newest.set(id, name);
   }
   return newest;

@@ -5,6 +5,7 @@ import { OpenLocations } from "../../src/job/open-locations.ts";
 import { type JobContext, runJob } from "../../src/job/run-job.ts";
 import type { JobReport } from "../../src/job/report.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
+import { planPruneStage } from "../../src/job/prune-stage.ts";
 import { makeStages } from "../../src/job/stages.ts";
 import { type Catalog, loadCatalog } from "../../src/repository/catalog.ts";
 import { inlineExecutor } from "../../src/repository/executor.ts";
@@ -12,6 +13,10 @@ import { ManualClock } from "../helpers/manual-clock.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 
 const hour = 3_600_000;
+
+function hourOf(time: number): number {
+  return Math.round((time - Date.UTC(2026, 10, 22)) / hour);
+}
 
 /** One point here, many at the replica; `count` is how many a dead replica may hold back here. */
 function keepingMoreOffsite(count: number): string {
@@ -61,14 +66,20 @@ async function working(rest?: string) {
   return {
     site,
     run,
+    /** The hours of the points that a prune of the primary would forget. */
+    prunable: async (): Promise<number[]> => {
+      const pruning = { config: () => site.config, locations, clock };
+      const { plan } = await planPruneStage(pruning, { policy, location: "primary" });
+      return plan.groups.flatMap(({ remove }) => remove).map(({ time }) => hourOf(time));
+    },
+    points: async (): Promise<Catalog["points"]> => (await catalog("primary")).points,
     /** Writes a new letter an hour later, and runs the policy. */
     next: async (text: string): Promise<JobReport> => {
       await clock.advance(hour);
       await fs.writeFile(site.at("docs", "letter"), text);
       return await run();
     },
-    times: async (name: string): Promise<number[]> =>
-      (await catalog(name)).points.map(({ time }) => Math.round((time - Date.UTC(2026, 10, 22)) / hour)),
+    times: async (name: string): Promise<number[]> => (await catalog(name)).points.map(({ time }) => hourOf(time)),
   };
 }
 
@@ -108,6 +119,23 @@ describe("a job with real stages", () => {
     await bringBack();
     const report = await next("five");
     expect(report.outcome).toBe("ok");
+    expect(await times("far")).toEqual([1, 2, 3, 4, 5]);
+    expect(await times("primary")).toEqual([5]);
+  });
+
+  it("keeps what a replica has by name alone, and sends it", async () => {
+    const { site, next, times, points, prunable } = await working(keepingMoreOffsite(10));
+    await next("one");
+    const bringBack = await moveAway(site);
+    for (const text of ["two", "three", "four"]) await next(text);
+    await bringBack();
+    expect(await prunable()).toEqual([1]);
+    const [, second, third] = await points();
+    await fs.writeFile(site.at("replicas", "far", second?.name ?? ""), "rubbish");
+    await fs.mkdir(site.at("replicas", "far", "forgotten"), { recursive: true });
+    await fs.writeFile(site.at("replicas", "far", "forgotten", third?.id ?? ""), "");
+    expect(await prunable()).toEqual([1]);
+    expect((await next("five")).outcome).toBe("ok");
     expect(await times("far")).toEqual([1, 2, 3, 4, 5]);
     expect(await times("primary")).toEqual([5]);
   });

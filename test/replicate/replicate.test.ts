@@ -111,6 +111,35 @@ describe("replicate", () => {
     expect(report).toMatchObject({ replicated: [], backlog: { lacking: [] } });
   });
 
+  it("believes no names there: what doesn't open is sent, and then restores", async () => {
+    const primary = await open(await primarySite());
+    const damaged = await take(primary, base, { time: day });
+    const site = await emptySite();
+    const storage = storageOn(site, "replica");
+    await replicateTo(primary, storage);
+    const other = await take(primary, changed, { time: 2 * day });
+    const told = await take(primary, { ...changed, stream: [5] }, { time: 3 * day });
+    await storage.put(damaged.name, [(await storage.get(damaged.name)).subarray(0, -1)]);
+    await storage.put(other.name, [Buffer.from("rubbish")]);
+    await storage.put(`forgotten/${told.id}`, []);
+    const report = await replicateTo(primary, storage);
+    expect(report).toMatchObject({ ended: undefined, failed: [], backlog: { lacking: [] } });
+    expect(report.replicated.map(({ id }) => id)).toEqual([damaged.id, other.id, told.id]);
+    expect([...(await readAll(site)).keys()]).toEqual([damaged.id, other.id, told.id]);
+  });
+
+  it("doesn't take the record of another forgotten point for this one's", async () => {
+    const primary = await open(await primarySite());
+    const [one, other] = [await take(primary, base, { time: day }), await take(primary, changed, { time: 2 * day })];
+    const storage = storageOn(await emptySite(), "replica");
+    await replicateTo(primary, storage);
+    const replica = { ...primary, storage };
+    for (const point of await pointsOf(replica)) if (point.id === one.id) await forgetPoint(replica, point, "test");
+    await storage.put(`forgotten/${other.id}`, [await storage.get(`forgotten/${one.id}`)]);
+    await storage.delete(other.name);
+    expect((await replicateTo(primary, storage)).replicated.map(({ id }) => id)).toEqual([other.id]);
+  });
+
   it("leaves alone what only the replica still has", async () => {
     const primary = await open(await primarySite());
     const old = await take(primary, base, { time: day });
