@@ -20,11 +20,14 @@ import type { PackCatalog } from "./pack-catalog.ts";
 /** Bytes between two blobs that are read along rather than skipped. */
 const gapReadAlong = 64 * 1024;
 const longestRead = 4 * 1024 * 1024;
+/** Blobs looked for at once: each may be in another pack, whose table has to be read first. */
+const locatedAtOnce = 16;
 /**
  * Open packs whose tables are kept, and lines that all of these have together at most: a line takes about 300 bytes. Packs of
- * an image have some hundred lines, those of small files ten thousand and more.
+ * an image have some hundred lines, those of small files ten thousand and more, and those of a capture that found little new only
+ * a few: an image with a thousand points is spread over as many packs.
  */
-const tablesKept = 256;
+const tablesKept = 4096;
 const linesKept = 2 ** 17;
 
 export interface OpenedPack {
@@ -44,6 +47,18 @@ interface KeptTable {
 export interface BlobPlace {
   readonly pack: OpenedPack;
   readonly entry: TableEntry;
+}
+
+interface WantedBlob {
+  /** In the list that was asked for. */
+  readonly position: number;
+  readonly entry: TableEntry;
+}
+
+/** Blobs of a pack, never none, that lie so close together that they are read as one. */
+interface Run {
+  readonly pack: OpenedPack;
+  readonly blobs: readonly WantedBlob[];
 }
 
 /** A blob as a pack holds it: authenticated, still encoded. For copies to another pack or repository. */
@@ -118,19 +133,29 @@ export class BlobReader {
     use: Use<T>,
     options?: CallOptions,
   ): Promise<void> {
-    const byPack = new Map<OpenedPack, { readonly position: number; readonly entry: TableEntry }[]>();
-    for (const [position, id] of ids.entries()) {
-      const place = await this.locate(kind, id, options);
-      if (place instanceof Error) {
-        await use(position, place);
-        continue;
+    const byPack = new Map<OpenedPack, WantedBlob[]>();
+    for (let at = 0; at < ids.length; at += locatedAtOnce) {
+      const some = ids.slice(at, at + locatedAtOnce);
+      const places = await Promise.all(some.map(async (id) => await this.locate(kind, id, options)));
+      for (const [offset, place] of places.entries()) {
+        const position = at + offset;
+        if (place instanceof Error) {
+          await use(position, place);
+          continue;
+        }
+        const wanted = byPack.get(place.pack) ?? [];
+        wanted.push({ position, entry: place.entry });
+        byPack.set(place.pack, wanted);
       }
-      const wanted = byPack.get(place.pack) ?? [];
-      wanted.push({ position, entry: place.entry });
-      byPack.set(place.pack, wanted);
     }
-    for (const [pack, wanted] of byPack) {
-      for (const run of runsOf(wanted)) await this.#readRun(kind, pack, run, opening, use, options);
+    const runs = [...byPack].flatMap(([pack, wanted]) => runsOf(wanted).map((blobs) => ({ pack, blobs })));
+    let reading = this.#readRun(runs[0], options);
+    for (const [number, run] of runs.entries()) {
+      const bytes = await reading;
+      // Begun before this run is opened, so that the storage and the processor are busy together.
+      reading = this.#readRun(runs[number + 1], options);
+      reading.catch(() => {}); // Seen at the next await; here it only must not count as unhandled.
+      await this.#openRun(kind, run, bytes, opening, use, options);
     }
   }
 
@@ -207,22 +232,27 @@ export class BlobReader {
     if (!found && failure !== undefined) throw failure;
   }
 
-  async #readRun<T>(
+  /** The bytes of a run; undefined when they can't be read. */
+  async #readRun(run: Run | undefined, options?: CallOptions): Promise<Buffer | undefined> {
+    if (run === undefined) return undefined;
+    const { offset, length } = extentOf(run);
+    return await this.#options.storage
+      .get(packName(run.pack.id), { offset, length }, options)
+      .catch((error: unknown) => notCancelled(error, undefined));
+  }
+
+  async #openRun<T>(
     kind: BlobKind,
-    pack: OpenedPack,
-    run: readonly { readonly position: number; readonly entry: TableEntry }[],
+    run: Run,
+    bytes: Buffer | undefined,
     opening: Opening<T>,
     use: Use<T>,
     options?: CallOptions,
   ): Promise<void> {
-    const start = run[0]?.entry.offset ?? 0;
-    const last = run.at(-1)?.entry;
-    const length = last === undefined ? 0 : last.offset + last.sealedLength - start;
-    const bytes = await this.#options.storage
-      .get(packName(pack.id), { offset: start, length }, options)
-      .catch((error: unknown) => notCancelled(error, undefined));
-    for (const { position, entry } of run) {
-      const sealed = bytes?.subarray(entry.offset - start, entry.offset - start + entry.sealedLength);
+    const { pack, blobs } = run;
+    const { offset } = extentOf(run);
+    for (const { position, entry } of blobs) {
+      const sealed = bytes?.subarray(entry.offset - offset, entry.offset - offset + entry.sealedLength);
       const content = await this.#openOrElsewhere(kind, { pack, entry }, sealed, opening, options);
       await use(position, content);
     }
@@ -292,6 +322,12 @@ export async function readPack(
   const entries = parseTable(info);
   const byId = new Map(entries.map((entry) => [entry.id.toString("latin1"), entry]));
   return { info, opened: { id, objectKey: keys.objectKey(header), entries, byId } };
+}
+
+function extentOf({ blobs }: Run): { readonly offset: number; readonly length: number } {
+  const offset = blobs[0]?.entry.offset ?? 0;
+  const last = blobs.at(-1)?.entry;
+  return { offset, length: last === undefined ? 0 : last.offset + last.sealedLength - offset };
 }
 
 function runsOf<T extends { readonly entry: TableEntry }>(wanted: readonly T[]): T[][] {
