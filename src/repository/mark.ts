@@ -46,17 +46,24 @@ export async function markBlobs(
 ): Promise<MarkSet> {
   const marks = new MarkSet(options.expected);
   const stack: TreeNode[] = [];
+  const missing: TreeNode[] = [];
   const meet = (node: TreeNode): void => {
     if (!marks.add(node.kind, node.id)) return;
     if (node.kind !== blobKinds.data) stack.push(node);
-    else if (!source.index.has(node.id)) void report(options, { node, error: absent(node) });
+    else if (!source.index.has(node.id)) missing.push(node);
+  };
+  const advance = async (): Promise<void> => {
+    await readBatch(source, stack, meet, options);
+    for (const node of missing.splice(0)) await report(options, { node, error: absent(node) });
   };
   for (const point of points) {
     for (const root of rootsOf(point)) meet(root);
     // Points are taken in until there is enough for a batch: most share nearly all with others.
-    while (stack.length >= nodesAtOnce) await readBatch(source, stack, meet, options);
+    while (stack.length >= nodesAtOnce) await advance();
   }
-  while (stack.length > 0) await readBatch(source, stack, meet, options);
+  // At least once: a tree may be no more than a data blob.
+  do await advance();
+  while (stack.length > 0);
   return marks;
 }
 

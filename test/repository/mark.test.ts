@@ -8,7 +8,7 @@ import { pathOf } from "../../src/repository/mark-node.ts";
 import { IdSet, MarkSet } from "../../src/repository/mark-set.ts";
 import { packName } from "../../src/repository/pack.ts";
 import { rejection } from "../helpers/rejection.ts";
-import { block, captureTiny, makeTestRepository } from "../helpers/repository.ts";
+import { block, captureTiny, makeTestRepository, type TinyContent } from "../helpers/repository.ts";
 
 describe("sets of ids", () => {
   test("hold what was added and nothing else, however many", () => {
@@ -89,4 +89,16 @@ describe("marking", () => {
     ]);
     expect(marks.count).toBe(store.index.count);
   });
+
+  test.each<TinyContent>([{ files: { letter: [3] } }, { image: [1] }])(
+    "ends when what is told of a problem rejects: %j",
+    async (content) => {
+      const { repository } = await makeTestRepository();
+      const point = await captureTiny(repository, content);
+      const store = await BlobStore.load(repository);
+      const source = { reader: store.reader, index: { has: () => false } };
+      const onProblem = async (): Promise<undefined> => await Promise.reject(new Error("no more"));
+      expect(await rejection(markBlobs(source, [point], { onProblem }))).toMatchObject({ message: "no more" });
+    },
+  );
 });
