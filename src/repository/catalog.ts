@@ -180,34 +180,48 @@ export async function forgetPoint(
   await repository.storage.delete(point.name, options);
 }
 
-/** The object with the greatest name of each point's, from `folder`, by point id; and the names of these. */
+/**
+ * The newest object of each point's that isn't damaged, from `folder`, by point id; and the names of those read. Names begin
+ * with the time, so the greatest is the newest.
+ */
 async function newestPerPoint<F extends Exclude<SmallFolder, "sweeps">>(
   repository: Repository,
   folder: F,
   damaged: Damage[],
   options: CallOptions,
 ): Promise<{ readonly newest: ReadonlyMap<string, SmallObject<F>>; readonly names: Iterable<string> }> {
-  const objects = new Map<string, ObjectInfo>();
+  const stored = new Map<string, ObjectInfo[]>();
   for await (const object of repository.storage.list(`${folder}/`, options)) {
     const point = object.name.split("/")[1] ?? "";
-    if (object.name > (objects.get(point)?.name ?? "")) objects.set(point, object);
+    const objects = stored.get(point);
+    if (objects === undefined) stored.set(point, [object]);
+    else objects.push(object);
   }
   // A hold that was released and set again has the same name with another content.
   const memory = folder === "holds" ? undefined : repository.memory;
-  const newest = new Map<string, SmallObject<F>>();
-  await forEachAtOnce(objects, readsAtOnce, async ([point, stored]) => {
-    const { name } = stored;
+  const open = async (object: ObjectInfo): Promise<SmallObject<F> | undefined> => {
+    const { name } = object;
     const remembered = memory?.object(name) as SmallObject<F> | undefined;
-    const read = async (): Promise<SmallObject<F>> => {
-      requireLength(stored, longestSmallObject);
+    if (remembered !== undefined) return remembered;
+    const content = await orDamaged(damaged, name, async () => {
+      requireLength(object, longestSmallObject);
       return await getSmallObject(repository, folder, name, options);
-    };
-    const object = remembered ?? (await orDamaged(damaged, name, read));
-    if (object === undefined) return;
-    if (remembered === undefined) memory?.addObject(name, object);
-    newest.set(point, object);
+    });
+    if (content !== undefined) memory?.addObject(name, content);
+    return content;
+  };
+  const newest = new Map<string, SmallObject<F>>();
+  const names: string[] = [];
+  await forEachAtOnce(stored, readsAtOnce, async ([point, objects]) => {
+    for (const object of objects.toSorted((a, b) => (a.name < b.name ? 1 : -1))) {
+      const content = await open(object);
+      if (content === undefined) continue;
+      newest.set(point, content);
+      names.push(object.name);
+      return;
+    }
   });
-  return { newest, names: [...objects.values()].map(({ name }) => name) };
+  return { newest, names };
 }
 
 /** The result; or undefined, when the object is damaged (noted) or went away meanwhile. */

@@ -106,6 +106,30 @@ describe("loadCatalog", () => {
     expect((await loadCatalog(repository)).damaged).toHaveLength(1);
   });
 
+  test("where the newest tags or proof are damaged, those before them count", async () => {
+    const point = await commitPoint(repository, manifest("a", 1));
+    const damage = async (name: string): Promise<void> =>
+      await storage.put(name, [(await storage.get(name)).fill(0, 60, 64)]);
+    for (const second of [0, 1, 2]) {
+      const time = new Date(Date.UTC(2026, 0, 2, 0, 0, second)).toISOString();
+      const tags = [`tag ${String(second)}`];
+      const tag = await putSmallObject(repository, "tags", { version: 1, point: point.id, time, tags });
+      const proof = await putSmallObject(repository, "proofs", {
+        version: 1,
+        point: point.id,
+        time,
+        method: "restore",
+        result: "passed",
+        seconds: 1,
+        detail: "",
+      });
+      if (second > 0) for (const name of [tag, proof]) await damage(name);
+    }
+    const { points, damaged } = await loadCatalog(repository);
+    expect(points).toMatchObject([{ tags: ["tag 0"], proof: { time: "2026-01-02T00:00:00.000Z" } }]);
+    expect(damaged).toHaveLength(4);
+  });
+
   test("throws when the storage fails, rather than showing less", async () => {
     await commitPoint(repository, manifest("a", 1));
     storage.script({ operation: "get", name: /^points/, fault: { kind: "fail", code: "storage_failed" } });
