@@ -1,7 +1,7 @@
 /** Opening what a configuration names: the primary repository, and its replicas. */
 import * as path from "node:path";
 import * as z from "zod";
-import { StillpointError } from "../errors.ts";
+import { isStillpointError, StillpointError } from "../errors.ts";
 import { systemClock, type Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import type { Config, Replica } from "../policy/config.ts";
@@ -77,11 +77,11 @@ const seenReplica = z.object({ path: z.string(), repository: z.string() });
 
 /**
  * Opens a replica of an opened primary, to replicate to it; makes it when this host has never seen one at that path, and
- * the folder above it is there. What was seen once and is gone is an error, never made anew: a disk that isn't mounted
+ * the folder above it is there, and opens it with the key alone. What was seen once and is gone is an error, never made anew: a disk that isn't mounted
  * must not look like a new replica (docs/decisions/0030-making-replicas.md).
  *
- * Throws `not_found`, `storage_unreachable`, `repository_missing`, `repository_exists` (another one is there), or a
- * storage error.
+ * Throws `not_found`, `storage_unreachable`, `repository_missing`, `repository_exists` (another one is there), `key_unreadable`,
+ * `key_wrong` or `damaged` (a new one that doesn't open), or a storage error.
  */
 export async function connectReplica(
   config: Config,
@@ -99,8 +99,28 @@ export async function connectReplica(
   const storage = storageAt(address, replica.bandwidth, options);
   const { signal } = options;
   const repository = await prepareReplica({ primary: primary.repository, storage, address, create, signal });
-  if (create) await state.write(`replicas/${name}.json`, here);
+  if (create) {
+    await proveItOpens(config, storage, options);
+    await state.write(`replicas/${name}.json`, here);
+  }
   return { name, repository: remembering(config, name, repository, options) };
+}
+
+/** A replica is worth what opens when the primary is gone: so it is opened once as it would be then, with the key alone. */
+async function proveItOpens({ repository }: Config, storage: Storage, options: LocationOptions): Promise<void> {
+  const { clock = systemClock, signal } = options;
+  const secret = await readSecret(repository.key, options);
+  try {
+    await openRepository({ storage, clock, secret, signal });
+  } catch (error) {
+    if (!isStillpointError(error, "key_wrong") && !isStillpointError(error, "damaged")) throw error;
+    throw new StillpointError(error.code, {
+      what: `The replica ${storage.location} doesn't open with the key of the configuration: ${error.parts.what}`,
+      safe: "The primary is as it was; nothing is replicated there before it opens.",
+      next: "See whether the place stores what is written to it; then take what is damaged out of its folder `keys`, and try again.",
+      cause: error,
+    });
+  }
 }
 
 async function open(

@@ -51,6 +51,23 @@ describe("a replica", () => {
     expect(alone.repository.keys.repositoryId).toBe(primary.repository.keys.repositoryId);
   });
 
+  it("is opened with the key alone when it is made, and doesn't count as one before it opens", async () => {
+    const { config, at } = await makeSite();
+    const primary = await openPrimary(config);
+    // A key is written once, so this one stays there: by its name it is the primary's.
+    const [key = ""] = await fs.readdir(at("repository", "keys"));
+    await fs.mkdir(at("replicas", "far", "keys"), { recursive: true });
+    await fs.writeFile(at("replicas", "far", "keys", key), "rubbish");
+    for (const attempt of [1, 2]) {
+      const error = await rejection(connectReplica(config, primary, "far"));
+      expect([attempt, error]).toMatchObject([attempt, { code: "damaged" }]);
+      expect(String(error)).toContain("doesn't open with the key of the configuration");
+    }
+    await fs.rm(at("replicas", "far", "keys", key));
+    await connectReplica(config, primary, "far");
+    expect((await openLocation(config, "far")).repository.keys.repositoryId).toBe(primary.repository.keys.repositoryId);
+  });
+
   it("that has vanished, or is empty now, is an error and not made anew", async () => {
     const { config, at } = await makeSite();
     const primary = await openPrimary(config);
