@@ -62,9 +62,9 @@ function mutateOnce(root: Buffer, random: Random): void {
 }
 
 /** cap_net_bind_service=ep, as setcap(8) writes it. */
-export const capability = Buffer.from("0100000200040000000000000000000000000000", "hex");
+const capability = Buffer.from("0100000200040000000000000000000000000000", "hex");
 /** user::rw-, user:1000:r--, group::r--, mask::r--, other::--- as setfacl(1) writes it. */
-export const acl = Buffer.from(
+const acl = Buffer.from(
   "0200000001000600ffffffff02000400e803000004000400ffffffff10000400ffffffff20000000ffffffff",
   "hex",
 );

@@ -17,7 +17,9 @@ beforeEach(() => {
   box.write("path/sleep", "#!/bin/sh\n");
   box.write("path/npm", "#!/bin/sh\necho npm $* >>calls\n");
   box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\n");
-  debianHas("acl age attr e2fsprogs libatomic1 prometheus python3-cryptography python3-argon2 python3-zstandard restic");
+  debianHas(
+    "acl age attr e2fsprogs libatomic1 prometheus python3-cryptography python3-argon2 python3-zstandard restic",
+  );
   // Never the machine's own file, which would keep its services from starting while the test runs.
   const script = readFileSync(`${box.root}/scripts/bootstrap.sh`, "utf8");
   expect(script).toContain("\npolicy=/usr/sbin/policy-rc.d\n");
