@@ -10,7 +10,6 @@ import { StateFolder } from "../job/state-folder.ts";
 import { Metrics } from "../metrics/metrics.ts";
 import type { Config, Policy } from "../policy/config.ts";
 import { ConfigFile } from "./config-file.ts";
-import type { DaemonOptions } from "./daemon.ts";
 import { HttpFront } from "./http-front.ts";
 import { JobRunner } from "./job-runner.ts";
 import { withLiveLevel } from "./live-level.ts";
@@ -20,6 +19,14 @@ import { makeRoutes } from "./routes.ts";
 import { type Entry, Scheduler } from "./scheduler.ts";
 import type { StatusSources } from "./status.ts";
 import { WorkProcess } from "./work-process.ts";
+
+export interface DaemonOptions {
+  /** The configuration file, an absolute path. */
+  readonly configFile: string;
+  readonly version: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
 
 export interface Parts {
   readonly configFile: ConfigFile;

@@ -1,21 +1,12 @@
 /** The daemon, put together: what is started here in this order is stopped in the reverse one. */
 import { isStillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
-import type { Logger } from "../host/log.ts";
 import { releaseMemory } from "../host/release-memory.ts";
 import { primaryName } from "../job/locations.ts";
-import { assemble, type Parts } from "./assemble.ts";
+import { assemble, type DaemonOptions, type Parts } from "./assemble.ts";
 import { makeControlHandler } from "./control-handler.ts";
 import { controlSocketOf } from "./control-protocol.ts";
 import { serveControl } from "./control-server.ts";
-
-export interface DaemonOptions {
-  /** The configuration file, an absolute path. */
-  readonly configFile: string;
-  readonly version: string;
-  readonly clock: Clock;
-  readonly log: Logger;
-}
 
 export interface RunningDaemon {
   /** Where metrics and health are served. */
@@ -54,7 +45,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   await openPrimary(parts);
   await maintenance.records.load(clock.now());
   // The schedule goes by the newest recovery points, so they are looked at before it begins.
-  await monitor.look(false, undefined, [primaryName]);
+  await monitor.lookAt(primaryName, false);
   await http.listen(configFile.config.daemon.listen);
   starting.defer(async () => await http.close());
   let ended = true;

@@ -159,7 +159,7 @@ export class JobRunner {
         duration: report.finished - report.started,
       });
       // At the end of the daemon too: the next one may find the primary away, and goes by what this one knew.
-      if (signal.aborted) await monitor.look(false, undefined, [primaryName]);
+      if (signal.aborted) await monitor.lookAt(primaryName, false);
       else await monitor.look(true, signal, [primaryName, ...reached(report)]);
       return report;
     } finally {

@@ -75,12 +75,14 @@ export class Monitor {
    * Looks at the locations, all by default, side by side. What can't be reached is noted, not thrown.
    */
   async look(sizes: boolean, signal?: AbortSignal, locations: readonly string[] = this.#names()): Promise<void> {
-    const looks = locations.flatMap((name) => {
-      const watch = this.#watches.get(name);
-      return watch === undefined ? [] : [this.#lookOnce(watch, sizes, signal)];
-    });
-    await Promise.all(looks);
+    await Promise.all(locations.map(async (location) => await this.lookAt(location, sizes, signal)));
     await this.#measureBacklogs(signal);
+  }
+
+  /** As `look`, at one location, and without measuring what it lacks. */
+  async lookAt(location: string, sizes: boolean, signal?: AbortSignal): Promise<void> {
+    const watch = this.#watches.get(location);
+    if (watch !== undefined) await this.#lookOnce(watch, sizes, signal);
   }
 
   /**
@@ -124,10 +126,14 @@ export class Monitor {
   /** By what was known last of each replica: a dead one's backlog grows with each capture. */
   async #measureBacklogs(signal: AbortSignal | undefined): Promise<void> {
     const { config, log } = this.#options;
+    const { policies } = config();
     if (this.#primary === undefined || this.watch(primaryName)?.reachable !== true) return;
+    if (policies.every(({ replicate }) => replicate.length === 0)) {
+      this.#backlogs = [];
+      return;
+    }
     try {
       const { points } = await loadCatalog(this.#primary.repository, { signal });
-      const { policies } = config();
       this.#backlogs = policies.flatMap((policy) => {
         const mine = belongsTo(policies, policy);
         const own = points.filter(({ manifest }) => mine(manifest));

@@ -5,7 +5,7 @@ import { longestReliance } from "../replicate/sweep-notices.ts";
 import { BlobStore } from "../repository/blob-store.ts";
 import { newestPoint } from "./newest-point.ts";
 import { type ErrorReport, errorReport, type PointReport } from "./report.ts";
-import type { StageContext } from "./stages.ts";
+import type { StageContext } from "./stage-context.ts";
 
 export interface CaptureRequest {
   readonly policy: Policy;

@@ -9,7 +9,7 @@ import { belongsTo } from "./belonging.ts";
 import { primaryName } from "./locations.ts";
 import type { Pruned } from "./report.ts";
 import { wantedAt } from "./rules.ts";
-import type { StageContext } from "./stages.ts";
+import type { StageContext } from "./stage-context.ts";
 import { withinTime } from "./within-time.ts";
 
 export interface PruneRequest {

@@ -4,7 +4,7 @@ import { replicate } from "../replicate/replicate.ts";
 import { belongsTo } from "./belonging.ts";
 import { errorReport, type Replicated } from "./report.ts";
 import { wantedAt } from "./rules.ts";
-import type { StageContext } from "./stages.ts";
+import type { StageContext } from "./stage-context.ts";
 
 export interface ReplicateRequest {
   readonly policy: Policy;

@@ -1,0 +1,18 @@
+/** What every stage of a job is given. */
+import type { Clock } from "../host/clock.ts";
+import type { Config } from "../policy/config.ts";
+import type { ExecutorFactory } from "../repository/executor.ts";
+import type { OpenLocations } from "./open-locations.ts";
+import type { PrimaryViews } from "./primary-view.ts";
+
+export interface StageContext {
+  /** Gives the configuration in force. */
+  readonly config: () => Config;
+  readonly locations: Pick<OpenLocations, "primary" | "replica" | "location">;
+  readonly executor: ExecutorFactory;
+  readonly clock: Clock;
+  /** The name of this host, and the version of Stillpoint, for manifests. */
+  readonly host: string;
+  readonly version: string;
+  readonly views: PrimaryViews;
+}
