@@ -216,7 +216,8 @@ describe("keeping and forgetting", () => {
     expect(host.run("forget", dump).status).toBe(2);
     expect(host.run("replicate").status).toBe(0);
     expect(host.json("show", dump, "--location", "usb")).toMatchObject({ held: true, tags: ["q3"] });
-    expect(host.json("release", dump)).toEqual({ id: dump, held: false });
+    expect(host.json("release", dump)).toMatchObject({ held: false, released: ["primary", "usb"] });
+    expect(host.json("show", dump, "--location", "usb")).toMatchObject({ held: false });
     expect(host.json("forget", dump)).toEqual({ location: "primary", forgotten: [dump] });
     expect(host.run("show", dump).status).toBe(1);
     expect(host.run("show", dump, "--location", "usb").status).toBe(0);
