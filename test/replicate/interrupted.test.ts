@@ -35,6 +35,15 @@ async function cutOff(
   return site.afterCrash({ dropUnsynced, seed: step });
 }
 
+/** Which kinds of files a disk has, and how much of each: what two cuts left alike needs only one look. */
+function outlineOf(site: SimulatedDisk): string {
+  const files = [...site.contents()].map(([path, content]) => {
+    const filled = content.every((byte) => byte === 0) ? "zeros" : "bytes";
+    return `${path.replaceAll(/[0-9a-f]{8,}/g, "*")} ${String(content.length)} ${filled}`;
+  });
+  return files.toSorted().join("\n");
+}
+
 /** The replica's points, all of them whole; none when there is no repository yet. */
 async function wholePoints(site: SimulatedDisk): Promise<Map<string, unknown>> {
   if (!(await exists(storageOn(site, "replica"), "format"))) return new Map();
@@ -73,9 +82,12 @@ describe("a replication cut off", () => {
         await add(content);
         if (at === 0 && hasPoint) await replicateTo(primary, storageOn(start, "replica"));
       }
+      const seen = new Set<string>();
       for (let step = 1; ; step++) {
         const site = start.copy();
         const after = await cutOff(primary, site, step, dropUnsynced);
+        if (site.crashed && seen.has(outlineOf(after))) continue;
+        seen.add(outlineOf(after));
         for (const [id, content] of await wholePoints(after)) expect(content).toEqual(all.get(id));
         const report = await replicateTo(primary, storageOn(after, "replica"));
         expect(report).toMatchObject({ ended: undefined, failed: [] });
@@ -197,7 +209,7 @@ describe("any sequence of captures, forgets and replications, some cut off", () 
         for (const { id } of await pointsOf(primary)) expect(there.has(id)).toBe(!forgotten.has(id));
         for (const copies of (await copiesOf(site)).values()) expect(copies).toBe(1);
       }),
-      { numRuns: 20 },
+      { numRuns: 10 },
     );
   });
 });

@@ -69,7 +69,7 @@ describe("missingBlobs", () => {
         expect(found).toEqual(whole.difference(presence));
         expect(await missing(primary, point, { presence })).toEqual(found);
       }),
-      { numRuns: 25 },
+      { numRuns: 12 },
     );
   });
 

@@ -100,6 +100,6 @@ it("keeps every point whole, on both sides, whatever sweeps do before, after and
       const last = await run(primary, replica);
       expect(last).toMatchObject({ ended: undefined, failed: [], backlog: { lacking: [] } });
     }),
-    { numRuns: 15 },
+    { numRuns: 8 },
   );
 });

@@ -140,7 +140,7 @@ describe("with a replica", () => {
         await expectWhole(broken, vanished ? [0, 1] : [0, 1, 2]);
         expect(await findings(broken)).toEqual([]);
       }),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import * as fc from "fast-check";
@@ -41,18 +42,18 @@ test.runIf(syscallsAvailable())(
           }
         },
       ),
-      { numRuns: 10 },
+      { numRuns: 6 },
     );
   },
 );
 
-test("a folder of 5,000 entries comes back, and one more of them changes little", { timeout: 60_000 }, async () => {
+test("a folder of 4,200 entries comes back, and one more of them changes little", { timeout: 60_000 }, async () => {
   const folder = await tempDir();
   const source = path.join(folder, "source");
   fs.mkdirSync(source);
   for (let i = 0; i < 50; i++) fs.writeFileSync(path.join(source, `file-${i}`), `content ${i}`);
   // Names are what this is about, and further names of a file are quicker to make than files.
-  for (let i = 50; i < 5000; i++) fs.linkSync(path.join(source, `file-${i % 50}`), path.join(source, `file-${i}`));
+  for (let i = 50; i < 4200; i++) fs.linkSync(path.join(source, `file-${i % 50}`), path.join(source, `file-${i}`));
   const tested = await makeTestRepository();
   const first = await capture(tested, { kind: "directory", path: source });
   await restore(tested, first.point, path.join(folder, "restored"));
@@ -91,11 +92,7 @@ test.runIf(syscallsAvailable())("the same content is the same blobs, with holes 
   const folder = await tempDir();
   const source = path.join(folder, "source");
   fs.mkdirSync(source);
-  const content = Buffer.concat([
-    seededRandom(1).bytes(700_001),
-    Buffer.alloc(9_000_000),
-    seededRandom(2).bytes(300_000),
-  ]);
+  const content = Buffer.concat([randomBytes(700_001), Buffer.alloc(9_000_000), randomBytes(300_000)]);
   fs.writeFileSync(path.join(source, "full"), content);
   const tested = await makeTestRepository();
   await capture(tested, { kind: "directory", path: source });

@@ -114,7 +114,7 @@ describe("captureImage", () => {
         }
         expect((await loadCatalog(repository)).points.map(({ id }) => id)).toEqual(points.map(({ id }) => id));
       }),
-      { numRuns: 15 },
+      { numRuns: 8 },
     );
   });
 
