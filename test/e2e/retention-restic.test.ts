@@ -13,8 +13,8 @@ import type { Point } from "../../src/policy/retention.ts";
 import { applyRules } from "../../src/policy/retention.ts";
 import { seededRandom } from "../helpers/seeded-random.ts";
 
-const pointCount = 80;
-const ruleSets = 40;
+const pointCount = 24;
+const ruleSets = 12;
 const zone = "Europe/Berlin";
 
 function resticVersion(): number | undefined {
@@ -93,7 +93,7 @@ function randomRules(pick: (count: number) => number, resticIs: number): { yaml:
   for (const rule of ["last", "hourly", "daily", "weekly", "monthly", "yearly"]) {
     if (pick(3) > 0) continue;
     // restic knows -1 since 0.15.
-    const count = resticIs >= 15 && pick(8) === 0 ? -1 : 1 + pick(40);
+    const count = resticIs >= 15 && pick(8) === 0 ? -1 : 1 + pick(8);
     yaml.push(`${rule}: ${count}`);
     argv.push(`--keep-${rule}`, String(count));
   }
