@@ -24,9 +24,10 @@ function mutateOnce(root: Buffer, random: Random): void {
     pick(folders),
     random.fraction() < 0.3 ? pick(oddNames) : Buffer.from(`f${Math.floor(random.fraction() * 1000)}`),
   );
+  // Only what is new: a FIFO there would wait for its reader, a socket refuse, a symbolic link lead elsewhere.
   const makers = [
-    () => fs.writeFileSync(fresh, contentOf(random)),
-    () => fs.writeFileSync(fresh, contentOf(random)),
+    () => fs.writeFileSync(fresh, contentOf(random), { flag: "wx" }),
+    () => fs.writeFileSync(fresh, contentOf(random), { flag: "wx" }),
     () => fs.mkdirSync(fresh),
     () => fs.symlinkSync(pick(["/nowhere", "f1", "../..", Buffer.from([0x2f, 0xff])]), fresh),
     () => makeNode(fresh, 0o010644, 0n),
