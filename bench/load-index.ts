@@ -1,11 +1,11 @@
 /** Loads the index of a synthetic repository with 1 TiB in blocks of 128 KiB, and prints what that took as JSON. */
 import { createCipheriv } from "node:crypto";
 import { systemClock } from "../src/host/clock.ts";
-import { BlobStore } from "../src/repository/blob-store.ts";
+import { BlobStore } from "../src/repository/blobs/blob-store.ts";
 import { imageBlock, tableEntryLength, tagLength } from "../src/repository/format.ts";
-import { sealIndex } from "../src/repository/index-object.ts";
-import { KeyRing } from "../src/repository/key-ring.ts";
-import { type PackInfo, packName } from "../src/repository/pack.ts";
+import { sealIndex } from "../src/repository/blobs/index-object.ts";
+import { KeyRing } from "../src/repository/keys/key-ring.ts";
+import { type PackInfo, packName } from "../src/repository/blobs/pack.ts";
 import type { ObjectInfo, Storage } from "../src/storage/storage.ts";
 
 const blobsPerPack = 128;

@@ -2,13 +2,13 @@
 import { createCipheriv } from "node:crypto";
 import { rmSync } from "node:fs";
 import * as path from "node:path";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { commitPoint } from "../../src/repository/catalog.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { commitPoint } from "../../src/repository/points/catalog.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { blobKinds, imageBlock, imageFanOut } from "../../src/repository/format.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 import { joinNode, writeImageTree } from "../../src/repository/tree/image-tree.ts";
-import { WriteSession } from "../../src/repository/write-session.ts";
+import { WriteSession } from "../../src/repository/blobs/write-session.ts";
 import { settle } from "../data.ts";
 import { measure } from "../measure.ts";
 import type { Results } from "../results.ts";

@@ -1,13 +1,13 @@
 /** 10,000 recovery points: how long it takes to list them, to plan, and to start. */
 import { cpSync } from "node:fs";
 import * as path from "node:path";
-import { commitPoint } from "../../src/repository/catalog.ts";
+import { commitPoint } from "../../src/repository/points/catalog.ts";
 import { writeImageTree } from "../../src/repository/tree/image-tree.ts";
 import { blobKinds, imageBlock } from "../../src/repository/format.ts";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import type { Repository } from "../../src/repository/repository.ts";
-import { WriteSession } from "../../src/repository/write-session.ts";
+import { WriteSession } from "../../src/repository/blobs/write-session.ts";
 import { measure, memoryOf } from "../measure.ts";
 import type { Results } from "../results.ts";
 import { startDaemon } from "./daemon.ts";

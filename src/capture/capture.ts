@@ -1,8 +1,8 @@
 /** What every kind of source does: turn what is there now into parts whose blobs are in the repository. */
 import type { Clock } from "../host/clock.ts";
-import type { BlobReader } from "../repository/blob-reader.ts";
-import type { Consistency, LeftOut, Part, RecoveryPoint } from "../repository/manifest.ts";
-import type { WriteSession } from "../repository/write-session.ts";
+import type { BlobReader } from "../repository/blobs/blob-reader.ts";
+import type { Consistency, LeftOut, Part, RecoveryPoint } from "../repository/points/manifest.ts";
+import type { WriteSession } from "../repository/blobs/write-session.ts";
 
 export interface CaptureContext {
   readonly session: WriteSession;

@@ -2,7 +2,7 @@ import { InvalidArgumentError } from "commander";
 import { exitStatus } from "../errors.ts";
 import { primaryName } from "../job/locations.ts";
 import { threadedExecutor } from "../job/threads.ts";
-import { checkRepository, type CheckReport } from "../repository/check.ts";
+import { checkRepository, type CheckReport } from "../repository/check/check.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { count, formatAge, formatBytes } from "./format.ts";

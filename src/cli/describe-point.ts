@@ -1,5 +1,5 @@
 /** Recovery points for programs: the shape that `--json` prints (docs/operations.md). */
-import type { CatalogPoint } from "../repository/catalog.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
 
 export interface DescribedPoint {
   readonly id: string;

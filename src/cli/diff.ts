@@ -1,5 +1,5 @@
 import { type Difference, diffPoints } from "../restore/diff.ts";
-import { loadCatalog } from "../repository/catalog.ts";
+import { loadCatalog } from "../repository/points/catalog.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { choosePoint } from "./find-points.ts";
 import { formatBytes, printable } from "./format.ts";

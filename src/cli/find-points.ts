@@ -1,6 +1,6 @@
 /** Naming recovery points as people do: by the beginning of the id, or `latest`. */
 import { StillpointError } from "../errors.ts";
-import { type CatalogPoint, findPoint, loadCatalog } from "../repository/catalog.ts";
+import { type CatalogPoint, findPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { Cli } from "./cli.ts";
 import { reportDamage } from "./report-damage.ts";

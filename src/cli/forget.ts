@@ -1,5 +1,5 @@
 import { StillpointError } from "../errors.ts";
-import { forgetPoint, loadCatalog } from "../repository/catalog.ts";
+import { forgetPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { choosePoint } from "./find-points.ts";
 import { formatTime, printable } from "./format.ts";

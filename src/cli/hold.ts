@@ -1,4 +1,4 @@
-import { putSmallObject } from "../repository/small-objects.ts";
+import { putSmallObject } from "../repository/points/small-objects.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { loadPoint } from "./find-points.ts";
 import { printable } from "./format.ts";

@@ -4,7 +4,7 @@ import { describeError, exitStatus, isStillpointError, StillpointError } from ".
 import { addressOfPrimary, connectReplica, type Location, openPrimary, primaryName } from "../job/locations.ts";
 import { readSecret } from "../job/read-secret.ts";
 import type { Config } from "../policy/config.ts";
-import { newKeyFile, type NewKey } from "../repository/key-objects.ts";
+import { newKeyFile, type NewKey } from "../repository/keys/key-objects.ts";
 import { createRepository } from "../repository/repository.ts";
 import { createStorage, openStorage } from "../storage/open.ts";
 import type { Cli, DefineVerb } from "./cli.ts";

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import * as path from "node:path";
 import { StillpointError } from "../errors.ts";
-import { newKeyFile, type NewKey, parseKeyObject, unwrapMasterKey } from "../repository/key-objects.ts";
+import { newKeyFile, type NewKey, parseKeyObject, unwrapMasterKey } from "../repository/keys/key-objects.ts";
 import { addKey, type KeyDescription, listKeys, removeKey, type Repository } from "../repository/repository.ts";
 import { readSecret } from "../job/read-secret.ts";
 import type { Cli, DefineVerb } from "./cli.ts";

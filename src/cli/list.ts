@@ -1,4 +1,4 @@
-import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/catalog.ts";
+import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describePoint } from "./describe-point.ts";
 import { shortIds } from "./find-points.ts";

@@ -1,4 +1,4 @@
-import { BlobStore } from "../repository/blob-store.ts";
+import { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { Cli } from "./cli.ts";
 

@@ -7,7 +7,7 @@ import { StateFolder } from "../job/state-folder.ts";
 import { withinTime } from "../job/within-time.ts";
 import { minute } from "../policy/units.ts";
 import type { Config } from "../policy/config.ts";
-import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/catalog.ts";
+import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Cli } from "./cli.ts";
 
 export type Look = Pick<DaemonStatus, "points"> & {

@@ -5,7 +5,7 @@ import type { Command } from "commander";
 import { StillpointError } from "../errors.ts";
 import { type Location, openLocation as openConfigured, primaryName } from "../job/locations.ts";
 import type { Config } from "../policy/config.ts";
-import { parseKeyFile, type Secret } from "../repository/key-objects.ts";
+import { parseKeyFile, type Secret } from "../repository/keys/key-objects.ts";
 import { openRepository } from "../repository/repository.ts";
 import { openStorage } from "../storage/open.ts";
 import type { Cli } from "./cli.ts";

@@ -1,4 +1,4 @@
-import type { Finding } from "../repository/check-findings.ts";
+import type { Finding } from "../repository/check/findings.ts";
 import type { Cli } from "./cli.ts";
 import { count, formatRange, printable } from "./format.ts";
 

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { exitStatus, isStillpointError } from "../errors.ts";
 import { openLocation as openConfigured, primaryName } from "../job/locations.ts";
 import { threadedExecutor } from "../job/threads.ts";
-import { repairRepository, type RepairReport } from "../repository/repair.ts";
+import { repairRepository, type RepairReport } from "../repository/repair/repair.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";

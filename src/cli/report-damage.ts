@@ -1,5 +1,5 @@
 import { exitStatus } from "../errors.ts";
-import type { Catalog } from "../repository/catalog.ts";
+import type { Catalog } from "../repository/points/catalog.ts";
 import type { Cli } from "./cli.ts";
 import { count } from "./format.ts";
 

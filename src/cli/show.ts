@@ -1,5 +1,5 @@
-import type { CatalogPoint } from "../repository/catalog.ts";
-import type { Part } from "../repository/manifest.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
+import type { Part } from "../repository/points/manifest.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describePoint } from "./describe-point.ts";
 import { loadPoint } from "./find-points.ts";

@@ -1,7 +1,7 @@
 import { hostname } from "node:os";
 import { threadedExecutor } from "../job/threads.ts";
 import { hour } from "../policy/units.ts";
-import { sweep, type SweepReport } from "../repository/sweep.ts";
+import { sweep, type SweepReport } from "../repository/sweep/sweep.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { count, formatBytes, formatTime } from "./format.ts";

@@ -1,7 +1,7 @@
 import { StillpointError } from "../errors.ts";
 import { tag as tagSchema } from "../policy/fields.ts";
-import type { CatalogPoint } from "../repository/catalog.ts";
-import { putSmallObject } from "../repository/small-objects.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
+import { putSmallObject } from "../repository/points/small-objects.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { loadPoint } from "./find-points.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";

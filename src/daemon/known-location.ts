@@ -3,7 +3,7 @@ import * as z from "zod";
 import { belongsTo } from "../job/belonging.ts";
 import { primaryName } from "../job/locations.ts";
 import type { Policy } from "../policy/config.ts";
-import { consistencies } from "../repository/manifest.ts";
+import { consistencies } from "../repository/points/manifest.ts";
 
 const point = z.object({
   id: z.string(),

@@ -6,10 +6,10 @@ import { belongsTo } from "../job/belonging.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import type { Policy } from "../policy/config.ts";
-import { readPoint } from "../repository/catalog.ts";
-import { parsePointName } from "../repository/manifest.ts";
+import { readPoint } from "../repository/points/catalog.ts";
+import { parsePointName } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
-import { getSmallObject } from "../repository/small-objects.ts";
+import { getSmallObject } from "../repository/points/small-objects.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { type KnownLocation, type KnownPoint, knownLocation, seriesOf } from "./known-location.ts";
 

@@ -8,7 +8,7 @@ import { wantedAt } from "../job/rules.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import { withinTime } from "../job/within-time.ts";
 import type { Config, Policy } from "../policy/config.ts";
-import { type CatalogPoint, loadCatalog } from "../repository/catalog.ts";
+import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { StorageAddress } from "../storage/storage.ts";
 import { LocationWatch, type LookOptions } from "./location-watch.ts";
 

@@ -6,9 +6,9 @@ import { OpenLocations } from "../job/open-locations.ts";
 import { makeStages } from "../job/stages.ts";
 import { threadedExecutor as executor } from "../job/threads.ts";
 import type { Config } from "../policy/config.ts";
-import { checkRepository } from "../repository/check.ts";
-import { sweep } from "../repository/sweep.ts";
-import { toPlainError } from "../repository/worker-protocol.ts";
+import { checkRepository } from "../repository/check/check.ts";
+import { sweep } from "../repository/sweep/sweep.ts";
+import { toPlainError } from "../repository/threads/worker-protocol.ts";
 import { SharedObjects } from "./shared-objects.ts";
 import type { FromWork, ToWork, WorkRequest } from "./work-protocol.ts";
 

@@ -8,7 +8,7 @@ import { throwIfCancelled } from "../host/cancel.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Stages } from "../job/stages.ts";
 import type { Config } from "../policy/config.ts";
-import { fromPlainError } from "../repository/worker-protocol.ts";
+import { fromPlainError } from "../repository/threads/worker-protocol.ts";
 import type { FromWork, ToWork, Work, WorkRequest, Works } from "./work-protocol.ts";
 
 /** How long, in ms, the process waits for more before it is ended. */

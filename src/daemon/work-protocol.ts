@@ -2,10 +2,10 @@
 import type { CapturedPoint } from "../job/capture-stage.ts";
 import type { Pruned, Replicated } from "../job/report.ts";
 import type { Config, Policy, Replication, Source } from "../policy/config.ts";
-import type { CheckReport } from "../repository/check.ts";
-import type { ReadData } from "../repository/check-packs.ts";
-import type { SweepReport } from "../repository/sweep.ts";
-import type { PlainError } from "../repository/worker-protocol.ts";
+import type { CheckReport } from "../repository/check/check.ts";
+import type { ReadData } from "../repository/check/packs.ts";
+import type { SweepReport } from "../repository/sweep/sweep.ts";
+import type { PlainError } from "../repository/threads/worker-protocol.ts";
 
 /** Each kind of work: what it is given, and what it results in. */
 export interface Works {

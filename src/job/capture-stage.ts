@@ -2,7 +2,7 @@
 import { captureSource } from "../capture/capture-source.ts";
 import type { Policy, Source } from "../policy/config.ts";
 import { longestReliance } from "../replicate/sweep-notices.ts";
-import { BlobStore } from "../repository/blob-store.ts";
+import { BlobStore } from "../repository/blobs/blob-store.ts";
 import { newestPoint } from "./newest-point.ts";
 import { type ErrorReport, errorReport, type PointReport } from "./report.ts";
 import type { StageContext } from "./stage-context.ts";

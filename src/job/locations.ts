@@ -7,7 +7,7 @@ import { nodeFiles } from "../host/node-files.ts";
 import type { Config, Replica } from "../policy/config.ts";
 import { closest } from "../policy/suggest.ts";
 import { prepareReplica } from "../replicate/prepare-replica.ts";
-import { CatalogMemory } from "../repository/catalog-memory.ts";
+import { CatalogMemory } from "../repository/points/catalog-memory.ts";
 import { openRepository, type Repository } from "../repository/repository.ts";
 import { createStorage, openStorage, type OpenStorageOptions } from "../storage/open.ts";
 import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";

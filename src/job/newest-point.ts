@@ -1,7 +1,7 @@
 /** Finding a source's points without reading them all. */
 import { isStillpointError } from "../errors.ts";
-import { readPoint } from "../repository/catalog.ts";
-import { parsePointName, type RecoveryPoint } from "../repository/manifest.ts";
+import { readPoint } from "../repository/points/catalog.ts";
+import { parsePointName, type RecoveryPoint } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { CallOptions } from "../storage/storage.ts";
 

@@ -1,6 +1,6 @@
 /** The primary as one job's replications see it: read once for all of them, since they begin at the same time. */
-import { BlobStore } from "../repository/blob-store.ts";
-import { type CatalogPoint, loadCatalog } from "../repository/catalog.ts";
+import { BlobStore } from "../repository/blobs/blob-store.ts";
+import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { CallOptions } from "../storage/storage.ts";
 

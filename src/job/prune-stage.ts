@@ -3,7 +3,7 @@ import type { Policy } from "../policy/config.ts";
 import { surveyPoints } from "../replicate/survey.ts";
 import { executePrune } from "../prune/execute-prune.ts";
 import { type PlannedGroup, planPrune, type PruneGroup, type PrunePlan } from "../prune/plan-prune.ts";
-import { type CatalogPoint, loadCatalog } from "../repository/catalog.ts";
+import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
 import { belongsTo } from "./belonging.ts";
 import { primaryName } from "./locations.ts";

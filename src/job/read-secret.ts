@@ -4,7 +4,7 @@ import { StillpointError } from "../errors.ts";
 import { errnoOf, type Files } from "../host/files.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import type { KeyOrigin } from "../policy/config.ts";
-import { parseKeyFile, type Secret } from "../repository/key-objects.ts";
+import { parseKeyFile, type Secret } from "../repository/keys/key-objects.ts";
 
 export interface SecretSources {
   readonly files?: Files | undefined;

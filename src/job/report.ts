@@ -1,7 +1,7 @@
 /** What became of a job: plain data, for logs, metrics, the control socket and `--json`. Times in ms since the epoch. */
 import type { Clock } from "../host/clock.ts";
 import { describeError, type ErrorCode, isStillpointError } from "../errors.ts";
-import type { Consistency } from "../repository/manifest.ts";
+import type { Consistency } from "../repository/points/manifest.ts";
 
 /** `partial`: something of value was done, and something was not. */
 export type Outcome = "ok" | "partial" | "failed";

@@ -1,7 +1,7 @@
 /** A policy's keep rules, applied to the points of one source at one location. */
 import type { Policy } from "../policy/config.ts";
 import { type Retention, type RetainPoint, retain } from "../policy/retain.ts";
-import type { CatalogPoint } from "../repository/catalog.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { primaryName } from "./locations.ts";
 
 export interface Judging {

@@ -1,7 +1,7 @@
 /** What every stage of a job is given. */
 import type { Clock } from "../host/clock.ts";
 import type { Config } from "../policy/config.ts";
-import type { ExecutorFactory } from "../repository/executor.ts";
+import type { ExecutorFactory } from "../repository/threads/executor.ts";
 import type { OpenLocations } from "./open-locations.ts";
 import type { PrimaryViews } from "./primary-view.ts";
 

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import * as path from "node:path";
 import type * as z from "zod";
 import { StillpointError } from "../errors.ts";
-import type { MemoryFile } from "../repository/catalog-memory.ts";
+import type { MemoryFile } from "../repository/points/catalog-memory.ts";
 import { errnoOf, type Files } from "../host/files.ts";
 import { makeFoldersDurably } from "../host/make-folders.ts";
 import { nodeFiles } from "../host/node-files.ts";

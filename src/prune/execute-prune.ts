@@ -1,6 +1,6 @@
 /** Forgets what a plan says. The space is freed by sweeps. */
 import { throwIfCancelled } from "../host/cancel.ts";
-import { type CatalogPoint, forgetPoint } from "../repository/catalog.ts";
+import { type CatalogPoint, forgetPoint } from "../repository/points/catalog.ts";
 import { exists, type Repository } from "../repository/repository.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import type { PrunePlan } from "./plan-prune.ts";

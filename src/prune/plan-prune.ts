@@ -2,7 +2,7 @@
 import { StillpointError } from "../errors.ts";
 import { retain, type RetainPoint, type UnreplicatedCap } from "../policy/retain.ts";
 import type { KeepRules, Kept } from "../policy/retention.ts";
-import type { CatalogPoint } from "../repository/catalog.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
 
 /** The points of one source under one policy, with the rules that the policy has for this location. */
 export interface PruneGroup {

@@ -1,10 +1,10 @@
 /** Finding again what an interrupted replication had sent. */
 import { isStillpointError } from "../errors.ts";
-import type { BlobStore } from "../repository/blob-store.ts";
-import { readPack } from "../repository/blob-reader.ts";
-import { forEachAtOnce } from "../repository/catalog.ts";
-import { sealIndexes } from "../repository/index-object.ts";
-import type { PackInfo } from "../repository/pack.ts";
+import type { BlobStore } from "../repository/blobs/blob-store.ts";
+import { readPack } from "../repository/blobs/blob-reader.ts";
+import { forEachAtOnce } from "../repository/points/catalog.ts";
+import { sealIndexes } from "../repository/blobs/index-object.ts";
+import type { PackInfo } from "../repository/blobs/pack.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import type { SweepNotices } from "./sweep-notices.ts";
 

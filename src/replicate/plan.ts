@@ -1,5 +1,5 @@
 /** Which recovery points a replica lacks. Pure. */
-import type { CatalogPoint } from "../repository/catalog.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
 import type { PointSurvey } from "./survey.ts";
 
 export interface PlanInput {

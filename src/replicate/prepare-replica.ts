@@ -1,6 +1,6 @@
 /** Making a storage the replica of a repository, and giving it the keys that the primary has. */
 import { isStillpointError, StillpointError } from "../errors.ts";
-import { parseKeyObject } from "../repository/key-objects.ts";
+import { parseKeyObject } from "../repository/keys/key-objects.ts";
 import { type Format, readFormat, type Repository } from "../repository/repository.ts";
 import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
 

@@ -1,9 +1,9 @@
 /** Bringing a replica up to date with the primary: what it lacks is planned, sent, and only then committed there. */
 import { isStillpointError, StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
-import { BlobStore } from "../repository/blob-store.ts";
-import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/catalog.ts";
-import { openManifest } from "../repository/manifest.ts";
+import { BlobStore } from "../repository/blobs/blob-store.ts";
+import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
+import { openManifest } from "../repository/points/manifest.ts";
 import { exists, type Repository } from "../repository/repository.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
 import { withObserver } from "../storage/wrappers/observe.ts";

@@ -1,6 +1,6 @@
 /** What a run of replication says of itself: while it works, and at its end. */
 import type { StillpointError } from "../errors.ts";
-import type { CatalogPoint } from "../repository/catalog.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
 import type { ReplicationPlan } from "./plan.ts";
 import type { NoteFailure } from "./synchronise-notes.ts";
 

@@ -1,7 +1,7 @@
 /** Trees of all three kinds, seen alike: a blob and what lies below it. */
-import type { BlobReader } from "../repository/blob-reader.ts";
+import type { BlobReader } from "../repository/blobs/blob-reader.ts";
 import { type BlobKind, blobKinds } from "../repository/format.ts";
-import type { Part } from "../repository/manifest.ts";
+import type { Part } from "../repository/points/manifest.ts";
 import { type DirectoryEntry, nameOf, readDirectoryNodes } from "../repository/tree/directory-tree.ts";
 import { readImageNode } from "../repository/tree/image-tree.ts";
 import { parseStreamNode } from "../repository/tree/stream-tree.ts";

@@ -1,8 +1,8 @@
 /** What a location holds of a primary's points, and of the notes on them. */
 import { isStillpointError } from "../errors.ts";
-import { forEachAtOnce, loadCatalog } from "../repository/catalog.ts";
+import { forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
-import { getSmallObject } from "../repository/small-objects.ts";
+import { getSmallObject } from "../repository/points/small-objects.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
 
 const readsAtOnce = 16;

@@ -1,7 +1,7 @@
 /** What earlier sweeps of a replica decided, as far as it binds someone who adds to it (docs/format.md section 11). */
-import type { BlobStore } from "../repository/blob-store.ts";
-import { forEachAtOnce } from "../repository/catalog.ts";
-import { getSmallObject, type SweepRecord } from "../repository/small-objects.ts";
+import type { BlobStore } from "../repository/blobs/blob-store.ts";
+import { forEachAtOnce } from "../repository/points/catalog.ts";
+import { getSmallObject, type SweepRecord } from "../repository/points/small-objects.ts";
 import type { CallOptions } from "../storage/storage.ts";
 
 const readsAtOnce = 16;

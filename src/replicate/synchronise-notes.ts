@@ -7,9 +7,9 @@
  * records: they say what was deleted, and why, at one location.
  */
 import { isStillpointError, type StillpointError } from "../errors.ts";
-import { forEachAtOnce } from "../repository/catalog.ts";
+import { forEachAtOnce } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
-import { getSmallObject } from "../repository/small-objects.ts";
+import { getSmallObject } from "../repository/points/small-objects.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { type NoteSurvey, surveyNotes } from "./survey.ts";
 

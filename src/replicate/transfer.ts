@@ -1,11 +1,11 @@
 /** Blobs on their way to a replica: what it lacks of some points, read sealed here and sealed anew there. */
-import { BlobReader } from "../repository/blob-reader.ts";
-import { BlobStore } from "../repository/blob-store.ts";
-import type { CatalogPoint } from "../repository/catalog.ts";
-import { inlineExecutor } from "../repository/executor.ts";
+import { BlobReader } from "../repository/blobs/blob-reader.ts";
+import { BlobStore } from "../repository/blobs/blob-store.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
+import { inlineExecutor } from "../repository/threads/executor.ts";
 import type { BlobKind } from "../repository/format.ts";
 import type { Repository } from "../repository/repository.ts";
-import { WriteSession } from "../repository/write-session.ts";
+import { WriteSession } from "../repository/blobs/write-session.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { adoptOrphans } from "./adopt-orphans.ts";
 import { type MissingBlobs, missingBlobs } from "./missing-blobs.ts";

@@ -4,7 +4,7 @@ import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import { randomBytes } from "../host/random.ts";
 import type { CallOptions, ObjectInfo, Storage, StorageAddress } from "../storage/storage.ts";
-import type { CatalogMemory } from "./catalog-memory.ts";
+import type { CatalogMemory } from "./points/catalog-memory.ts";
 import { damagedObject, formatVersion, requireLength, suiteNumber } from "./format.ts";
 import {
   type KeyObject,
@@ -13,8 +13,8 @@ import {
   type Secret,
   unwrapMasterKey,
   wrapMasterKey,
-} from "./key-objects.ts";
-import { KeyRing } from "./key-ring.ts";
+} from "./keys/key-objects.ts";
+import { KeyRing } from "./keys/key-ring.ts";
 
 /** An opened repository: where it is, its keys, and the time. */
 export interface Repository {

@@ -1,9 +1,9 @@
 /** Looking into recovery points without restoring them. */
 import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
-import type { BlobReader } from "../repository/blob-reader.ts";
+import type { BlobReader } from "../repository/blobs/blob-reader.ts";
 import { blobKinds, damagedObject } from "../repository/format.ts";
-import type { Part, RecoveryPoint } from "../repository/manifest.ts";
+import type { Part, RecoveryPoint } from "../repository/points/manifest.ts";
 import { type DirectoryEntry, nameOf, readDirectory } from "../repository/tree/directory-tree.ts";
 import { isHole } from "../repository/tree/image-tree.ts";
 import type { CallOptions } from "../storage/storage.ts";

@@ -1,7 +1,7 @@
 /** How two recovery points differ. Only what differs is read: equal subtrees have equal ids. */
 import { StillpointError } from "../errors.ts";
-import type { BlobReader } from "../repository/blob-reader.ts";
-import type { ImagePart, RecoveryPoint } from "../repository/manifest.ts";
+import type { BlobReader } from "../repository/blobs/blob-reader.ts";
+import type { ImagePart, RecoveryPoint } from "../repository/points/manifest.ts";
 import { type DirectoryEntry, encodeText, nameOf, readDirectory, targetOf } from "../repository/tree/directory-tree.ts";
 import { blockCount, imageLeaves, isHole, readImageLeaf } from "../repository/tree/image-tree.ts";
 import { imageFanOut } from "../repository/format.ts";

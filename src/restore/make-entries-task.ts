@@ -2,7 +2,7 @@
 import { linkSync, symlinkSync, unlinkSync } from "node:fs";
 import { errnoOf } from "../host/files.ts";
 import { makeNode, syscallsAvailable } from "../host/syscalls.ts";
-import type { Task } from "../repository/executor.ts";
+import type { Task } from "../repository/threads/executor.ts";
 import { type DirectoryEntry, targetOf } from "../repository/tree/directory-tree.ts";
 import { type Lack, setAttributes } from "./set-attributes.ts";
 import { targetFailure } from "./target-failure.ts";

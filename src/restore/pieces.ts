@@ -1,6 +1,6 @@
 /** The pieces that an image or a stream consists of, in order, with what can't be read of its nodes in their place. */
 import { describeError, isStillpointError } from "../errors.ts";
-import type { BlobReader } from "../repository/blob-reader.ts";
+import type { BlobReader } from "../repository/blobs/blob-reader.ts";
 import { blobKinds, damagedObject, idLength, imageFanOut } from "../repository/format.ts";
 import { hole, type ImageTree, isHole, readImageNode } from "../repository/tree/image-tree.ts";
 import { parseStreamNode, type StreamTree } from "../repository/tree/stream-tree.ts";

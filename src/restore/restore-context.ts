@@ -1,4 +1,4 @@
-import type { BlobReader } from "../repository/blob-reader.ts";
+import type { BlobReader } from "../repository/blobs/blob-reader.ts";
 import type { RestoreTally } from "./report.ts";
 import type { TaskPool } from "./task-pool.ts";
 

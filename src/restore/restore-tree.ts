@@ -7,7 +7,7 @@ import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import { errnoOf } from "../host/files.ts";
 import { damagedObject } from "../repository/format.ts";
-import type { DirectoryPart } from "../repository/manifest.ts";
+import type { DirectoryPart } from "../repository/points/manifest.ts";
 import { type DirectoryEntry, nameOf, readDirectory } from "../repository/tree/directory-tree.ts";
 import { type EntryToMake, makeEntries } from "./make-entries-task.ts";
 import { orDamaged } from "./pieces.ts";

@@ -1,6 +1,6 @@
 /** Tasks under way, not more at once than threads can use. */
-import type { Task } from "../repository/executor.ts";
-import type { WriteSession } from "../repository/write-session.ts";
+import type { Task } from "../repository/threads/executor.ts";
+import type { WriteSession } from "../repository/blobs/write-session.ts";
 
 export class TaskPool {
   readonly #session: WriteSession;

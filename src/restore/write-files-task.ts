@@ -2,7 +2,7 @@
 import { chmodSync, closeSync, constants, ftruncateSync, openSync, unlinkSync } from "node:fs";
 import { throwIfCancelled } from "../host/cancel.ts";
 import { errnoOf } from "../host/files.ts";
-import type { Task, TaskContext } from "../repository/executor.ts";
+import type { Task, TaskContext } from "../repository/threads/executor.ts";
 import type { DirectoryEntry } from "../repository/tree/directory-tree.ts";
 import { type DamagedRange, splitPieces, streamPieces } from "./pieces.ts";
 import { type Lack, setAttributes } from "./set-attributes.ts";

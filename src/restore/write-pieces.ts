@@ -1,6 +1,6 @@
 /** Puts pieces into files; those that are there already, from a restore that was cut off, are recognised by their ids. */
 import { readSync, writeSync } from "node:fs";
-import type { TaskContext } from "../repository/executor.ts";
+import type { TaskContext } from "../repository/threads/executor.ts";
 import { blobKinds } from "../repository/format.ts";
 import { isHole } from "../repository/tree/image-tree.ts";
 import { damageOf, type DamagedRange, type Piece } from "./pieces.ts";

@@ -1,8 +1,8 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { expect, test } from "vitest";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { loadCatalog } from "../../src/repository/catalog.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { loadCatalog } from "../../src/repository/points/catalog.ts";
 import { capture } from "../helpers/capture.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { makeTestRepository, type TestRepository } from "../helpers/repository.ts";

@@ -8,9 +8,9 @@ import type { Location } from "../../src/job/locations.ts";
 import { OpenLocations } from "../../src/job/open-locations.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
 import type { Config } from "../../src/policy/config.ts";
-import { commitPoint } from "../../src/repository/catalog.ts";
-import type { RecoveryPoint } from "../../src/repository/manifest.ts";
-import { putSmallObject } from "../../src/repository/small-objects.ts";
+import { commitPoint } from "../../src/repository/points/catalog.ts";
+import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
+import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 

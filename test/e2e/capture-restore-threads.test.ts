@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { captureSource, type CaptureSource } from "../../src/capture/capture-source.ts";
 import { systemClock } from "../../src/host/clock.ts";
 import { threadedExecutor } from "../../src/job/threads.ts";
-import { BlobStore } from "../../src/repository/blob-store.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { createRepository } from "../../src/repository/repository.ts";
 import { restorePoint } from "../../src/restore/restore-point.ts";
 import { createStorage, openStorage } from "../../src/storage/open.ts";

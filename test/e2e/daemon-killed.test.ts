@@ -2,8 +2,8 @@ import * as fs from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { openLocation } from "../../src/job/locations.ts";
-import { checkRepository } from "../../src/repository/check.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
+import { checkRepository } from "../../src/repository/check/check.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { RunningDaemon } from "../helpers/running-daemon.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 

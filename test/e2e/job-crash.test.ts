@@ -14,10 +14,10 @@ import { makeStages } from "../../src/job/stages.ts";
 import type { Config, Policy } from "../../src/policy/config.ts";
 import { loadConfig } from "../../src/policy/load.ts";
 import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
-import { loadCatalog } from "../../src/repository/catalog.ts";
-import { checkRepository } from "../../src/repository/check.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
-import type { Secret } from "../../src/repository/key-objects.ts";
+import { loadCatalog } from "../../src/repository/points/catalog.ts";
+import { checkRepository } from "../../src/repository/check/check.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
+import type { Secret } from "../../src/repository/keys/key-objects.ts";
 import {
   addKey,
   createRepository,
@@ -26,7 +26,7 @@ import {
   removeKey,
   type Repository,
 } from "../../src/repository/repository.ts";
-import { sweep } from "../../src/repository/sweep.ts";
+import { sweep } from "../../src/repository/sweep/sweep.ts";
 import { createFsStorage, FsStorage } from "../../src/storage/drivers/fs.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { SimulatedDisk } from "../helpers/simulated-disk.ts";

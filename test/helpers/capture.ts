@@ -1,8 +1,8 @@
 import { captureSource, type CaptureOptions, type CaptureReport } from "../../src/capture/capture-source.ts";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { loadCatalog } from "../../src/repository/catalog.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
-import type { RecoveryPoint } from "../../src/repository/manifest.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { loadCatalog } from "../../src/repository/points/catalog.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
+import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { restorePoint, type RestoreOptions } from "../../src/restore/restore-point.ts";
 import type { RestoreReport } from "../../src/restore/report.ts";
 import type { TestRepository } from "./repository.ts";

@@ -1,17 +1,17 @@
 /** Small repositories on a simulated disk, with tiny recovery points made by hand. */
 import { createHash } from "node:crypto";
 import type { Clock } from "../../src/host/clock.ts";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { commitPoint } from "../../src/repository/catalog.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { commitPoint } from "../../src/repository/points/catalog.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { blobKinds, imageFanOut } from "../../src/repository/format.ts";
-import type { NewKey } from "../../src/repository/key-objects.ts";
-import type { ImagePart, Manifest, Part, RecoveryPoint } from "../../src/repository/manifest.ts";
+import type { NewKey } from "../../src/repository/keys/key-objects.ts";
+import type { ImagePart, Manifest, Part, RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { createRepository, type Repository } from "../../src/repository/repository.ts";
 import { type DirectoryEntry, readDirectory, writeDirectory } from "../../src/repository/tree/directory-tree.ts";
 import { hole, imageLeaves, joinNode, readImageLeaf, writeImageTree } from "../../src/repository/tree/image-tree.ts";
 import { streamChunks, writeStreamTree } from "../../src/repository/tree/stream-tree.ts";
-import { WriteSession } from "../../src/repository/write-session.ts";
+import { WriteSession } from "../../src/repository/blobs/write-session.ts";
 import { createFsStorage, FsStorage } from "../../src/storage/drivers/fs.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { SimulatedDisk } from "./simulated-disk.ts";

@@ -5,7 +5,7 @@ import { systemClock } from "../../src/host/clock.ts";
 import { addressOfPrimary } from "../../src/job/locations.ts";
 import type { Config } from "../../src/policy/config.ts";
 import { loadConfig } from "../../src/policy/load.ts";
-import { newKeyFile } from "../../src/repository/key-objects.ts";
+import { newKeyFile } from "../../src/repository/keys/key-objects.ts";
 import { createRepository, type Repository } from "../../src/repository/repository.ts";
 import { createStorage, openStorage } from "../../src/storage/open.ts";
 import { tempDir } from "./temp-dir.ts";

@@ -7,8 +7,8 @@ import type { JobReport } from "../../src/job/report.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
 import { planPruneStage } from "../../src/job/prune-stage.ts";
 import { makeStages } from "../../src/job/stages.ts";
-import { type Catalog, loadCatalog } from "../../src/repository/catalog.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
+import { type Catalog, loadCatalog } from "../../src/repository/points/catalog.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 

@@ -3,8 +3,8 @@ import { beforeEach, describe, expect, test } from "vitest";
 import type { KeepRules } from "../../src/policy/retention.ts";
 import { executePrune } from "../../src/prune/execute-prune.ts";
 import { planPrune, type PruneGroup, type PruneInput, type PrunePlan } from "../../src/prune/plan-prune.ts";
-import { type CatalogPoint, loadCatalog } from "../../src/repository/catalog.ts";
-import { putSmallObject } from "../../src/repository/small-objects.ts";
+import { type CatalogPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
+import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { rejection } from "../helpers/rejection.ts";
 import {
   alter,

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { isStillpointError } from "../../src/errors.ts";
-import { forgetPoint } from "../../src/repository/catalog.ts";
+import { forgetPoint } from "../../src/repository/points/catalog.ts";
 import { imageBlock, packTarget } from "../../src/repository/format.ts";
 import { exists, type Repository } from "../../src/repository/repository.ts";
 import { FaultyStorage } from "../helpers/faulty-storage.ts";

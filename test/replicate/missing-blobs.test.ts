@@ -1,12 +1,12 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BlobReader } from "../../src/repository/blob-reader.ts";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import type { Manifest } from "../../src/repository/manifest.ts";
+import { BlobReader } from "../../src/repository/blobs/blob-reader.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import type { Manifest } from "../../src/repository/points/manifest.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 import { writeDirectory } from "../../src/repository/tree/directory-tree.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
-import { WriteSession } from "../../src/repository/write-session.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
+import { WriteSession } from "../../src/repository/blobs/write-session.ts";
 import { missingBlobs } from "../../src/replicate/missing-blobs.ts";
 import { collect } from "../helpers/collect.ts";
 import { FaultyStorage } from "../helpers/faulty-storage.ts";

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
-import type { CatalogPoint } from "../../src/repository/catalog.ts";
+import type { CatalogPoint } from "../../src/repository/points/catalog.ts";
 import { planReplication } from "../../src/replicate/plan.ts";
 
 interface Sketch {

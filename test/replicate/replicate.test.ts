@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { forgetPoint, loadCatalog } from "../../src/repository/catalog.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { forgetPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
 import { imageBlock } from "../../src/repository/format.ts";
-import { packName } from "../../src/repository/pack.ts";
+import { packName } from "../../src/repository/blobs/pack.ts";
 import type { Repository } from "../../src/repository/repository.ts";
-import { putSmallObject } from "../../src/repository/small-objects.ts";
+import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
 import { replicate } from "../../src/replicate/replicate.ts";
 import { FaultyStorage, flipBit } from "../helpers/faulty-storage.ts";

@@ -1,12 +1,12 @@
 /** A primary and places for replicas, each on a simulated disk of its own, and tiny recovery points with known content. */
 import { createHash } from "node:crypto";
-import { readPack } from "../../src/repository/blob-reader.ts";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { type CatalogPoint, commitPoint, loadCatalog } from "../../src/repository/catalog.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
+import { readPack } from "../../src/repository/blobs/blob-reader.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { type CatalogPoint, commitPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { blobKinds } from "../../src/repository/format.ts";
-import type { Part, RecoveryPoint } from "../../src/repository/manifest.ts";
-import { packIdOf } from "../../src/repository/pack.ts";
+import type { Part, RecoveryPoint } from "../../src/repository/points/manifest.ts";
+import { packIdOf } from "../../src/repository/blobs/pack.ts";
 import { createRepository, openRepository, type Repository } from "../../src/repository/repository.ts";
 import { nameOf, readDirectory, writeDirectory } from "../../src/repository/tree/directory-tree.ts";
 import {
@@ -18,7 +18,7 @@ import {
   writeImageTree,
 } from "../../src/repository/tree/image-tree.ts";
 import { streamChunks, writeStreamTree } from "../../src/repository/tree/stream-tree.ts";
-import { WriteSession } from "../../src/repository/write-session.ts";
+import { WriteSession } from "../../src/repository/blobs/write-session.ts";
 import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
 import { replicate, type ReplicateOptions } from "../../src/replicate/replicate.ts";
 import type { ReplicationReport } from "../../src/replicate/replication-report.ts";

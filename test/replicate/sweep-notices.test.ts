@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { forgetPoint } from "../../src/repository/catalog.ts";
-import { putSmallObject, type SweepRecord } from "../../src/repository/small-objects.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { forgetPoint } from "../../src/repository/points/catalog.ts";
+import { putSmallObject, type SweepRecord } from "../../src/repository/points/small-objects.ts";
 import { longestReliance, readSweepNotices } from "../../src/replicate/sweep-notices.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";

@@ -1,9 +1,9 @@
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { forgetPoint, loadCatalog } from "../../src/repository/catalog.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
-import { sweep } from "../../src/repository/sweep.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { forgetPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
+import { sweep } from "../../src/repository/sweep/sweep.ts";
 import { replicate } from "../../src/replicate/replicate.ts";
 import type { ReplicationReport } from "../../src/replicate/replication-report.ts";
 import {

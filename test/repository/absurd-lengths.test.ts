@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { type Damage, loadCatalog } from "../../src/repository/catalog.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { type Damage, loadCatalog } from "../../src/repository/points/catalog.ts";
 import { openRepository, type Repository } from "../../src/repository/repository.ts";
-import type { Secret } from "../../src/repository/key-objects.ts";
+import type { Secret } from "../../src/repository/keys/key-objects.ts";
 import type { ObjectInfo, Storage } from "../../src/storage/storage.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { captureTiny, makeTestRepository, overriding } from "../helpers/repository.ts";

@@ -1,6 +1,6 @@
 import * as age from "age-encryption";
 import { beforeEach, describe, expect, test } from "vitest";
-import { newKeyFile, parseKeyFile, type Secret } from "../../src/repository/key-objects.ts";
+import { newKeyFile, parseKeyFile, type Secret } from "../../src/repository/keys/key-objects.ts";
 import {
   addKey,
   createRepository,

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { systemClock } from "../../src/host/clock.ts";
-import { BlobStore } from "../../src/repository/blob-store.ts";
-import { type Catalog, loadCatalog } from "../../src/repository/catalog.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { type Catalog, loadCatalog } from "../../src/repository/points/catalog.ts";
 import {
   type BlobKind,
   blobKinds,
@@ -12,10 +12,10 @@ import {
   type ObjectClass,
   type ObjectType,
 } from "../../src/repository/format.ts";
-import { openIndex } from "../../src/repository/index-object.ts";
-import { parseKeyFile, parseKeyObject, type Secret, unwrapMasterKey } from "../../src/repository/key-objects.ts";
-import { KeyRing, seal } from "../../src/repository/key-ring.ts";
-import { openManifest } from "../../src/repository/manifest.ts";
+import { openIndex } from "../../src/repository/blobs/index-object.ts";
+import { parseKeyFile, parseKeyObject, type Secret, unwrapMasterKey } from "../../src/repository/keys/key-objects.ts";
+import { KeyRing, seal } from "../../src/repository/keys/key-ring.ts";
+import { openManifest } from "../../src/repository/points/manifest.ts";
 import {
   encodeAssociated,
   encodeTableEntry,
@@ -24,7 +24,7 @@ import {
   parseTable,
   sealTable,
   tableLengthOf,
-} from "../../src/repository/pack.ts";
+} from "../../src/repository/blobs/pack.ts";
 import { openRepository, type Repository } from "../../src/repository/repository.ts";
 import { readDirectory } from "../../src/repository/tree/directory-tree.ts";
 import { imageLeaves, readImageLeaf } from "../../src/repository/tree/image-tree.ts";

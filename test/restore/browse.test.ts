@@ -1,7 +1,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { expect, test } from "vitest";
-import { BlobStore } from "../../src/repository/blob-store.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { listPath, openFile } from "../../src/restore/browse.ts";
 import { capture } from "../helpers/capture.ts";
 import { collect } from "../helpers/collect.ts";

@@ -1,13 +1,13 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { expect, test } from "vitest";
-import type { RecoveryPoint } from "../../src/repository/manifest.ts";
+import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { restorePoint } from "../../src/restore/restore-point.ts";
-import { inlineExecutor } from "../../src/repository/executor.ts";
-import { commitPoint } from "../../src/repository/catalog.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
+import { commitPoint } from "../../src/repository/points/catalog.ts";
 import { writeDirectory } from "../../src/repository/tree/directory-tree.ts";
-import { WriteSession } from "../../src/repository/write-session.ts";
-import { BlobStore } from "../../src/repository/blob-store.ts";
+import { WriteSession } from "../../src/repository/blobs/write-session.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { capture, restore } from "../helpers/capture.ts";
 import { describeTree } from "../helpers/describe-tree.ts";
 import { rejection } from "../helpers/rejection.ts";

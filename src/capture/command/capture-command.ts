@@ -1,6 +1,6 @@
 /** The source kind `command`: what a dump program prints. */
 import { streamCommand } from "../../host/process.ts";
-import type { StreamPart } from "../../repository/manifest.ts";
+import type { StreamPart } from "../../repository/points/manifest.ts";
 import { type Chunk, writeStreamTree } from "../../repository/tree/stream-tree.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
 import { cutIntoChunks, gearTable } from "../stream/chunker.ts";

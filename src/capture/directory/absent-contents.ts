@@ -1,6 +1,6 @@
 /** Finds files of an earlier point whose content the repository no longer has whole, or will soon not have. */
-import type { BlobReader } from "../../repository/blob-reader.ts";
-import type { Presence } from "../../repository/blob-writer.ts";
+import type { BlobReader } from "../../repository/blobs/blob-reader.ts";
+import type { Presence } from "../../repository/blobs/blob-writer.ts";
 import { blobKinds } from "../../repository/format.ts";
 import { isHole } from "../../repository/tree/image-tree.ts";
 import { type Chunk, parseStreamNode } from "../../repository/tree/stream-tree.ts";

@@ -6,7 +6,7 @@ import { systemClock } from "../../host/clock.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { errnoOf } from "../../host/files.ts";
 import { syscallsAvailable } from "../../host/syscalls.ts";
-import type { DirectoryPart, LeftOut } from "../../repository/manifest.ts";
+import type { DirectoryPart, LeftOut } from "../../repository/points/manifest.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
 import { DirectoryWalk } from "./directory-walk.ts";
 import { makeEntry } from "./entry.ts";

@@ -1,5 +1,5 @@
 /** The walk over a directory: what changed is read, what didn't is taken over, and each folder becomes a node. */
-import { forEachAtOnce } from "../../repository/catalog.ts";
+import { forEachAtOnce } from "../../repository/points/catalog.ts";
 import {
   type DirectoryEntry,
   encodeText,

@@ -1,5 +1,5 @@
 /** A folder that is part of a capture under way. Some hundred bytes are kept for each; files are not kept at all. */
-import type { LeftOut } from "../../repository/manifest.ts";
+import type { LeftOut } from "../../repository/points/manifest.ts";
 import { encodeText } from "../../repository/tree/directory-tree.ts";
 import { type FolderPlace, joinPath } from "./list-folder.ts";
 

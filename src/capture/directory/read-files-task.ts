@@ -4,7 +4,7 @@ import { promisify } from "node:util";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { errnoOf } from "../../host/files.ts";
 import { seekData, syscallsAvailable } from "../../host/syscalls.ts";
-import type { Task, TaskContext } from "../../repository/executor.ts";
+import type { Task, TaskContext } from "../../repository/threads/executor.ts";
 import { hole } from "../../repository/tree/image-tree.ts";
 import type { Chunk } from "../../repository/tree/stream-tree.ts";
 import type { DirectoryEntry } from "../../repository/tree/directory-tree.ts";

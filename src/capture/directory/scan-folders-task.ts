@@ -3,7 +3,7 @@ import { lstatSync, readlinkSync, type Stats } from "node:fs";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { systemClock } from "../../host/clock.ts";
 import { errnoOf } from "../../host/files.ts";
-import type { Task, TaskContext } from "../../repository/executor.ts";
+import type { Task, TaskContext } from "../../repository/threads/executor.ts";
 import { blobKinds } from "../../repository/format.ts";
 import { type DirectoryEntry, nameOf, type NodeReader, readDirectory } from "../../repository/tree/directory-tree.ts";
 import type { CallOptions } from "../../storage/storage.ts";

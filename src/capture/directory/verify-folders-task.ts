@@ -1,5 +1,5 @@
 /** Looks at folders a second time, in a worker thread: which of them changed since they were captured? */
-import type { Task } from "../../repository/executor.ts";
+import type { Task } from "../../repository/threads/executor.ts";
 import { compileExcludes, type Filter } from "./exclude.ts";
 import { fingerprint, type FolderPlace, listFolder } from "./list-folder.ts";
 import { failureOf } from "./scan-folders-task.ts";

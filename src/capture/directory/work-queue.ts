@@ -4,7 +4,7 @@
  * Files go before folders, so that not more is found than can soon be read; of the folders the one found last goes first,
  * so that few are open at a time.
  */
-import type { WriteSession } from "../../repository/write-session.ts";
+import type { WriteSession } from "../../repository/blobs/write-session.ts";
 import { type ReadFile, readFiles } from "./read-files-task.ts";
 import { type ScanFolder, type ScanInput, type ScannedFolder, scanFolders } from "./scan-folders-task.ts";
 

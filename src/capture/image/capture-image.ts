@@ -4,7 +4,7 @@ import { StillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { blockDeviceSize } from "../../host/syscalls.ts";
 import { blobKinds, imageBlock, imageFanOut } from "../../repository/format.ts";
-import type { ImagePart } from "../../repository/manifest.ts";
+import type { ImagePart } from "../../repository/points/manifest.ts";
 import { blockCount, hole, joinNode, splitNode, writeImageTree } from "../../repository/tree/image-tree.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
 import { captureRegion } from "./capture-region-task.ts";

@@ -2,7 +2,7 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { StillpointError } from "../../errors.ts";
 import { blobKinds } from "../../repository/format.ts";
-import type { Task, TaskContext } from "../../repository/executor.ts";
+import type { Task, TaskContext } from "../../repository/threads/executor.ts";
 import { hole } from "../../repository/tree/image-tree.ts";
 
 /** Bytes read at once; while one such slice is worked on, the next is being read. */

@@ -6,7 +6,7 @@
  * Plain TypeScript: see docs/decisions/0010-chunking.md.
  */
 import { hkdfSync } from "node:crypto";
-import type { KeyRing } from "../../repository/key-ring.ts";
+import type { KeyRing } from "../../repository/keys/key-ring.ts";
 
 /** A chunk has at least that many bytes, unless it is the stream's last. Content no longer than this isn't hashed at all. */
 export const shortestChunk = 256 * 1024;

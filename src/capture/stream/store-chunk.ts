@@ -1,5 +1,5 @@
 /** Storing chunks, and how their ids travel between threads. */
-import type { TaskContext } from "../../repository/executor.ts";
+import type { TaskContext } from "../../repository/threads/executor.ts";
 import { blobKinds, idLength } from "../../repository/format.ts";
 import { hole } from "../../repository/tree/image-tree.ts";
 import type { Chunk } from "../../repository/tree/stream-tree.ts";

@@ -1,5 +1,5 @@
 /** Stores chunks that were cut elsewhere, in a worker thread. */
-import type { Task } from "../../repository/executor.ts";
+import type { Task } from "../../repository/threads/executor.ts";
 import { joinChunks, storeChunk } from "./store-chunk.ts";
 
 /** From the chunks' bytes, each at most `longestChunk`, to their ids and sizes (`splitChunks`). */

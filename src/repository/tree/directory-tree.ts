@@ -1,8 +1,8 @@
 /** Directory trees: entries with all their attributes, as JSON (docs/format.md section 8). */
 import * as z from "zod";
 import type { CallOptions } from "../../storage/storage.ts";
-import type { BlobReader } from "../blob-reader.ts";
-import type { BlobWriter } from "../blob-writer.ts";
+import type { BlobReader } from "../blobs/blob-reader.ts";
+import type { BlobWriter } from "../blobs/blob-writer.ts";
 import { blobKinds, damagedObject } from "../format.ts";
 
 const hexId = z.string().regex(/^[0-9a-f]{64}$/);

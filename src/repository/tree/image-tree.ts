@@ -1,7 +1,7 @@
 /** Image trees: a radix tree over fixed blocks (docs/format.md section 8). */
 import type { CallOptions } from "../../storage/storage.ts";
-import type { BlobReader } from "../blob-reader.ts";
-import type { BlobWriter } from "../blob-writer.ts";
+import type { BlobReader } from "../blobs/blob-reader.ts";
+import type { BlobWriter } from "../blobs/blob-writer.ts";
 import { blobKinds, damagedObject, idLength, imageFanOut } from "../format.ts";
 
 /** An image's content: `size` and `block` in bytes, `root` a blob id as 64 hex digits. */

@@ -1,7 +1,7 @@
 /** Stream trees: chunks in order, for files and command output (docs/format.md section 8). */
 import type { CallOptions } from "../../storage/storage.ts";
-import type { BlobReader } from "../blob-reader.ts";
-import type { BlobWriter } from "../blob-writer.ts";
+import type { BlobReader } from "../blobs/blob-reader.ts";
+import type { BlobWriter } from "../blobs/blob-writer.ts";
 import { blobKinds, damagedObject, idLength, streamFanOut } from "../format.ts";
 import { hole, isHole } from "./image-tree.ts";
 

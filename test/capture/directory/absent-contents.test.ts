@@ -4,12 +4,12 @@ import {
   type ContentStore,
   type StoredContent,
 } from "../../../src/capture/directory/absent-contents.ts";
-import { BlobStore } from "../../../src/repository/blob-store.ts";
-import { inlineExecutor } from "../../../src/repository/executor.ts";
+import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
+import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
 import { blobKinds, streamFanOut } from "../../../src/repository/format.ts";
 import { hole } from "../../../src/repository/tree/image-tree.ts";
 import { type Chunk, writeStreamTree } from "../../../src/repository/tree/stream-tree.ts";
-import { WriteSession } from "../../../src/repository/write-session.ts";
+import { WriteSession } from "../../../src/repository/blobs/write-session.ts";
 import { block, blockLength, makeTestRepository } from "../../helpers/repository.ts";
 
 /** Some contents, as the seeds of their chunks (0: a hole); the last one has two levels of nodes. */

@@ -8,7 +8,7 @@ import {
   longestChunk,
   shortestChunk,
 } from "../../../src/capture/stream/chunker.ts";
-import { KeyRing } from "../../../src/repository/key-ring.ts";
+import { KeyRing } from "../../../src/repository/keys/key-ring.ts";
 import { collect } from "../../helpers/collect.ts";
 import { seededRandom } from "../../helpers/seeded-random.ts";
 

@@ -1,0 +1,190 @@
+/** What a repository holds, loaded: its packs, where each blob is, which packs are condemned. */
+import { isStillpointError } from "../../errors.ts";
+import type { CallOptions } from "../../storage/storage.ts";
+import { BlobIndex } from "./blob-index.ts";
+import { BlobReader } from "./blob-reader.ts";
+import { type Damage, forEachAtOnce } from "../points/catalog.ts";
+import { idLength, longestLargeObject, requireLength, tableEntryLength } from "../format.ts";
+import { openIndex } from "./index-object.ts";
+import { type PackInfo, packIdOf } from "./pack.ts";
+import { PackCatalog } from "./pack-catalog.ts";
+import type { Repository } from "../repository.ts";
+import { getSmallObject, type SweepRecord } from "../points/small-objects.ts";
+
+/** Index objects are replaced by a sweep now and then; a load that it overtook begins anew, that often. */
+const mostLoads = 5;
+
+/** Blobs that room is made for ahead, by what listed lengths promise: enough for 8 TiB of images. What more there is finds room as it comes. */
+const mostExpected = 2 ** 26;
+
+export interface LoadStoreOptions extends CallOptions {
+  /** Told of each index object and sweep record that is damaged; without it, that is thrown. */
+  readonly onDamage?: (damage: Damage) => void;
+  /** Shown each index object's packs, so that they needn't be read twice; the same again when the load begins anew. */
+  readonly onIndex?: (name: string, packs: readonly PackInfo[]) => void;
+}
+
+/** How a pack listed in the storage differs from what the index says. */
+export interface StorePack {
+  readonly id: string;
+  readonly size: number;
+  /** When the store says that it was written, in ms since the epoch. */
+  readonly time: number;
+}
+
+interface Moment {
+  readonly wall: number;
+  readonly monotonic: number;
+}
+
+export class BlobStore {
+  readonly repository: Repository;
+  readonly index: BlobIndex;
+  readonly packs = new PackCatalog();
+  readonly reader: BlobReader;
+  /** Every pack in the storage. */
+  readonly present = new Map<string, StorePack>();
+  /** Packs that the index names and that aren't there, or have another size. Their blobs count as absent. */
+  readonly lost = new Set<string>();
+  /** Names of the index objects. */
+  readonly indexNames: string[] = [];
+  /** Sweep records, by object name. */
+  readonly sweeps = new Map<string, SweepRecord>();
+  /** Numbers of packs that a sweep has condemned, or found in no index: new points must not rely on them. */
+  readonly condemned = new Set<number>();
+  readonly #began: Moment;
+  readonly #numbers = new Map<string, number>();
+
+  private constructor(repository: Repository, began: Moment, expected: number) {
+    this.repository = repository;
+    this.#began = began;
+    this.index = BlobIndex.withRoomFor(expected);
+    this.reader = new BlobReader({
+      keys: repository.keys,
+      storage: repository.storage,
+      index: this.index,
+      packs: this.packs,
+    });
+  }
+
+  /** Reads the index. Throws `damaged` when an index object is (`repair` rebuilds it from the packs), or a storage error. */
+  static async load(repository: Repository, options: LoadStoreOptions = {}): Promise<BlobStore> {
+    for (let loads = 1; ; loads++) {
+      try {
+        return await BlobStore.#load(repository, options);
+      } catch (error) {
+        if (!isStillpointError(error, "object_missing") || loads === mostLoads) throw error;
+      }
+    }
+  }
+
+  /**
+   * The order matters (docs/format.md section 11). Sweep records first: one that isn't seen any more has had its packs
+   * deleted before, so they aren't seen either. Then index objects, then packs: a pack is always there before the index that names it.
+   */
+  static async #load(repository: Repository, options: LoadStoreOptions): Promise<BlobStore> {
+    const { clock, keys, storage } = repository;
+    const began = { wall: clock.now(), monotonic: clock.monotonic() };
+    const sweeps = await readSweeps(repository, options);
+    const indexes: { name: string; size: number }[] = [];
+    for await (const { name, size } of storage.list("index/", options)) indexes.push({ name, size });
+    const bytes = indexes.reduce((sum, { size }) => sum + size, 0);
+    const store = new BlobStore(repository, began, Math.min(mostExpected, Math.ceil(bytes / tableEntryLength)));
+    for await (const { name, size, time } of storage.list("packs/", options)) {
+      const id = packIdOf(name);
+      if (id !== undefined) store.present.set(id, { id, size, time });
+    }
+    await forEachAtOnce(indexes, 4, async (index) => {
+      const { name } = index;
+      const packs = await orReported(name, options, async () => {
+        requireLength(index, longestLargeObject);
+        return openIndex(keys, name, await storage.get(name, undefined, options));
+      });
+      if (packs === undefined) return;
+      store.indexNames.push(name);
+      options.onIndex?.(name, packs);
+      for (const pack of packs) {
+        if (store.present.get(pack.id)?.size !== pack.size) store.lost.add(pack.id);
+        else store.add(pack);
+      }
+    });
+    for (const [name, record] of sweeps) store.#condemn(name, record);
+    return store;
+  }
+
+  /**
+   * Whether a new point may take over unseen whatever this point reaches: no sweep has condemned any of it. Otherwise each
+   * blob must be looked up, since a point that isn't in a sweep's record may rely on packs that it condemned.
+   */
+  mayRelyOn(pointId: string): boolean {
+    for (const record of this.sweeps.values()) {
+      const empty = record.condemned.length === 0 && record.orphans.length === 0;
+      if (!empty && !record.points.includes(pointId)) return false;
+    }
+    return true;
+  }
+
+  #condemn(name: string, record: SweepRecord): void {
+    this.sweeps.set(name, record);
+    for (const id of [...record.condemned, ...record.orphans]) {
+      const number = this.#numbers.get(id);
+      if (number !== undefined) this.condemned.add(number);
+    }
+  }
+
+  /**
+   * How old this view is, in ms: a point that relies on it must be committed within the sweep's grace period. By both clocks,
+   * since one doesn't count while the machine sleeps, and the other can be set.
+   */
+  get age(): number {
+    const { clock } = this.repository;
+    return Math.max(clock.now() - this.#began.wall, clock.monotonic() - this.#began.monotonic);
+  }
+
+  /** Packs in the storage that no index names: a writer's work in progress, or what a killed writer left. */
+  get orphans(): StorePack[] {
+    return [...this.present.values()].filter((pack) => !this.#numbers.has(pack.id) && !this.lost.has(pack.id));
+  }
+
+  /** The number of an indexed pack. */
+  numberOf(packId: string): number | undefined {
+    return this.#numbers.get(packId);
+  }
+
+  /** Takes a durable pack into the loaded index. */
+  add(pack: PackInfo): void {
+    if (this.#numbers.has(pack.id)) return;
+    const number = this.packs.add(pack);
+    this.#numbers.set(pack.id, number);
+    for (let at = 0; at < pack.table.length; at += tableEntryLength) {
+      this.index.insert(pack.table.subarray(at, at + idLength), number);
+    }
+  }
+}
+
+async function readSweeps(repository: Repository, options: LoadStoreOptions): Promise<Map<string, SweepRecord>> {
+  const records = new Map<string, SweepRecord>();
+  for await (const object of repository.storage.list("sweeps/", options)) {
+    const { name } = object;
+    const record = await orReported(name, options, async () => {
+      requireLength(object, longestLargeObject);
+      return await getSmallObject(repository, "sweeps", name, options);
+    });
+    if (record !== undefined) records.set(name, record);
+  }
+  return records;
+}
+
+async function orReported<T>(name: string, options: LoadStoreOptions, open: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await open();
+  } catch (error) {
+    report(name, options, error);
+    return undefined;
+  }
+}
+
+function report(name: string, { onDamage }: LoadStoreOptions, error: unknown): void {
+  if (onDamage === undefined || !isStillpointError(error, "damaged")) throw error;
+  onDamage({ name, error });
+}

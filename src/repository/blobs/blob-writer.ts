@@ -1,0 +1,188 @@
+/** One thread's way of adding blobs: hashed, looked up, compressed, sealed, opened again, packed, stored. */
+import { toError } from "../../errors.ts";
+import { constants, zstdCompressSync } from "node:zlib";
+import { throwIfCancelled } from "../../host/cancel.ts";
+import { randomBytes } from "../../host/random.ts";
+import { release } from "../../host/release.ts";
+import type { Storage } from "../../storage/storage.ts";
+import { BlobIndex } from "./blob-index.ts";
+import {
+  type BlobKind,
+  blobKinds,
+  damagedObject,
+  encodeHeader,
+  encodings,
+  headerLength,
+  maxBlobLength,
+  type ObjectClass,
+  packTarget,
+  tagLength,
+} from "../format.ts";
+import { type KeyRing, sealInto, unseal } from "../keys/key-ring.ts";
+import { decodeStored, encodeAssociated, encodeTableEntry, type PackInfo, packName, sealTable } from "./pack.ts";
+
+/** Content shorter than this, in bytes, isn't worth a try at compressing. */
+const shortestCompressed = 64;
+/** Packs on their way to the storage at once, per writer: the next is filled meanwhile. More would only take memory. */
+const packsInFlight = 1;
+const level1 = { [constants.ZSTD_c_compressionLevel]: 1 };
+
+/** Which blobs need not be stored again. */
+export interface Presence {
+  has(id: Buffer): boolean;
+}
+
+export interface BlobWriterOptions {
+  readonly keys: KeyRing;
+  readonly storage: Storage;
+  readonly presence: Presence;
+  /** Called when a pack is durable. */
+  readonly onPack: (pack: PackInfo) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** In bytes: contents of the blobs never seen before, and what they take sealed. */
+export interface WriteStatistics {
+  newBytes: number;
+  storedBytes: number;
+}
+
+interface OpenPack {
+  readonly class: ObjectClass;
+  readonly buffer: Buffer;
+  readonly header: Buffer;
+  readonly objectKey: Buffer;
+  readonly table: Buffer[];
+  length: number;
+}
+
+export class BlobWriter {
+  readonly #options: BlobWriterOptions;
+  readonly #added = new BlobIndex();
+  readonly #open: Partial<Record<ObjectClass, OpenPack>> = {};
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #spare: Buffer[] = [];
+  #failure: Error | undefined;
+  readonly statistics: WriteStatistics = { newBytes: 0, storedBytes: 0 };
+
+  constructor(options: BlobWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Stores `raw` (at most 16 MiB) unless it is there already; returns its id. It is durable only after `flush`. */
+  async add(kind: BlobKind, raw: Uint8Array): Promise<Buffer> {
+    const id = this.#options.keys.blobId(kind, raw);
+    if (!this.has(id)) await this.addNew(kind, id, raw);
+    return id;
+  }
+
+  /** Whether the blob is in the repository or in this writer. */
+  has(id: Buffer): boolean {
+    return this.#added.has(id) || this.#options.presence.has(id);
+  }
+
+  /** Stores a blob whose id is known and which isn't there. */
+  async addNew(kind: BlobKind, id: Buffer, raw: Uint8Array): Promise<void> {
+    const packed = raw.length < shortestCompressed ? raw : compress(raw);
+    const encoding = packed.length < raw.length ? encodings.zstd : encodings.plain;
+    await this.addStored(kind, id, encoding, raw.length, encoding === encodings.zstd ? packed : raw, raw);
+    if (packed !== raw) release(packed);
+  }
+
+  /**
+   * Stores a blob that is encoded already (a copy from another pack or repository). `raw`, when given, is compared with what
+   * comes out when the sealed blob is opened again; without it the stored form is.
+   */
+  async addStored(
+    kind: BlobKind,
+    id: Buffer,
+    encoding: number,
+    rawLength: number,
+    stored: Uint8Array,
+    raw?: Uint8Array,
+  ): Promise<void> {
+    const sealedLength = stored.length + tagLength;
+    // From here to the table's line without a pause: others may be adding too, and one of them may close the pack.
+    const pack = this.#packWithRoom(kind === blobKinds.data ? "data" : "metadata", sealedLength);
+    const number = pack.table.length;
+    const associated = encodeAssociated(id, kind, encoding, rawLength);
+    sealInto(pack.buffer, pack.length, pack.objectKey, number, associated, stored);
+    const sealed = pack.buffer.subarray(pack.length, pack.length + sealedLength);
+    const reopened = unseal(pack.objectKey, number, associated, sealed);
+    const decoded = raw === undefined ? reopened : decodeStored(encoding, rawLength, reopened);
+    if (!decoded.equals(raw ?? stored))
+      throw damagedObject("being written", "a blob didn't open as what was sealed; check this machine's memory");
+    release(reopened);
+    release(decoded);
+    pack.length += sealedLength;
+    pack.table.push(encodeTableEntry(associated, sealedLength));
+    this.#added.insert(id, 1);
+    this.statistics.newBytes += rawLength;
+    this.statistics.storedBytes += sealedLength;
+    if (pack.length >= packTarget) this.#close(pack);
+    while (this.#inFlight.size > packsInFlight) await Promise.race(this.#inFlight);
+  }
+
+  /** Closes the packs begun and waits until all are durable. Throws what made a pack fail. */
+  async flush(): Promise<void> {
+    for (const pack of Object.values(this.#open)) this.#close(pack);
+    await Promise.all(this.#inFlight);
+    this.#throwIfFailed();
+  }
+
+  #packWithRoom(objectClass: ObjectClass, length: number): OpenPack {
+    this.#throwIfFailed();
+    const open = this.#open[objectClass];
+    if (open !== undefined && open.length + length <= open.buffer.length) return open;
+    if (open !== undefined) this.#close(open);
+    const header = encodeHeader("pack", objectClass, randomBytes(32));
+    const pack: OpenPack = {
+      class: objectClass,
+      buffer: this.#buffer(headerLength + length),
+      header,
+      objectKey: this.#options.keys.objectKey(header),
+      table: [],
+      length: headerLength,
+    };
+    header.copy(pack.buffer);
+    this.#open[objectClass] = pack;
+    return pack;
+  }
+
+  /** Room for a usual pack, or for one unusually large blob. Pages that aren't touched take no memory. */
+  #buffer(needed: number): Buffer {
+    const usual = packTarget + (packTarget >> 3);
+    if (needed > usual) return Buffer.allocUnsafeSlow(maxBlobLength + headerLength + tagLength);
+    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(usual);
+  }
+
+  #close(pack: OpenPack): void {
+    delete this.#open[pack.class];
+    const upload: Promise<void> = this.#put(pack)
+      .catch((error: unknown) => {
+        this.#failure ??= toError(error);
+      })
+      .finally(() => this.#inFlight.delete(upload));
+    this.#inFlight.add(upload);
+  }
+
+  async #put(pack: OpenPack): Promise<void> {
+    const table = Buffer.concat(pack.table);
+    const { end, id } = sealTable(pack.objectKey, pack.header, table);
+    const { storage, signal, onPack } = this.#options;
+    await storage.put(packName(id), [pack.buffer.subarray(0, pack.length), end], { signal });
+    const size = pack.length + end.length;
+    onPack({ id, class: pack.class, size, tableLength: end.length - 8, table });
+    if (this.#spare.length < packsInFlight) this.#spare.push(pack.buffer);
+  }
+
+  #throwIfFailed(): void {
+    throwIfCancelled(this.#options.signal);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+}
+
+/** Level 1; the chunk size is zstd's bound, so that one buffer is enough. */
+function compress(raw: Uint8Array): Buffer {
+  return zstdCompressSync(raw, { chunkSize: raw.length + (raw.length >> 8) + 1024, params: level1 });
+}

@@ -1,0 +1,79 @@
+/** Adding blobs to a repository: packs first, then the index that names them. */
+import { toError } from "../../errors.ts";
+import type { BlobStore } from "./blob-store.ts";
+import { BlobWriter, type WriteStatistics } from "./blob-writer.ts";
+import { type Executor, type ExecutorFactory, type Task, presenceOf } from "../threads/executor.ts";
+import { sealIndexes } from "./index-object.ts";
+import type { PackInfo } from "./pack.ts";
+
+/** An index object is written each time that many packs are durable, so that work cut off is found again by the next. */
+const packsPerIndex = 64;
+
+export class WriteSession {
+  readonly store: BlobStore;
+  readonly signal: AbortSignal | undefined;
+  /** This thread's writer: for trees, and for what is small. */
+  readonly writer: BlobWriter;
+  readonly executor: Executor;
+  readonly #waiting: PackInfo[] = [];
+  #indexing: Promise<void> = Promise.resolve();
+  #failure: Error | undefined;
+
+  constructor(store: BlobStore, makeExecutor: ExecutorFactory, signal?: AbortSignal) {
+    this.store = store;
+    this.signal = signal;
+    const { keys, storage } = store.repository;
+    const onPack = (pack: PackInfo): void => this.#packIsDurable(pack);
+    const { index, packs, condemned } = store;
+    this.writer = new BlobWriter({ keys, storage, presence: presenceOf(index, condemned), onPack, signal });
+    this.executor = makeExecutor({
+      context: { keys, storage, index, packs, condemned, signal },
+      seed: () => {
+        const { address } = store.repository;
+        if (address === undefined) throw new Error("a repository without an address can't be written by threads");
+        return { keys: keys.options, address, index: index.memory, packs: packs.records, condemned: [...condemned] };
+      },
+      onPack,
+    });
+  }
+
+  async run<In, Out>(task: Task<In, Out>, input: In): Promise<Out> {
+    return await this.executor.run(task, input);
+  }
+
+  /** Makes everything added durable and indexed: from then on a manifest may name it. */
+  async finish(): Promise<WriteStatistics> {
+    const threads = await this.executor.flush();
+    await this.writer.flush();
+    this.#writeIndex();
+    await this.#indexing;
+    if (this.#failure !== undefined) throw this.#failure;
+    const { newBytes, storedBytes } = this.writer.statistics;
+    return { newBytes: newBytes + threads.newBytes, storedBytes: storedBytes + threads.storedBytes };
+  }
+
+  /** Ends the threads. What wasn't finished is dropped; packs already stored are found by the next session or swept. */
+  async close(): Promise<void> {
+    await this.executor.close();
+    await this.#indexing;
+  }
+
+  #packIsDurable(pack: PackInfo): void {
+    this.#waiting.push(pack);
+    if (this.#waiting.length >= packsPerIndex) this.#writeIndex();
+  }
+
+  #writeIndex(): void {
+    const packs = this.#waiting.splice(0);
+    if (packs.length === 0) return;
+    this.#indexing = this.#indexing
+      .then(async () => {
+        const { keys, storage } = this.store.repository;
+        for (const { name, data } of sealIndexes(keys, packs)) await storage.put(name, [data], { signal: this.signal });
+        for (const pack of packs) this.store.add(pack);
+      })
+      .catch((error: unknown) => {
+        this.#failure ??= toError(error);
+      });
+  }
+}

@@ -1,0 +1,84 @@
+/** Checks a repository: structure always, every byte when asked; records proofs of what was read in full. */
+import { throwIfCancelled } from "../../host/cancel.ts";
+import { type CatalogPoint, forEachAtOnce } from "../points/catalog.ts";
+import { findChainGaps } from "./chain.ts";
+import { diagnose, type DiagnoseOptions, type Diagnosis } from "./diagnose.ts";
+import { describeDiagnosis, type Finding } from "./findings.ts";
+import type { ReadData } from "./packs.ts";
+import type { Repository } from "../repository.ts";
+import { putSmallObject } from "../points/small-objects.ts";
+
+export interface CheckOptions extends DiagnoseOptions {
+  /** Of a replica: it needn't have every point of a source's chain. */
+  readonly replica?: boolean;
+  /** After every byte of the repository was read, store with each point whether it is whole. */
+  readonly recordProofs?: boolean;
+}
+
+export interface CheckReport {
+  /** Empty when all is well. */
+  readonly findings: readonly Finding[];
+  readonly points: number;
+  /** In use. */
+  readonly blobs: number;
+  readonly packs: number;
+  /** Which packs were read in full; undefined when none. */
+  readonly readData: ReadData | undefined;
+  readonly bytesRead: number;
+  readonly seconds: number;
+  /** Proofs stored. */
+  readonly proofs: number;
+}
+
+/** @throws a storage error when the storage doesn't answer, `cancelled`. Damage is in the report, not thrown. */
+export async function checkRepository(repository: Repository, options: CheckOptions): Promise<CheckReport> {
+  const started = repository.clock.monotonic();
+  const diagnosis = await diagnose(repository, options);
+  const gaps = await findChainGaps(repository, diagnosis, {
+    replica: options.replica === true,
+    signal: options.signal,
+  });
+  const seconds = (repository.clock.monotonic() - started) / 1000;
+  const everything = options.readData?.of === 1;
+  const proofs =
+    options.recordProofs === true && everything ? await recordProofs(repository, diagnosis, seconds, options) : 0;
+  return {
+    findings: [...describeDiagnosis(diagnosis), ...gaps],
+    points: diagnosis.catalog.points.length,
+    blobs: diagnosis.marks.count,
+    packs: diagnosis.store.present.size,
+    readData: options.readData,
+    bytesRead: diagnosis.bytesRead,
+    seconds,
+    proofs,
+  };
+}
+
+const proofsAtOnce = 8;
+
+/** One for each point: every byte that it needs was read and verified, or could not be. Returns how many. */
+async function recordProofs(
+  repository: Repository,
+  { catalog, unreadable }: Diagnosis,
+  seconds: number,
+  { signal }: CheckOptions,
+): Promise<number> {
+  const pieces = new Map<string, number>();
+  for (const { affected } of unreadable.values()) {
+    for (const { point } of affected) pieces.set(point, (pieces.get(point) ?? 0) + 1);
+  }
+  const time = new Date(repository.clock.now()).toISOString();
+  await forEachAtOnce(catalog.points, proofsAtOnce, async ({ id: point }: CatalogPoint) => {
+    throwIfCancelled(signal);
+    const lost = pieces.get(point) ?? 0;
+    const result = lost === 0 ? "passed" : "failed";
+    const detail = lost === 0 ? "every byte was read and verified" : `${String(lost)} pieces can't be read`;
+    await putSmallObject(
+      repository,
+      "proofs",
+      { version: 1, point, time, method: "read-data", result, seconds, detail },
+      { signal },
+    );
+  });
+  return catalog.points.length;
+}

@@ -1,0 +1,163 @@
+/** Whole packs: opened in memory, or read and verified to the last byte. */
+import type { StillpointError } from "../../errors.ts";
+import { release } from "../../host/release.ts";
+import type { CallOptions, Storage } from "../../storage/storage.ts";
+import { type BadBlobs, verifyBlobs } from "./blobs.ts";
+import { blobKinds, damagedObject, headerLength, packTrailerLength } from "../format.ts";
+import type { KeyRing } from "../keys/key-ring.ts";
+import { isDamage } from "../mark/mark.ts";
+import { openTable, type PackInfo, packName, parseTable, type TableEntry, tableLengthOf } from "../blobs/pack.ts";
+
+export interface WholePack {
+  readonly info: PackInfo;
+  readonly objectKey: Buffer;
+  readonly entries: readonly TableEntry[];
+}
+
+/** Opens the table of a pack that was read as a whole. Throws `damaged`. */
+export function openWholePack(keys: KeyRing, id: string, data: Buffer): WholePack {
+  const name = packName(id);
+  if (data.length < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
+  const header = data.subarray(0, headerLength);
+  const tableLength = tableLengthOf(data.subarray(data.length - packTrailerLength), name, data.length);
+  const end = data.subarray(data.length - packTrailerLength - tableLength);
+  const info = openTable(keys, id, data.length, header, end);
+  return { info, objectKey: keys.objectKey(header), entries: parseTable(info) };
+}
+
+/** The sealed bytes of a blob in a pack that was read as a whole. */
+export function sealedIn(data: Buffer, entry: TableEntry): Buffer {
+  return data.subarray(entry.offset, entry.offset + entry.sealedLength);
+}
+
+/** What is wrong with a pack. */
+export interface PackDamage {
+  readonly message: string;
+  readonly missing: boolean;
+  /** The blobs that can't be had from it; undefined when its table can't be read, so that all are lost. */
+  readonly entries: readonly TableEntry[] | undefined;
+}
+
+export interface VerifiedPack {
+  /** Undefined when its table can't be read. */
+  readonly info: PackInfo | undefined;
+  /** Undefined when all is well. */
+  readonly damage: PackDamage | undefined;
+}
+
+export interface PackSource {
+  readonly keys: KeyRing;
+  readonly storage: Pick<Storage, "get">;
+}
+
+/**
+ * Reads a pack from end to end, and opens, decodes and identifies every blob. In slices, the next one being read while
+ * one is verified: that keeps the memory small. Throws only when the storage doesn't answer, or `cancelled`.
+ */
+export async function verifyPack(
+  source: PackSource,
+  pack: { readonly id: string; readonly size: number },
+  options?: CallOptions,
+): Promise<VerifiedPack> {
+  const { id } = pack;
+  let ends: WholePack;
+  try {
+    ends = await readEnds(source, pack, options);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    const missing = error.code === "object_missing";
+    return { info: undefined, damage: { message: error.parts.what, missing, entries: undefined } };
+  }
+  const bad: TableEntry[] = [];
+  let first: StillpointError | undefined;
+  const slices = slicesOf(ends.entries);
+  let reading = readSlice(source, id, slices[0], options);
+  for (const [position, slice] of slices.entries()) {
+    const data = await reading;
+    reading = readSlice(source, id, slices[position + 1], options);
+    const found = verifySlice(source, ends, slice, data);
+    first ??= found?.error;
+    bad.push(...(found?.entries ?? []));
+    if (!(data instanceof Error)) release(data);
+  }
+  if (first === undefined) return { info: ends.info, damage: undefined };
+  const others = bad.length === 1 ? "" : `, and so are ${String(bad.length - 1)} other blobs of it`;
+  return { info: ends.info, damage: { message: first.parts.what + others, missing: false, entries: bad } };
+}
+
+function verifySlice(
+  { keys }: PackSource,
+  { info, objectKey }: WholePack,
+  slice: readonly TableEntry[],
+  data: Buffer | StillpointError,
+): BadBlobs | undefined {
+  if (data instanceof Error) return { entries: slice, error: data };
+  const misplaced = slice.filter(({ kind }) => (kind === blobKinds.data) !== (info.class === "data"));
+  if (misplaced.length > 0) {
+    const why = `its blob ${String(misplaced[0]?.number)} doesn't belong in a pack of the class ${info.class}`;
+    return { entries: misplaced, error: damagedObject(packName(info.id), why) };
+  }
+  const start = slice[0]?.offset ?? 0;
+  const sealed = (entry: TableEntry): Buffer =>
+    data.subarray(entry.offset - start, entry.offset - start + entry.sealedLength);
+  return verifyBlobs({ keys, objectKey, pack: info.id, sealed }, slice);
+}
+
+async function readEnds(
+  source: PackSource,
+  pack: { readonly id: string; readonly size: number },
+  options?: CallOptions,
+): Promise<WholePack> {
+  const { header, info } = await readTable(source, pack, options);
+  return { info, objectKey: source.keys.objectKey(header), entries: parseTable(info) };
+}
+
+/** What a pack says of itself, without taking it apart: three small reads. Throws `damaged` or a storage error. */
+export async function readTable(
+  { keys, storage }: PackSource,
+  { id, size }: { readonly id: string; readonly size: number },
+  options?: CallOptions,
+): Promise<{ readonly header: Buffer; readonly info: PackInfo }> {
+  const name = packName(id);
+  if (size < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
+  const header = await storage.get(name, { offset: 0, length: headerLength }, options);
+  const trailer = await storage.get(name, { offset: size - packTrailerLength, length: packTrailerLength }, options);
+  const length = tableLengthOf(trailer, name, size) + packTrailerLength;
+  const end = await storage.get(name, { offset: size - length, length }, options);
+  return { header, info: openTable(keys, id, size, header, end) };
+}
+
+/** Of blobs that follow one another, in bytes about. */
+const sliceLength = 1024 * 1024;
+
+function slicesOf(entries: readonly TableEntry[]): TableEntry[][] {
+  const slices: TableEntry[][] = [];
+  let length = sliceLength;
+  for (const entry of entries) {
+    if (length >= sliceLength) {
+      slices.push([]);
+      length = 0;
+    }
+    slices.at(-1)?.push(entry);
+    length += entry.sealedLength;
+  }
+  return slices;
+}
+
+/** The bytes of a slice, or the error that is a fact about them. */
+async function readSlice(
+  { storage }: PackSource,
+  id: string,
+  slice: readonly TableEntry[] = [],
+  options?: CallOptions,
+): Promise<Buffer | StillpointError> {
+  const [first, last] = [slice[0], slice.at(-1)];
+  if (first === undefined || last === undefined) return Buffer.alloc(0);
+  const range = { offset: first.offset, length: last.offset + last.sealedLength - first.offset };
+  try {
+    return await storage.get(packName(id), range, options);
+  } catch (error) {
+    if (isDamage(error)) return error;
+    throw error;
+  }
+}

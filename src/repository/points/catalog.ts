@@ -1,0 +1,250 @@
+/** The recovery points of a repository, with what was said of them since: tags, holds, proofs. */
+import { isStillpointError, StillpointError } from "../../errors.ts";
+import { throwIfCancelled } from "../../host/cancel.ts";
+import type { CallOptions, ObjectInfo } from "../../storage/storage.ts";
+import { longestSmallObject, requireLength } from "../format.ts";
+import { openManifest, parsePointName, type RecoveryPoint, sealManifest, type Manifest } from "./manifest.ts";
+import { exists, type Repository } from "../repository.ts";
+import {
+  getSmallObject,
+  type Hold,
+  type Proof,
+  putSmallObject,
+  type SmallFolder,
+  type SmallObject,
+} from "./small-objects.ts";
+
+export interface CatalogPoint extends RecoveryPoint {
+  /** In force now. */
+  readonly tags: readonly string[];
+  readonly hold: Hold | undefined;
+  /** The newest proof, passed or failed. */
+  readonly proof: Proof | undefined;
+  /** When the store says that the manifest was written, by its own clock, in ms since the epoch. */
+  readonly received: number;
+}
+
+/** Something stored that can't be used, and why. */
+export interface Damage {
+  readonly name: string;
+  readonly error: StillpointError;
+}
+
+export interface Catalog {
+  /** Oldest first; of the same instant, by id. */
+  readonly points: readonly CatalogPoint[];
+  readonly damaged: readonly Damage[];
+}
+
+/** Reads at once, so that a distant storage's answers overlap. */
+const readsAtOnce = 16;
+
+/**
+ * Lists all points. What the repository's memory holds isn't read again, since it never changes. A damaged object is
+ * reported, not thrown; a failing storage is thrown.
+ */
+export async function loadCatalog(repository: Repository, options: CallOptions = {}): Promise<Catalog> {
+  const { memory } = repository;
+  await memory?.load();
+  const damaged: Damage[] = [];
+  const listed: ObjectInfo[] = [];
+  for await (const object of repository.storage.list("points/", options)) {
+    if (parsePointName(object.name) !== undefined) listed.push(object);
+  }
+  const tags = await newestPerPoint(repository, "tags", damaged, options);
+  const holds = await newestPerPoint(repository, "holds", damaged, options);
+  const proofs = await newestPerPoint(repository, "proofs", damaged, options);
+  const points: CatalogPoint[] = [];
+  await forEachAtOnce(listed, readsAtOnce, async (object) => {
+    throwIfCancelled(options.signal);
+    const { name, time } = object;
+    const point = memory?.point(name) ?? (await readNew(repository, object, damaged, options));
+    if (point === undefined) return;
+    points.push({
+      id: point.id,
+      digest: point.digest,
+      name,
+      time: point.time,
+      manifest: point.manifest,
+      tags: tags.newest.get(point.id)?.tags ?? point.manifest.tags,
+      hold: holds.newest.get(point.id),
+      proof: proofs.newest.get(point.id),
+      received: time,
+    });
+  });
+  if (memory !== undefined) {
+    const stored = new Set(listed.map(({ name }) => name));
+    const gone = (await vanishedPoints(repository, stored, options)).map(({ name }) => name);
+    await memory.save(new Set([...stored, ...gone, ...tags.names, ...proofs.names]));
+  }
+  return { points: points.toSorted((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1)), damaged };
+}
+
+/** Points that this host remembers, that aren't among the names `stored`, and that no record says were forgotten. */
+export async function vanishedPoints(
+  repository: Repository,
+  stored: ReadonlySet<string>,
+  options?: CallOptions,
+): Promise<RecoveryPoint[]> {
+  const { memory, storage } = repository;
+  await memory?.load();
+  const vanished: RecoveryPoint[] = [];
+  for (const point of memory?.points ?? []) {
+    if (!stored.has(point.name) && !(await exists(storage, `forgotten/${point.id}`, options))) vanished.push(point);
+  }
+  return vanished;
+}
+
+async function readNew(
+  repository: Repository,
+  object: ObjectInfo,
+  damaged: Damage[],
+  options: CallOptions,
+): Promise<RecoveryPoint | undefined> {
+  const { name } = object;
+  const point = await orDamaged(damaged, name, async () => {
+    requireLength(object, longestSmallObject);
+    return await readPoint(repository, name, options);
+  });
+  if (point !== undefined) repository.memory?.addPoint(point);
+  return point;
+}
+
+/** A verified point, by object name. Throws `damaged`, `object_missing` or a storage error. */
+export async function readPoint(repository: Repository, name: string, options?: CallOptions): Promise<RecoveryPoint> {
+  return openManifest(repository.keys, name, await repository.storage.get(name, undefined, options));
+}
+
+/** Commits a recovery point: from when this resolves, it exists. */
+export async function commitPoint(
+  repository: Repository,
+  manifest: Manifest,
+  options?: CallOptions,
+): Promise<RecoveryPoint> {
+  const { point, data } = sealManifest(repository.keys, manifest);
+  await repository.storage.put(point.name, [data], options);
+  return point;
+}
+
+/** The one point whose id begins with `prefix` (at least 4 digits). Throws `not_found` or `usage`. */
+export function findPoint<T extends { readonly id: string }>(points: readonly T[], prefix: string): T {
+  if (!/^[0-9a-f]{4,32}$/.test(prefix)) {
+    throw new StillpointError("usage", {
+      what: `"${prefix}" isn't the id of a recovery point: it takes 4 to 32 hexadecimal digits`,
+      next: "`stillpoint list` shows them.",
+    });
+  }
+  const matches = points.filter((point) => point.id.startsWith(prefix));
+  if (matches.length === 1) return matches[0] as T;
+  throw new StillpointError(matches.length === 0 ? "not_found" : "usage", {
+    what:
+      matches.length === 0
+        ? `No recovery point has the id ${prefix}`
+        : `${String(matches.length)} recovery points begin with ${prefix}`,
+    next: matches.length === 0 ? "`stillpoint list` shows them." : "Give more digits.",
+  });
+}
+
+/**
+ * Deletes a point: first the record that it was meant, then the manifest. Throws `usage` when it is held: when the catalog
+ * says so, and when there is a hold now, be it newer than the catalog or so damaged that the catalog lacks it.
+ */
+export async function forgetPoint(
+  repository: Repository,
+  point: CatalogPoint,
+  reason: string,
+  options?: CallOptions,
+): Promise<void> {
+  if (point.hold !== undefined || (await exists(repository.storage, `holds/${point.id}`, options))) {
+    const why = point.hold === undefined ? "" : ` ("${point.hold.reason}")`;
+    throw new StillpointError("usage", {
+      what: `Cannot forget ${point.id}: it is held${why}`,
+      safe: "Nothing was deleted.",
+      next: `Release it first: \`stillpoint release ${point.id}\`.`,
+    });
+  }
+  await putSmallObject(
+    repository,
+    "forgotten",
+    {
+      version: 1,
+      point: point.id,
+      time: new Date(repository.clock.now()).toISOString(),
+      source: point.manifest.source,
+      digest: point.digest,
+      point_time: point.manifest.time,
+      reason,
+    },
+    options,
+  );
+  await repository.storage.delete(point.name, options);
+}
+
+/**
+ * The newest object of each point's that isn't damaged, from `folder`, by point id; and the names of those read. Names begin
+ * with the time, so the greatest is the newest.
+ */
+async function newestPerPoint<F extends Exclude<SmallFolder, "sweeps">>(
+  repository: Repository,
+  folder: F,
+  damaged: Damage[],
+  options: CallOptions,
+): Promise<{ readonly newest: ReadonlyMap<string, SmallObject<F>>; readonly names: Iterable<string> }> {
+  const stored = new Map<string, ObjectInfo[]>();
+  for await (const object of repository.storage.list(`${folder}/`, options)) {
+    const point = object.name.split("/")[1] ?? "";
+    const objects = stored.get(point);
+    if (objects === undefined) stored.set(point, [object]);
+    else objects.push(object);
+  }
+  // A hold that was released and set again has the same name with another content.
+  const memory = folder === "holds" ? undefined : repository.memory;
+  const open = async (object: ObjectInfo): Promise<SmallObject<F> | undefined> => {
+    const { name } = object;
+    const remembered = memory?.object(name) as SmallObject<F> | undefined;
+    if (remembered !== undefined) return remembered;
+    const content = await orDamaged(damaged, name, async () => {
+      requireLength(object, longestSmallObject);
+      return await getSmallObject(repository, folder, name, options);
+    });
+    if (content !== undefined) memory?.addObject(name, content);
+    return content;
+  };
+  const newest = new Map<string, SmallObject<F>>();
+  const names: string[] = [];
+  await forEachAtOnce(stored, readsAtOnce, async ([point, objects]) => {
+    for (const object of objects.toSorted((a, b) => (a.name < b.name ? 1 : -1))) {
+      const content = await open(object);
+      if (content === undefined) continue;
+      newest.set(point, content);
+      names.push(object.name);
+      return;
+    }
+  });
+  return { newest, names };
+}
+
+/** The result; or undefined, when the object is damaged (noted) or went away meanwhile. */
+async function orDamaged<T>(damaged: Damage[], name: string, read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (isStillpointError(error, "object_missing")) return undefined;
+    if (!isStillpointError(error, "damaged")) throw error;
+    damaged.push({ name, error });
+    return undefined;
+  }
+}
+
+/** Calls `work` for each item, at most `width` at once. The first error ends it. */
+export async function forEachAtOnce<T>(
+  items: Iterable<T>,
+  width: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const iterator = items[Symbol.iterator]();
+  const lane = async (): Promise<void> => {
+    for (let next = iterator.next(); !next.done; next = iterator.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: width }, lane));
+}

@@ -1,0 +1,84 @@
+/**
+ * Repairs a repository: an index from its packs, blobs and manifests from replicas; without a replica it saves what is
+ * still whole, and says what isn't.
+ *
+ * Nothing is edited in place. A damaged pack is only taken out of the index: captures then store its content again, which
+ * makes older points whole, too; a sweep deletes it when nobody needs it.
+ */
+import type { CallOptions } from "../../storage/storage.ts";
+import type { CheckProgress, ReadData } from "../check/packs.ts";
+import type { Finding } from "../check/findings.ts";
+import type { ExecutorFactory } from "../threads/executor.ts";
+import { withLease } from "../lease.ts";
+import { packName } from "../blobs/pack.ts";
+import { executeRepair, type Repaired } from "./execute.ts";
+import { executeObjects, type ObjectAction } from "./objects.ts";
+import { planRepair, type RepairPlan } from "./plan.ts";
+import type { Repository } from "../repository.ts";
+
+export interface RepairOptions extends CallOptions {
+  readonly executor: ExecutorFactory;
+  /** Opened with the same keys; asked in this order. */
+  readonly replicas: readonly Repository[];
+  /** This repository is a replica itself. */
+  readonly replica?: boolean;
+  /** What to read to find damage; by default every byte. Undefined as a value: structure only. */
+  readonly readData?: ReadData | undefined;
+  readonly dryRun?: boolean;
+  readonly holder?: string;
+  readonly onProgress?: ((progress: CheckProgress) => void) | undefined;
+}
+
+export interface RepairReport {
+  readonly dryRun: boolean;
+  /** Objects of one body, and what becomes of each. */
+  readonly objects: readonly ObjectAction[];
+  /** Names of packs that are named in the index again. */
+  readonly indexed: readonly string[];
+  /** Names of packs that the index doesn't name any more. */
+  readonly dropped: readonly string[];
+  /** Blobs copied out of damaged packs, and blobs from replicas; in a dry run, what is to be tried. */
+  readonly salvaged: number;
+  readonly fetched: number;
+  /** What is still wrong after the repair, with the files and byte ranges that it costs. */
+  readonly lost: readonly Finding[];
+}
+
+/** @throws StillpointError `busy` when another sweeps or repairs, a storage error, `cancelled`. */
+export async function repairRepository(repository: Repository, options: RepairOptions): Promise<RepairReport> {
+  const { signal, holder = "stillpoint repair", executor, dryRun = false } = options;
+  const planning = { ...options, readData: "readData" in options ? options.readData : { group: 1, of: 1 } };
+  if (dryRun) return report([(await planRepair(repository, planning)).plan], undefined);
+  return await withLease(repository, { holder, signal }, async (lease) => {
+    const onProgress = async (): Promise<void> => await lease.keep(signal);
+    const plans: RepairPlan[] = [];
+    let planned = await planRepair(repository, planning);
+    if (planned.plan.objects.some(isPoint)) {
+      // What the points that are back need must be known before anything else is decided.
+      await executeObjects(repository, planned.plan.objects.filter(isPoint), planned.replicas, { signal });
+      plans.push({ ...nothing, objects: planned.plan.objects.filter(isPoint) });
+      planned = await planRepair(repository, planning);
+    }
+    plans.push(planned.plan);
+    return report(plans, await executeRepair(repository, planned, { executor, onProgress, signal }));
+  });
+}
+
+const nothing: RepairPlan = { objects: [], index: [], badIndexes: [], drop: [], salvage: [], fetch: [], lost: [] };
+
+function isPoint({ name, action }: ObjectAction): boolean {
+  return action === "restore" && name.startsWith("points/");
+}
+
+function report(plans: readonly RepairPlan[], done: Repaired | undefined): RepairReport {
+  const all = <T>(part: (plan: RepairPlan) => readonly T[]): T[] => plans.flatMap(part);
+  return {
+    dryRun: done === undefined,
+    objects: all(({ objects }) => objects.filter(({ action }) => action !== "lost")),
+    indexed: all(({ index }) => index.map(({ id }) => packName(id))),
+    dropped: all(({ drop }) => drop.map(({ id }) => packName(id))),
+    salvaged: done?.salvaged ?? all(({ salvage }) => salvage.flatMap(({ entries }) => entries)).length,
+    fetched: done?.fetched ?? all(({ fetch }) => fetch).length,
+    lost: plans.at(-1)?.lost ?? [],
+  };
+}

@@ -1,0 +1,97 @@
+/** Small objects that nobody needs any more. */
+import { isStillpointError } from "../../errors.ts";
+import type { CallOptions } from "../../storage/storage.ts";
+import { type Catalog, forEachAtOnce } from "../points/catalog.ts";
+import { compactTime, parsePointName } from "../points/manifest.ts";
+import { exists, type Repository } from "../repository.ts";
+import { type Forgotten, getSmallObject } from "../points/small-objects.ts";
+import { type DatedRecord, isDecided } from "./records.ts";
+
+const readsAtOnce = 16;
+/** Proofs kept of each point, the newest: a check that reads everything adds one to every point each time. */
+const proofsKept = 10;
+
+export interface CleanupOptions extends CallOptions {
+  readonly catalog: Catalog;
+  readonly records: readonly DatedRecord[];
+  /** Whether a record is written after these. */
+  readonly newRecord: boolean;
+  /** By the store's clock, in ms since the epoch. */
+  readonly now: number;
+  readonly acceptLost: ReadonlySet<string>;
+}
+
+/** Names of the objects to delete, in the order in which it is safe to. Throws a storage error. */
+export async function planCleanup(repository: Repository, options: CleanupOptions): Promise<string[]> {
+  const { catalog, acceptLost } = options;
+  const present = new Set(catalog.points.map(({ id }) => id));
+  const forgotten = await readForgotten(repository, present, options);
+  const about = await planAbout(repository, present, new Set(forgotten.keys()), options);
+  const lost = catalog.damaged.map(({ name }) => name).filter((name) => acceptLost.has(parsePointName(name)?.id ?? ""));
+  const records = finishedRecords(options);
+  const staying = options.records.filter(({ name }) => !records.includes(name));
+  // A forgotten object is asked for by later manifests' chain and by records; whoever asks for it goes first.
+  const asked = new Set(catalog.points.map(({ manifest }) => manifest.previous));
+  const listed = new Set(staying.flatMap(({ record }) => record.points));
+  const unasked = [...forgotten].filter(([id, { digest }]) => !asked.has(digest) && !listed.has(id));
+  return [...about, ...lost, ...records, ...unasked.map(([id]) => `forgotten/${id}`)];
+}
+
+/** All records that have done their work, but the newest. */
+function finishedRecords({ records, newRecord, now }: CleanupOptions): string[] {
+  const superseded = newRecord ? records : records.slice(0, -1);
+  return superseded.filter((record) => isDecided(record, now)).map(({ name }) => name);
+}
+
+/** Records of points that are gone, by point id: the manifest was looked for under its own name. */
+async function readForgotten(
+  repository: Repository,
+  present: ReadonlySet<string>,
+  { signal }: CallOptions,
+): Promise<Map<string, Forgotten>> {
+  const names: string[] = [];
+  for await (const { name } of repository.storage.list("forgotten/", { signal })) names.push(name);
+  const forgotten = new Map<string, Forgotten>();
+  await forEachAtOnce(names, readsAtOnce, async (name) => {
+    const id = name.slice("forgotten/".length);
+    if (present.has(id)) return;
+    try {
+      const record = await getSmallObject(repository, "forgotten", name, { signal });
+      if (!(await exists(repository.storage, manifestName(repository, record), { signal }))) forgotten.set(id, record);
+    } catch (error) {
+      // A damaged one is left for `repair`; one that another deleted meanwhile is no longer there to delete.
+      if (!isStillpointError(error, "damaged") && !isStillpointError(error, "object_missing")) throw error;
+    }
+  });
+  return forgotten;
+}
+
+function manifestName({ keys }: Repository, { source, point_time, point }: Forgotten): string {
+  return `points/${keys.sourceTag(source)}/${compactTime(Date.parse(point_time))}-${point}`;
+}
+
+/** Tags, holds and proofs of forgotten points; and those of others that newer ones have replaced. */
+async function planAbout(
+  repository: Repository,
+  present: ReadonlySet<string>,
+  gone: ReadonlySet<string>,
+  { signal }: CallOptions,
+): Promise<string[]> {
+  const surplus: string[] = [];
+  for (const [folder, keep] of [
+    ["tags", 1],
+    ["holds", 1],
+    ["proofs", proofsKept],
+  ] as const) {
+    const byPoint = new Map<string, string[]>();
+    for await (const { name } of repository.storage.list(`${folder}/`, { signal })) {
+      const point = name.split("/")[1] ?? "";
+      byPoint.set(point, [...(byPoint.get(point) ?? []), name]);
+    }
+    for (const [point, names] of byPoint) {
+      if (gone.has(point)) surplus.push(...names);
+      else if (present.has(point)) surplus.push(...names.sort().slice(0, -keep));
+    }
+  }
+  return surplus;
+}

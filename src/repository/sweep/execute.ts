@@ -1,0 +1,150 @@
+/** Does what a sweep's plan says, in an order in which it may be cut off anywhere (docs/format.md section 11). */
+import { isStillpointError } from "../../errors.ts";
+import { throwIfCancelled } from "../../host/cancel.ts";
+import type { CallOptions } from "../../storage/storage.ts";
+import { forEachAtOnce } from "../points/catalog.ts";
+import { verifyPack } from "../check/pack.ts";
+import type { ExecutorFactory } from "../threads/executor.ts";
+import { damagedObject } from "../format.ts";
+import { type PackInfo, packName } from "../blobs/pack.ts";
+import type { Repository } from "../repository.ts";
+import { putSmallObject } from "../points/small-objects.ts";
+import { copyBlobs } from "./copy-task.ts";
+import { putIndex, replaceIndexes } from "./indexes.ts";
+import type { PlannedSweep } from "./plan.ts";
+import { requireSameListing } from "./safety.ts";
+import type { PackUse } from "./usage.ts";
+import { WriteSession } from "../blobs/write-session.ts";
+
+const deletesAtOnce = 8;
+
+export interface ExecuteOptions extends CallOptions {
+  readonly executor: ExecutorFactory;
+  /** In ms; goes into the record. */
+  readonly grace: number;
+  /** When this sweep began, by the store's clock, in ms since the epoch. */
+  readonly since: number;
+  readonly acceptLost: ReadonlySet<string>;
+  /** Called before each step, and awaited: renews the lease. */
+  readonly onProgress: () => Promise<void>;
+}
+
+export interface Executed {
+  /** The storage had no room for rewriting: what was to be rewritten stays as it is. */
+  readonly noRoom: boolean;
+}
+
+/**
+ * Deletes first, since that gives room; then copies; then writes the record, when all that it relies on is durable; then tidies up.
+ *
+ * @throws a storage error, `damaged` when something to be copied isn't whole, `busy` when the lease was lost, `cancelled`.
+ */
+export async function executeSweep(
+  repository: Repository,
+  planned: PlannedSweep,
+  options: ExecuteOptions,
+): Promise<Executed> {
+  const { plan } = planned;
+  const { onProgress, signal, since } = options;
+  await requireSameListing(repository, { catalog: planned.catalog, acceptLost: options.acceptLost, since, signal });
+  await adopt(repository, planned, options);
+  await onProgress();
+  await replaceIndexes(repository, {
+    rewrite: plan.replaceIndexes.filter(({ redundant }) => !redundant).map(({ name }) => name),
+    remove: plan.replaceIndexes.map(({ name }) => name),
+    without: new Set(plan.remove.map(({ id }) => id)),
+    onProgress,
+    signal,
+  });
+  await onProgress();
+  await deleteAll(
+    repository,
+    plan.remove.map(({ id }) => packName(id)),
+    options,
+  );
+  const rewritten = await rewrite(planned, options);
+  await onProgress();
+  if (plan.writeRecord) await writeRecord(repository, planned, rewritten, options);
+  await deleteAll(repository, plan.cleanup, options);
+  throwIfCancelled(signal);
+  return { noRoom: !rewritten };
+}
+
+/** Packs in no index that hold what points need: only a whole one is indexed, since writers would rely on it. */
+async function adopt(repository: Repository, { plan }: PlannedSweep, { signal }: CallOptions): Promise<void> {
+  const adopted: PackInfo[] = [];
+  for (const pack of plan.adopt) {
+    const { info, damage } = await verifyPack(repository, pack, { signal });
+    if (damage !== undefined) throw damagedObject(packName(pack.id), `recovery points need it, and ${damage.message}`);
+    if (info !== undefined) adopted.push(info);
+  }
+  if (adopted.length > 0) await putIndex(repository, adopted, { signal });
+}
+
+/** Returns whether there was room. What was stored when there was none is whole, and found by the next sweep. */
+async function rewrite(planned: PlannedSweep, options: ExecuteOptions): Promise<boolean> {
+  const { plan, store } = planned;
+  if (plan.rewrite.length === 0) return true;
+  const session = new WriteSession(store, options.executor, options.signal);
+  try {
+    await forEachAtOnce(plan.rewrite, session.executor.parallel, async (pack) => {
+      await options.onProgress();
+      await session.run(copyBlobs, { pack: pack.id, numbers: await numbersAtHome(planned, pack, options) });
+    });
+    await session.finish();
+    return true;
+  } catch (error) {
+    if (!isStillpointError(error, "storage_full")) throw error;
+    return false;
+  } finally {
+    await session.close();
+  }
+}
+
+/** The blobs in use of which this pack has the copy that counts. */
+async function numbersAtHome(
+  { store, marks, usage }: PlannedSweep,
+  pack: PackUse,
+  { signal }: CallOptions,
+): Promise<Uint32Array> {
+  const { entries } = await store.reader.openPack(store.numberOf(pack.id) ?? 0, { signal });
+  const seen = new Set<string>();
+  const wanted = entries.filter(({ id, kind }) => {
+    if (!marks.has(kind, id)) return false;
+    const key = id.toString("latin1");
+    if ((usage.homes.get(key) ?? pack.id) !== pack.id || seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  });
+  return Uint32Array.from(wanted, ({ number }) => number);
+}
+
+async function writeRecord(
+  repository: Repository,
+  { plan }: PlannedSweep,
+  rewritten: boolean,
+  { grace, signal }: ExecuteOptions,
+): Promise<void> {
+  const ids = (packs: readonly PackUse[]): string[] => packs.map(({ id }) => id);
+  const time = new Date(repository.clock.now()).toISOString();
+  const condemned = [...ids(plan.condemn), ...(rewritten ? ids(plan.rewrite) : [])];
+  const { points } = plan;
+  await putSmallObject(
+    repository,
+    "sweeps",
+    { version: 1, time, grace, points: [...points], condemned, orphans: ids(plan.orphans) },
+    { signal },
+  );
+}
+
+async function deleteAll(
+  repository: Repository,
+  names: readonly string[],
+  { onProgress, signal }: ExecuteOptions,
+): Promise<void> {
+  await forEachAtOnce(names, deletesAtOnce, async (name) => {
+    throwIfCancelled(signal);
+    await onProgress();
+    await repository.storage.delete(name, { signal });
+  });
+}

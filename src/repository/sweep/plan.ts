@@ -1,0 +1,215 @@
+/** What a sweep would do, and why: reads only (docs/format.md section 11). */
+import { throwIfCancelled } from "../../host/cancel.ts";
+import type { CallOptions } from "../../storage/storage.ts";
+import { BlobStore } from "../blobs/blob-store.ts";
+import { type Catalog, type CatalogPoint, loadCatalog } from "../points/catalog.ts";
+import { markBlobs } from "../mark/mark.ts";
+import type { MarkSet } from "../mark/mark-set.ts";
+import type { Repository } from "../repository.ts";
+import { planCleanup } from "./cleanup.ts";
+import { dateRecords, type DatedRecord, dueTimes, isDecided, namedPacks } from "./records.ts";
+import { requireExplained } from "./safety.ts";
+import { type IndexUse, measureUsage, openOrphans, type PackUse, type Usage } from "./usage.ts";
+
+export interface SweepPlanOptions extends CallOptions {
+  /** In ms: longer than any capture may take that is to be committed. */
+  readonly grace: number;
+  /** The time by the store's own clock, in ms since the epoch. */
+  readonly now: number;
+  /** Ids of points known to be lost for good: their absence, or their damaged manifests, don't keep the sweep from its work. */
+  readonly acceptLost?: ReadonlySet<string> | undefined;
+  readonly limits?: SweepLimits | undefined;
+  /** Called now and then, and awaited: renews the lease. */
+  readonly onProgress?: () => Promise<void>;
+}
+
+/** From when on rewriting is worth it. */
+export interface SweepLimits {
+  /** A pack of which less than this share (0 to 1) is in use is rewritten. */
+  readonly share: number;
+  /** A pack shorter than this, in bytes, is small; as many small ones of one class are joined. */
+  readonly smallPack: number;
+  readonly smallPacks: number;
+  /** The same for index objects. */
+  readonly smallIndex: number;
+  readonly smallIndexes: number;
+}
+
+export const usualLimits: SweepLimits = {
+  share: 0.6,
+  smallPack: 4 * 1024 * 1024,
+  smallPacks: 8,
+  smallIndex: 256 * 1024,
+  smallIndexes: 32,
+};
+
+export interface SweepPlan {
+  /** Ids of all points seen. */
+  readonly points: readonly string[];
+  /** Blobs in use, and the sealed bytes of those that are in packs. */
+  readonly blobs: number;
+  readonly bytesInUse: number;
+  /** Named by a record long enough, and not in use: deleted now. */
+  readonly remove: readonly PackUse[];
+  /** Not in use: named in the new record. */
+  readonly condemn: readonly PackUse[];
+  /** The same, of packs in no index. */
+  readonly orphans: readonly PackUse[];
+  /** Their blobs in use are copied to new packs, then they are named in the new record. */
+  readonly rewrite: readonly PackUse[];
+  /** In no index, though in use: verified and indexed. */
+  readonly adopt: readonly PackUse[];
+  readonly kept: readonly KeptPacks[];
+  /** Index objects replaced by ones without the packs deleted, or joined; and those that say nothing new. */
+  readonly replaceIndexes: readonly IndexUse[];
+  readonly writeRecord: boolean;
+  /** Small objects that nobody needs any more: deleted at the end. */
+  readonly cleanup: readonly string[];
+  /** When the next visit may delete something, by the store's clock, in ms since the epoch; undefined when nothing waits. */
+  readonly nextVisit: number | undefined;
+}
+
+/** Packs that aren't deleted though not all of them is in use, and why. */
+export interface KeptPacks {
+  readonly reason: "needed-again" | "waiting" | "young";
+  readonly packs: number;
+  readonly bytes: number;
+}
+
+/** A plan, with what its execution needs. */
+export interface PlannedSweep {
+  readonly plan: SweepPlan;
+  readonly catalog: Catalog;
+  readonly store: BlobStore;
+  readonly marks: MarkSet;
+  readonly usage: Usage;
+}
+
+/**
+ * Points are listed before packs: what a point needs is there before the point is.
+ *
+ * @throws StillpointError `sweep_unsafe` or `damaged` when anything isn't as it should be; a storage error; `cancelled`.
+ */
+export async function planSweep(repository: Repository, options: SweepPlanOptions): Promise<PlannedSweep> {
+  const { signal, acceptLost = new Set<string>() } = options;
+  // Without memory: what is stored is what counts.
+  const catalog = await loadCatalog({ ...repository, memory: undefined }, { signal });
+  const store = await BlobStore.load(repository, { signal });
+  const records = await dateRecords(store, { signal });
+  await requireExplained(repository, { catalog, records, acceptLost, signal });
+  const orphans = await openOrphans(store, { signal });
+  const marks = await markBlobs(store, catalog.points, { ...options, expected: store.index.count });
+  const named = new Set(records.flatMap(({ record }) => namedPacks(record)));
+  const usage = await measureUsage({ store, marks, orphans, named, signal });
+  throwIfCancelled(signal);
+  const decided = decide(options, records, usage);
+  const plan = {
+    ...decided,
+    ...summary(catalog.points, marks, usage),
+    writeRecord: needsRecord(catalog.points, decided, records, options),
+  };
+  const cleanup = await planCleanup(repository, {
+    catalog,
+    records,
+    newRecord: plan.writeRecord,
+    now: options.now,
+    acceptLost,
+    signal,
+  });
+  return { plan: { ...plan, cleanup }, catalog, store, marks, usage };
+}
+
+type Decided = Pick<
+  SweepPlan,
+  "remove" | "condemn" | "orphans" | "rewrite" | "adopt" | "kept" | "replaceIndexes" | "nextVisit"
+>;
+
+function decide(options: SweepPlanOptions, records: readonly DatedRecord[], usage: Usage): Decided {
+  const { grace, now, limits = usualLimits } = options;
+  const due = dueTimes(records);
+  const old = (pack: PackUse): boolean => now - pack.time >= grace;
+  const all = [...usage.packs.values()];
+  const named = all.filter((pack) => due.has(pack.id));
+  const others = all.filter((pack) => !due.has(pack.id));
+  const isDue = (pack: PackUse): boolean => (due.get(pack.id) as number) <= now;
+
+  const unused = others.filter((pack) => pack.liveBlobs === 0);
+  const condemned = unused.filter(old);
+  const rewrite = chooseRewrites(
+    others.filter((pack) => pack.liveBlobs > 0 && pack.indexed && old(pack)),
+    limits,
+  );
+  const remove = named.filter((pack) => isDue(pack) && !pack.needed);
+  const waiting = named.filter((pack) => !isDue(pack));
+  const names = [
+    ...waiting.map((pack) => due.get(pack.id) as number),
+    ...(condemned.length + rewrite.length > 0 ? [now + grace] : []),
+  ];
+  const young = unused.filter((pack) => !old(pack));
+  return {
+    remove,
+    condemn: condemned.filter((pack) => pack.indexed),
+    orphans: condemned.filter((pack) => !pack.indexed),
+    rewrite,
+    adopt: all.filter((pack) => !pack.indexed && pack.liveBlobs > 0),
+    kept: [
+      sum(
+        "needed-again",
+        named.filter((pack) => isDue(pack) && pack.needed),
+      ),
+      sum("waiting", waiting),
+      sum("young", young),
+    ].filter((kept) => kept.packs > 0),
+    replaceIndexes: chooseIndexes(usage.indexes, new Set(remove.map(({ id }) => id)), limits),
+    nextVisit:
+      names.length + young.length === 0 ? undefined : Math.min(...names, ...young.map((pack) => pack.time + grace)),
+  };
+}
+
+/** Packs with little in use, and small ones when there are many of a class. */
+function chooseRewrites(packs: readonly PackUse[], limits: SweepLimits): PackUse[] {
+  const small = packs.filter((pack) => pack.size < limits.smallPack);
+  const many = (["data", "metadata"] as const).filter(
+    (kind) => small.filter((pack) => pack.class === kind).length >= limits.smallPacks,
+  );
+  return packs.filter((pack) => {
+    if (pack.size < limits.smallPack) return many.includes(pack.class);
+    return pack.liveBytes < pack.size * limits.share;
+  });
+}
+
+function chooseIndexes(indexes: readonly IndexUse[], removed: ReadonlySet<string>, limits: SweepLimits): IndexUse[] {
+  const small = indexes.filter(({ size }) => size < limits.smallIndex);
+  const join = small.length >= limits.smallIndexes ? new Set(small) : new Set<IndexUse>();
+  return indexes.filter((index) => index.redundant || join.has(index) || index.packs.some((id) => removed.has(id)));
+}
+
+/**
+ * A record is written when it names something new, when the points have changed (the next sweep compares), and when it is to
+ * replace the newest, whose packs are all decided: as long as a record names packs, writers avoid them.
+ */
+function needsRecord(
+  points: readonly CatalogPoint[],
+  { condemn, orphans, rewrite }: Decided,
+  records: readonly DatedRecord[],
+  { now }: SweepPlanOptions,
+): boolean {
+  const newest = records.at(-1);
+  if (newest === undefined || condemn.length + orphans.length + rewrite.length > 0) return true;
+  const listed = new Set(newest.record.points);
+  if (listed.size !== points.length || points.some(({ id }) => !listed.has(id))) return true;
+  return namedPacks(newest.record).length > 0 && isDecided(newest, now);
+}
+
+function summary(
+  points: readonly CatalogPoint[],
+  marks: MarkSet,
+  usage: Usage,
+): Pick<SweepPlan, "points" | "blobs" | "bytesInUse"> {
+  const bytesInUse = [...usage.packs.values()].reduce((total, pack) => total + pack.liveBytes, 0);
+  return { points: points.map(({ id }) => id), blobs: marks.count, bytesInUse };
+}
+
+function sum(reason: KeptPacks["reason"], packs: readonly PackUse[]): KeptPacks {
+  return { reason, packs: packs.length, bytes: packs.reduce((bytes, pack) => bytes + pack.size, 0) };
+}

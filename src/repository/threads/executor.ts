@@ -1,0 +1,114 @@
+/** Work in threads: tasks run where they have a reader and a writer of their own. */
+import type { Storage, StorageAddress } from "../../storage/storage.ts";
+import { BlobIndex, type TableMemory } from "../blobs/blob-index.ts";
+import { BlobReader } from "../blobs/blob-reader.ts";
+import { BlobWriter, type Presence, type WriteStatistics } from "../blobs/blob-writer.ts";
+import { KeyRing, type KeyRingOptions } from "../keys/key-ring.ts";
+import type { PackInfo } from "../blobs/pack.ts";
+import { PackCatalog } from "../blobs/pack-catalog.ts";
+
+/** What a task has at hand: one thread's. */
+export interface TaskContext {
+  readonly keys: KeyRing;
+  readonly storage: Storage;
+  readonly reader: BlobReader;
+  readonly writer: BlobWriter;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A piece of work. Input and output are structured-cloneable. */
+export interface Task<In, Out> {
+  readonly name: string;
+  run(context: TaskContext, input: In): Promise<Out>;
+}
+
+export interface Executor {
+  /** How many tasks may usefully be under way at once. */
+  readonly parallel: number;
+  run<In, Out>(task: Task<In, Out>, input: In): Promise<Out>;
+  /** Makes durable what the tasks' writers were given. Returns the sums over all of them. */
+  flush(): Promise<WriteStatistics>;
+  /** Ends the threads; what isn't flushed is dropped. */
+  close(): Promise<void>;
+}
+
+/** Everything a thread needs, as plain data and shared memory. Holds the master key: it never leaves the process. */
+export interface ExecutorSeed {
+  readonly keys: KeyRingOptions;
+  readonly address: StorageAddress;
+  readonly index: readonly TableMemory[];
+  readonly packs: Uint8Array;
+  readonly condemned: readonly number[];
+}
+
+export interface ExecutorOptions {
+  readonly seed: () => ExecutorSeed;
+  readonly context: Omit<ContextOptions, "onPack">;
+  readonly onPack: (pack: PackInfo) => void;
+}
+
+/** Makes an executor: in threads in production, in this thread for tests and small work. */
+export type ExecutorFactory = (options: ExecutorOptions) => Executor;
+
+export interface ContextOptions {
+  readonly keys: KeyRing;
+  readonly storage: Storage;
+  readonly index: BlobIndex;
+  readonly packs: PackCatalog;
+  readonly condemned: ReadonlySet<number>;
+  readonly signal?: AbortSignal | undefined;
+  readonly onPack: (pack: PackInfo) => void;
+}
+
+function makeContext(options: ContextOptions): TaskContext {
+  const { keys, storage, index, packs, signal, onPack } = options;
+  const reader = new BlobReader({ keys, storage, index, packs });
+  const writer = new BlobWriter({ keys, storage, presence: presenceOf(index, options.condemned), onPack, signal });
+  return { keys, storage, reader, writer, signal };
+}
+
+/** Blobs that are only in condemned packs count as absent: a sweep may be about to delete them. */
+export function presenceOf(index: BlobIndex, condemned: ReadonlySet<number>): Presence {
+  if (condemned.size === 0) return index;
+  return {
+    has(id) {
+      for (const pack of index.packsOf(id)) if (!condemned.has(pack)) return true;
+      return false;
+    },
+  };
+}
+
+/** Runs tasks in this thread, one after the other as they come: a task may count on being alone in its thread. */
+export const inlineExecutor: ExecutorFactory = (options) => {
+  const context = makeContext({ ...options.context, onPack: options.onPack });
+  let last: Promise<unknown> = Promise.resolve();
+  return {
+    parallel: 1,
+    run: async (task, input) => {
+      const running = last.then(async () => await task.run(context, input));
+      last = running.catch(() => undefined);
+      return await running;
+    },
+    flush: async () => {
+      await context.writer.flush();
+      return { ...context.writer.statistics };
+    },
+    close: () => Promise.resolve(),
+  };
+};
+
+/** The context of a worker thread, from its seed. */
+export function contextOfSeed(
+  seed: ExecutorSeed,
+  openStorage: (address: StorageAddress) => Storage,
+  onPack: (pack: PackInfo) => void,
+): TaskContext {
+  return makeContext({
+    keys: new KeyRing(seed.keys),
+    storage: openStorage(seed.address),
+    index: new BlobIndex(seed.index),
+    packs: new PackCatalog(seed.packs),
+    condemned: new Set(seed.condemned),
+    onPack,
+  });
+}

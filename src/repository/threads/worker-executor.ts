@@ -1,0 +1,141 @@
+/** An executor in worker threads, started when the first task comes. */
+import { Worker } from "node:worker_threads";
+import { cancelled } from "../../host/cancel.ts";
+import type { WriteStatistics } from "../blobs/blob-writer.ts";
+import type { Executor, ExecutorOptions, Task } from "./executor.ts";
+import { type FromWorker, fromPlainError, type ToWorker } from "./worker-protocol.ts";
+
+interface Thread {
+  readonly worker: Worker;
+  readonly pending: Map<number, PromiseWithResolvers<unknown>>;
+}
+
+interface Job {
+  readonly task: string;
+  readonly input: unknown;
+  readonly result: PromiseWithResolvers<unknown>;
+}
+
+export class WorkerExecutor implements Executor {
+  readonly #entry: URL;
+  readonly #options: ExecutorOptions;
+  readonly #threads: Thread[] = [];
+  readonly #queue: Job[] = [];
+  #nextId = 0;
+  #failure: Error | undefined;
+  readonly #stop = (): void => void this.close();
+  readonly parallel: number;
+
+  /** `entry` is a module that calls `serveTasks`; `threads` is how many may run. */
+  constructor(entry: URL, threads: number, options: ExecutorOptions) {
+    this.#entry = entry;
+    this.#options = options;
+    this.parallel = threads * 2;
+    options.context.signal?.addEventListener("abort", this.#stop, { once: true });
+  }
+
+  async run<In, Out>(task: Task<In, Out>, input: In): Promise<Out> {
+    if (this.#options.context.signal?.aborted === true) throw cancelled();
+    const result = Promise.withResolvers<unknown>();
+    this.#queue.push({ task: task.name, input, result });
+    this.#dispatch();
+    return (await result.promise) as Out;
+  }
+
+  async flush(): Promise<WriteStatistics> {
+    // Threads that were ended have dropped what they held: that there are none left to ask isn't success.
+    if (this.#failure !== undefined) throw this.#failure;
+    const each = await Promise.all(
+      this.#threads.map(async (thread) => (await this.#send(thread, { kind: "flush" })) as WriteStatistics),
+    );
+    const sum = { newBytes: 0, storedBytes: 0 };
+    for (const one of each) {
+      sum.newBytes += one.newBytes;
+      sum.storedBytes += one.storedBytes;
+    }
+    return sum;
+  }
+
+  async close(): Promise<void> {
+    // The signal may live as long as the daemon; it must not keep this executor, with its share of the index, as long.
+    this.#options.context.signal?.removeEventListener("abort", this.#stop);
+    this.#fail(cancelled());
+    await Promise.all(this.#threads.splice(0).map(async (thread) => await thread.worker.terminate()));
+  }
+
+  /** Gives queued work to threads that have less than two tasks: one under way and one waiting, so that none idles. */
+  #dispatch(): void {
+    if (this.#failure !== undefined) {
+      for (const job of this.#queue.splice(0)) job.result.reject(this.#failure);
+      return;
+    }
+    for (const depth of [0, 1]) {
+      const startable = this.parallel / 2 - this.#threads.length;
+      for (const thread of this.#threads.filter((one) => one.pending.size === depth)) this.#give(thread);
+      if (depth === 0) for (let i = 0; i < startable && this.#queue.length > 0; i++) this.#give(this.#start());
+    }
+  }
+
+  #give(thread: Thread): void {
+    const job = this.#queue.shift();
+    if (job === undefined) return;
+    const message = { kind: "run", task: job.task, input: job.input } as const;
+    this.#send(thread, message)
+      .then(job.result.resolve, job.result.reject)
+      .finally(() => this.#dispatch());
+  }
+
+  async #send(thread: Thread, message: DistributiveOmit<ToWorker, "id">): Promise<unknown> {
+    const id = this.#nextId++;
+    const result = Promise.withResolvers<unknown>();
+    // A thread that has ended answers nothing any more.
+    if (this.#failure !== undefined) throw this.#failure;
+    thread.pending.set(id, result);
+    thread.worker.postMessage({ ...message, id });
+    return await result.promise;
+  }
+
+  #start(): Thread {
+    const worker = new Worker(this.#entry, {
+      workerData: this.#options.seed(),
+      resourceLimits: { maxYoungGenerationSizeMb: 3 },
+    });
+    const thread: Thread = { worker, pending: new Map() };
+    worker.on("message", (message: FromWorker) => this.#receive(thread, message));
+    worker.on("error", (error: unknown) => this.#fail(error instanceof Error ? error : new Error(String(error))));
+    worker.on("exit", (code) => {
+      // Of its own accord none does; whatever it had not flushed is lost. After `close` this changes nothing.
+      this.#fail(new Error(`a worker thread ended with ${String(code)}`));
+    });
+    this.#threads.push(thread);
+    return thread;
+  }
+
+  #receive(thread: Thread, message: FromWorker): void {
+    if (message.kind === "pack") {
+      this.#options.onPack({ ...message.pack, table: bufferOver(message.pack.table) });
+      return;
+    }
+    const result = thread.pending.get(message.id);
+    thread.pending.delete(message.id);
+    if (message.kind === "done") result?.resolve(message.output);
+    else result?.reject(fromPlainError(message.error));
+  }
+
+  /** A thread that is gone takes what it had not flushed with it: everything under way fails. */
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    for (const thread of this.#threads) {
+      for (const result of thread.pending.values()) result.reject(this.#failure);
+      thread.pending.clear();
+    }
+    for (const job of this.#queue.splice(0)) job.result.reject(this.#failure);
+  }
+}
+
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+
+/** Buffers arrive from another thread as plain byte arrays. */
+export function bufferOver(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

@@ -1,0 +1,40 @@
+/** The other end of `WorkerExecutor`: runs in a worker thread. */
+import { parentPort, workerData } from "node:worker_threads";
+import type { Storage, StorageAddress } from "../../storage/storage.ts";
+import { contextOfSeed, type ExecutorSeed, type Task } from "./executor.ts";
+import { type FromWorker, type ToWorker, toPlainError } from "./worker-protocol.ts";
+
+/** Serves the given tasks, one at a time, until the thread is ended. */
+export function serveTasks(
+  // biome-ignore lint/suspicious/noExplicitAny: inputs and outputs differ from task to task; the executor's types join them.
+  tasks: readonly Task<never, unknown>[],
+  openStorage: (address: StorageAddress) => Storage,
+): void {
+  const port = parentPort;
+  if (port === null) throw new Error("serveTasks runs in a worker thread only");
+  const post = (message: FromWorker): void => port.postMessage(message);
+  const byName = new Map(tasks.map((task) => [task.name, task]));
+  const context = contextOfSeed(workerData as ExecutorSeed, openStorage, (pack) => post({ kind: "pack", pack }));
+  let last: Promise<void> = Promise.resolve();
+  port.on("message", (message: ToWorker) => {
+    last = last.then(async () => await answer(message));
+  });
+
+  async function answer(message: ToWorker): Promise<void> {
+    try {
+      post({ kind: "done", id: message.id, output: await perform(message) });
+    } catch (error) {
+      post({ kind: "failed", id: message.id, error: toPlainError(error) });
+    }
+  }
+
+  async function perform(message: ToWorker): Promise<unknown> {
+    if (message.kind === "flush") {
+      await context.writer.flush();
+      return { ...context.writer.statistics };
+    }
+    const task = byName.get(message.task);
+    if (task === undefined) throw new Error(`no task ${message.task}`);
+    return await task.run(context, message.input as never);
+  }
+}

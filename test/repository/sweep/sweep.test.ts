@@ -1,0 +1,415 @@
+import { beforeEach, describe, expect, test } from "vitest";
+import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
+import { forgetPoint, loadCatalog } from "../../../src/repository/points/catalog.ts";
+import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
+import { packName } from "../../../src/repository/blobs/pack.ts";
+import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
+import type { Repository } from "../../../src/repository/repository.ts";
+import { putSmallObject } from "../../../src/repository/points/small-objects.ts";
+import { sweep, type SweepOptions, type SweepReport } from "../../../src/repository/sweep/sweep.ts";
+import { usualLimits } from "../../../src/repository/sweep/plan.ts";
+import { rejection } from "../../helpers/rejection.ts";
+import {
+  captureTiny,
+  expectedContents,
+  makeTestRepository,
+  namesOf,
+  overriding,
+  readTiny,
+  storeTiny,
+  type TestRepository,
+} from "../../helpers/repository.ts";
+
+const hour = 3_600_000;
+const grace = 24 * hour;
+let here: TestRepository;
+let repository: Repository;
+
+beforeEach(async () => {
+  here = await makeTestRepository();
+  ({ repository } = here);
+});
+
+async function visit(options: Partial<SweepOptions> = {}): Promise<SweepReport> {
+  return await sweep(repository, { grace, executor: inlineExecutor, ...options });
+}
+
+async function forget(...points: readonly RecoveryPoint[]): Promise<void> {
+  const catalog = await loadCatalog(repository);
+  for (const { id } of points) {
+    const point = catalog.points.find((one) => one.id === id);
+    if (point !== undefined) await forgetPoint(repository, point, "test");
+  }
+}
+
+async function packBytes(): Promise<number> {
+  let bytes = 0;
+  for await (const { size } of repository.storage.list("packs/")) bytes += size;
+  return bytes;
+}
+
+const noRewriting = { ...usualLimits, share: 0 };
+
+describe("two visits", () => {
+  test("free what only a forgotten point used, and nothing else", async () => {
+    const first = await captureTiny(repository, { image: [1, 2, 3, 0, 4] });
+    await captureTiny(repository, { image: [5, 6, 7, 8, 9] }, { source: "other" });
+    const before = await packBytes();
+    await forget(first);
+    here.clock.pass(grace);
+    const one = await visit();
+    expect(one).toMatchObject({ condemned: { packs: 2 }, deleted: { packs: 0 }, points: 1 });
+    expect(await packBytes()).toBe(before);
+    here.clock.pass(grace);
+    const two = await visit();
+    expect(two.deleted).toEqual(one.condemned);
+    expect(await packBytes()).toBe(before - one.condemned.bytes);
+    const { points } = await loadCatalog(repository);
+    expect(await readTiny(repository, points[0] as RecoveryPoint)).toEqual(
+      expectedContents({ image: [5, 6, 7, 8, 9] }),
+    );
+    const store = await BlobStore.load(repository);
+    expect([...store.lost]).toEqual([]);
+    expect(store.orphans).toEqual([]);
+  });
+
+  test("delete nothing before the grace period is over", async () => {
+    const first = await captureTiny(repository, { image: [1, 2] });
+    await captureTiny(repository, { image: [3, 4] });
+    await forget(first);
+    here.clock.pass(grace);
+    await visit();
+    const before = await namesOf(repository.storage, "packs/");
+    here.clock.pass(grace - hour);
+    expect((await visit()).kept).toMatchObject([{ reason: "waiting", packs: 2 }]);
+    expect(await namesOf(repository.storage, "packs/")).toEqual(before);
+  });
+
+  test("leave young packs alone: a capture may be about to commit", async () => {
+    await captureTiny(repository, { image: [1] });
+    const pending = await storeTiny(repository, { image: [2, 3] });
+    here.clock.pass(hour);
+    expect(await visit()).toMatchObject({ condemned: { packs: 0 }, kept: [{ reason: "young", packs: 2 }] });
+    const point = await pending.commit();
+    expect(await readTiny(repository, point)).toEqual(expectedContents({ image: [2, 3] }));
+    const store = await BlobStore.load(repository);
+    expect(store.condemned.size).toBe(0);
+  });
+
+  test("a third one, with nothing new, changes nothing", async () => {
+    const first = await captureTiny(repository, { image: [1, 2] });
+    await captureTiny(repository, { image: [3, 4] });
+    await forget(first);
+    for (let i = 0; i < 2; i++) {
+      here.clock.pass(grace);
+      await visit();
+    }
+    const before = here.disk.contents();
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({
+      condemned: { packs: 0 },
+      deleted: { packs: 0 },
+      cleaned: 0,
+      nextVisit: undefined,
+    });
+    expect(here.disk.contents()).toEqual(before);
+  });
+
+  test("a dry run says the same and writes nothing", async () => {
+    const first = await captureTiny(repository, { image: [1, 2] });
+    await captureTiny(repository, { image: [3, 4] });
+    await forget(first);
+    here.clock.pass(grace);
+    for (let i = 0; i < 2; i++) {
+      const before = here.disk.contents();
+      const planned = await visit({ dryRun: true });
+      expect(here.disk.contents()).toEqual(before);
+      const done = await visit();
+      expect({ ...planned, dryRun: false, nextVisit: 0 }).toEqual({ ...done, nextVisit: 0 });
+      here.clock.pass(grace);
+    }
+  });
+});
+
+describe("writers beside a sweep", () => {
+  test("one that began before the first visit keeps what it relies on", async () => {
+    const first = await captureTiny(repository, { image: [1, 2, 3] });
+    await captureTiny(repository, { image: [4] }, { source: "other" });
+    here.clock.pass(grace);
+    const store = await BlobStore.load(repository);
+    await forget(first);
+    await visit();
+    const second = await captureTiny(repository, { image: [1, 2, 3] }, { store });
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ deleted: { packs: 0 }, kept: [{ reason: "needed-again", packs: 2 }] });
+    expect(await readTiny(repository, second)).toEqual(expectedContents({ image: [1, 2, 3] }));
+    // From then on the packs may be relied upon again.
+    expect((await BlobStore.load(repository)).condemned.size).toBe(0);
+  });
+
+  test("one that begins between the visits stores anew what is condemned", async () => {
+    const first = await captureTiny(repository, { image: [1, 2, 3] });
+    await captureTiny(repository, { image: [4] }, { source: "other" });
+    await forget(first);
+    here.clock.pass(grace);
+    await visit();
+    const second = await captureTiny(repository, { image: [1, 2, 3] });
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ deleted: { packs: 2 } });
+    expect(await readTiny(repository, second)).toEqual(expectedContents({ image: [1, 2, 3] }));
+  });
+
+  test("a point that isn't in the record may not be relied upon unseen", async () => {
+    const first = await captureTiny(repository, { image: [1, 2, 3] });
+    const other = await captureTiny(repository, { image: [4] }, { source: "other" });
+    here.clock.pass(grace);
+    const old = await BlobStore.load(repository);
+    await forget(first);
+    await visit();
+    const second = await captureTiny(repository, { image: [1, 2, 3] }, { store: old });
+    const store = await BlobStore.load(repository);
+    expect(store.mayRelyOn(other.id)).toBe(true);
+    expect(store.mayRelyOn(second.id)).toBe(false);
+  });
+
+  test("a capture may outlive the point that it began from, if it follows that rule", async () => {
+    const content = { image: [1, 2, 3] };
+    const first = await captureTiny(repository, content);
+    await captureTiny(repository, { image: [4] }, { source: "other" });
+    here.clock.pass(grace);
+    const beforeTheVisit = await BlobStore.load(repository);
+    await forget(first);
+    await visit();
+    const second = await captureTiny(repository, content, { store: beforeTheVisit });
+    here.clock.pass(2 * hour);
+    const between = await BlobStore.load(repository);
+    expect(between.mayRelyOn(second.id)).toBe(false);
+    await forget(second);
+    here.clock.pass(grace - 2 * hour);
+    expect(await visit()).toMatchObject({ deleted: { packs: 2 } });
+    // One that looked up each blob has stored them anew. One that relied on the second point unseen would be lost.
+    here.clock.pass(1);
+    const right = await captureTiny(repository, content, { store: between });
+    expect(await readTiny(repository, right)).toEqual(expectedContents(content));
+    const store = await BlobStore.load(repository);
+    for (const id of [...between.condemned].map((number) => between.packs.get(number).id)) {
+      expect(store.present.has(id)).toBe(false);
+    }
+  });
+
+  test("a store is loaded again when a sweep replaces an index object meanwhile", async () => {
+    const first = await captureTiny(repository, { image: [1, 2] });
+    await captureTiny(repository, { image: [3, 4] });
+    await forget(first);
+    here.clock.pass(grace);
+    await visit();
+    here.clock.pass(grace);
+    const [index = ""] = await namesOf(repository.storage, "index/");
+    let overtaken = false;
+    const storage = overriding(repository.storage, {
+      get: async (name, range, call) => {
+        if (name === index && !overtaken) {
+          overtaken = true;
+          await visit();
+        }
+        return await repository.storage.get(name, range, call);
+      },
+    });
+    const store = await BlobStore.load({ ...repository, storage });
+    expect(overtaken).toBe(true);
+    expect([...store.lost]).toEqual([]);
+  });
+});
+
+describe("packs with little in use", () => {
+  test("are rewritten, and go with the second visit", async () => {
+    const image = Array.from({ length: 20 }, (_, i) => i + 1);
+    const first = await captureTiny(repository, { image });
+    const second = await captureTiny(repository, { image: [1, 2, 99] });
+    await forget(first);
+    here.clock.pass(grace);
+    const before = await packBytes();
+    const limits = { ...usualLimits, smallPack: 0 };
+    const one = await visit({ limits });
+    expect(one.rewritten.packs).toBeGreaterThan(0);
+    expect(await readTiny(repository, second)).toEqual(expectedContents({ image: [1, 2, 99] }));
+    here.clock.pass(grace);
+    const two = await visit({ limits });
+    expect(two.deleted).toEqual(one.condemned);
+    expect(await packBytes()).toBeLessThan(before - 17 * 512);
+    expect(await readTiny(repository, second)).toEqual(expectedContents({ image: [1, 2, 99] }));
+  });
+
+  test("are joined when they are small and many", async () => {
+    const contents = Array.from({ length: 10 }, (_, i) => ({ image: [10 * i + 1, 10 * i + 2] }));
+    const points: RecoveryPoint[] = [];
+    for (const content of contents) points.push(await captureTiny(repository, content));
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ rewritten: { packs: 20 } });
+    here.clock.pass(grace);
+    await visit();
+    expect(await namesOf(repository.storage, "packs/")).toHaveLength(2);
+    for (const [i, point] of points.entries())
+      expect(await readTiny(repository, point)).toEqual(expectedContents(contents[i] ?? {}));
+  });
+
+  test("stay as they are when there is no room, and the rest is done", async () => {
+    const first = await captureTiny(repository, { image: [1, 2, 3, 4, 5, 6, 7, 8] });
+    await captureTiny(repository, { image: [1, 99] });
+    const dead = await captureTiny(repository, { image: [100, 101] });
+    await forget(first, dead);
+    here.clock.pass(grace);
+    const { storage } = repository;
+    const full = overriding(storage, {
+      put: async (name, data, call) => {
+        if (name.startsWith("packs/")) here.disk.spaceLeft = 0;
+        await storage.put(name, data, call).finally(() => {
+          here.disk.spaceLeft = Number.MAX_SAFE_INTEGER;
+        });
+      },
+    });
+    const limits = { ...usualLimits, smallPack: 0 };
+    const report = await sweep({ ...repository, storage: full }, { grace, executor: inlineExecutor, limits });
+    expect(report).toMatchObject({ noRoom: true, rewritten: { packs: 0 } });
+    expect(report.condemned.packs).toBeGreaterThan(0);
+    here.clock.pass(grace);
+    expect((await visit({ limits })).deleted).toEqual(report.condemned);
+  });
+});
+
+describe("packs in no index", () => {
+  test("are deleted at the second visit when nothing needs them", async () => {
+    const point = await captureTiny(repository, { image: [1, 2] });
+    const indexes = await namesOf(repository.storage, "index/");
+    await storeTiny(repository, { image: [3, 4] });
+    // A writer that was killed before it wrote its index.
+    for (const name of await namesOf(repository.storage, "index/")) {
+      if (!indexes.includes(name)) await repository.storage.delete(name);
+    }
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ condemned: { packs: 2 } });
+    // Nobody who begins now may rely on them, even if they are indexed after all.
+    const store = await BlobStore.load(repository);
+    expect([...store.sweeps.values()]).toMatchObject([{ condemned: [], orphans: store.orphans.map(({ id }) => id) }]);
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ deleted: { packs: 2 } });
+    expect(await readTiny(repository, point)).toEqual(expectedContents({ image: [1, 2] }));
+    expect((await BlobStore.load(repository)).orphans).toEqual([]);
+  });
+
+  test("are indexed again when a point needs them", async () => {
+    const point = await captureTiny(repository, { image: [1, 2] });
+    const other = await captureTiny(repository, { image: [3, 4] });
+    for (const name of await namesOf(repository.storage, "index/")) await repository.storage.delete(name);
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ adopted: { packs: 4 }, condemned: { packs: 0 } });
+    expect(await readTiny(repository, point)).toEqual(expectedContents({ image: [1, 2] }));
+    expect(await readTiny(repository, other)).toEqual(expectedContents({ image: [3, 4] }));
+  });
+
+  test("without a table that opens go as well, when nothing needs them", async () => {
+    await captureTiny(repository, { image: [1, 2] });
+    const junk = packName("ab".repeat(32));
+    await repository.storage.put(junk, [Buffer.alloc(5000, 1)]);
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ condemned: { packs: 1, bytes: 5000 } });
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ deleted: { packs: 1, bytes: 5000 } });
+    expect(await namesOf(repository.storage, junk)).toEqual([]);
+  });
+});
+
+describe("small objects", () => {
+  test("of forgotten points go, those of others stay", async () => {
+    const first = await captureTiny(repository, { image: [1] });
+    const second = await captureTiny(repository, { image: [2] }, { previous: first });
+    const third = await captureTiny(repository, { image: [3] }, { previous: second });
+    const time = new Date(here.clock.now()).toISOString();
+    for (const { id } of [first, third]) {
+      await putSmallObject(repository, "tags", { version: 1, point: id, time, tags: ["a"] });
+      await putSmallObject(repository, "proofs", {
+        version: 1,
+        point: id,
+        time,
+        method: "restore",
+        result: "passed",
+        seconds: 1,
+        detail: "",
+      });
+    }
+    await putSmallObject(repository, "holds", { version: 1, point: third.id, time, reason: "kept" });
+    await visit();
+    await forget(first);
+    await visit();
+    expect(await namesOf(repository.storage, "tags/")).toEqual([expect.stringContaining(third.id)]);
+    expect(await namesOf(repository.storage, "proofs/")).toEqual([expect.stringContaining(third.id)]);
+    expect(await namesOf(repository.storage, "holds/")).toHaveLength(1);
+    // The second point's manifest names the first as its previous.
+    expect(await namesOf(repository.storage, "forgotten/")).toEqual([`forgotten/${first.id}`]);
+    await forget(second);
+    await visit();
+    await visit();
+    // The third names the second; nobody names the first any more.
+    expect(await namesOf(repository.storage, "forgotten/")).toEqual([`forgotten/${second.id}`]);
+    expect(await namesOf(repository.storage, "sweeps/")).toHaveLength(1);
+  });
+});
+
+describe("refusals", () => {
+  test("without any point", async () => {
+    await forget(await captureTiny(repository, { image: [1, 2] }));
+    expect(await rejection(visit())).toMatchObject({ code: "sweep_unsafe" });
+  });
+
+  test("when a point that an earlier visit saw is missing, unless its loss is accepted", async () => {
+    const lost = await captureTiny(repository, { image: [1, 2] });
+    await captureTiny(repository, { image: [3, 4] });
+    await visit();
+    await repository.storage.delete(lost.name);
+    here.clock.pass(grace);
+    expect(await rejection(visit())).toMatchObject({ code: "sweep_unsafe", message: expect.stringContaining(lost.id) });
+    expect(await visit({ acceptLost: new Set([lost.id]) })).toMatchObject({ condemned: { packs: 2 } });
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ deleted: { packs: 2 } });
+  });
+
+  test("when a manifest is damaged, unless its loss is accepted", async () => {
+    const bad = await captureTiny(repository, { image: [1, 2] });
+    await captureTiny(repository, { image: [3, 4] });
+    await repository.storage.put(bad.name, [Buffer.from("nonsense")]);
+    here.clock.pass(grace);
+    expect(await rejection(visit())).toMatchObject({ code: "damaged", message: expect.stringContaining(bad.id) });
+    await visit({ acceptLost: new Set([bad.id]) });
+    expect(await namesOf(repository.storage, bad.name)).toEqual([]);
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ deleted: { packs: 2 } });
+  });
+
+  test("when a blob in use is nowhere, naming the point and the path", async () => {
+    const point = await captureTiny(repository, { files: { letter: [1, 2, 3] } });
+    const store = await BlobStore.load(repository);
+    for (const [, pack] of store.packs.all())
+      if (pack.class === "data") await repository.storage.delete(packName(pack.id));
+    const error = await rejection(visit());
+    expect(error).toMatchObject({ code: "damaged" });
+    expect(error.message).toContain("data/letter");
+    expect(error.message).toContain(point.id.slice(0, 12));
+  });
+
+  test("when something to be rewritten is damaged: nothing is named or deleted", async () => {
+    const first = await captureTiny(repository, { image: [1, 2, 3, 4, 5, 6, 7, 8] });
+    await captureTiny(repository, { image: [1, 99] });
+    await forget(first);
+    here.clock.pass(grace);
+    const store = await BlobStore.load(repository);
+    const [, pack] = [...store.packs.all()].find(([, one]) => one.class === "data") ?? [];
+    const name = packName(pack?.id ?? "");
+    const data = await repository.storage.get(name);
+    data.fill(0, 60, 100);
+    await repository.storage.put(name, [data]);
+    here.clock.pass(grace);
+    expect(await rejection(visit({ limits: { ...usualLimits, smallPack: 0 } }))).toMatchObject({ code: "damaged" });
+    expect(await namesOf(repository.storage, "sweeps/")).toEqual([]);
+    expect(await visit({ limits: noRewriting })).toBeDefined();
+  });
+});

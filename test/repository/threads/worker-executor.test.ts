@@ -1,0 +1,81 @@
+import { getEventListeners } from "node:events";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { ExecutorOptions, Task } from "../../../src/repository/threads/executor.ts";
+import { WorkerExecutor } from "../../../src/repository/threads/worker-executor.ts";
+import { rejection } from "../../helpers/rejection.ts";
+
+/** A thread that does as it is told, and then dies while it has nothing to do. */
+const thread = `
+  import { parentPort } from "node:worker_threads";
+  parentPort.on("message", ({ kind, id, task }) => {
+    parentPort.postMessage({ kind: "done", id, output: kind === "flush" ? { newBytes: 1, storedBytes: 1 } : task });
+    if (task === "throw") setImmediate(() => { throw new Error("out of the blue"); });
+    if (task === "exit") setImmediate(() => process.exit(7));
+  });
+`;
+let folder: string;
+let entry: URL;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "stillpoint-threads-"));
+  entry = pathToFileURL(join(folder, "thread.mjs"));
+  await writeFile(entry, thread);
+});
+
+afterAll(async () => await rm(folder, { recursive: true }));
+
+function executor(signal?: AbortSignal): WorkerExecutor {
+  const options = { seed: () => ({}), context: { signal }, onPack: () => undefined };
+  return new WorkerExecutor(entry, 1, options as unknown as ExecutorOptions);
+}
+
+function task(name: string): Task<null, string> {
+  return { name, run: async () => await Promise.resolve(name) };
+}
+
+describe("threads", () => {
+  test.each([
+    ["throw", /out of the blue/],
+    ["exit", /ended with 7/],
+  ])("one that dies between two tasks (%s) fails the flush, since it took what it had with it", async (how, why) => {
+    const threads = executor();
+    try {
+      expect(await threads.run(task(how), null)).toBe(how);
+      // Asked again until the death is known here: by then whatever is asked must fail, not wait for ever.
+      let failure: unknown;
+      while (failure === undefined)
+        failure = await threads.flush().then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+      expect(failure).toMatchObject({ message: expect.stringMatching(why) as string });
+      expect(await rejection(threads.flush())).toBe(failure);
+      expect(await rejection(threads.run(task("anything"), null))).toBe(failure);
+    } finally {
+      await threads.close();
+    }
+  });
+
+  test("a signal that outlives them keeps nothing of them", async () => {
+    const { signal } = new AbortController();
+    for (let i = 0; i < 3; i++) {
+      const threads = executor(signal);
+      await threads.run(task("anything"), null);
+      await threads.close();
+    }
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
+  });
+
+  test("an aborted signal ends them", async () => {
+    const controller = new AbortController();
+    const threads = executor(controller.signal);
+    await threads.run(task("anything"), null);
+    controller.abort();
+    expect(await rejection(threads.flush())).toMatchObject({ code: "cancelled" });
+    await threads.close();
+  });
+});
