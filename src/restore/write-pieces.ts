@@ -1,5 +1,6 @@
 /** Puts pieces into files; those that are there already, from a restore that was cut off, are recognised by their ids. */
 import { readSync, writeSync } from "node:fs";
+import { release } from "../host/release.ts";
 import type { TaskContext } from "../repository/threads/executor.ts";
 import { blobKinds } from "../repository/format.ts";
 import { isHole } from "../repository/tree/image-tree.ts";
@@ -54,8 +55,11 @@ function put({ file, piece }: PlacedPiece, content: Buffer | Error): void {
         : `a blob has ${String(content.length)} bytes instead of ${String(size)}`;
     file.damaged.push({ offset, length: size, reason });
     if (file.existed) writeZeros(file.fd, offset, size);
-  } else if (file.sparse && !file.existed) writeWithoutZeros(file.fd, content, offset);
+    return;
+  }
+  if (file.sparse && !file.existed) writeWithoutZeros(file.fd, content, offset);
   else writeAll(file.fd, content, offset);
+  release(content);
 }
 
 function isInPlace(context: TaskContext, { file, piece }: PlacedPiece): boolean {

@@ -51,17 +51,27 @@ export async function repairRepository(repository: Repository, options: RepairOp
   if (dryRun) return report([(await planRepair(repository, planning)).plan], undefined);
   return await withLease(repository, { holder, signal }, async (lease) => {
     const onProgress = async (): Promise<void> => await lease.keep(signal);
-    const plans: RepairPlan[] = [];
-    let planned = await planRepair(repository, planning);
-    if (planned.plan.objects.some(isPoint)) {
-      // What the points that are back need must be known before anything else is decided.
-      await executeObjects(repository, planned.plan.objects.filter(isPoint), planned.replicas, { signal });
-      plans.push({ ...nothing, objects: planned.plan.objects.filter(isPoint) });
-      planned = await planRepair(repository, planning);
-    }
-    plans.push(planned.plan);
-    return report(plans, await executeRepair(repository, planned, { executor, onProgress, signal }));
+    // What the points that are back need must be known before anything else is decided.
+    const back = await bringPointsBack(repository, { ...planning, readData: undefined });
+    const planned = await planRepair(repository, planning);
+    const done = await executeRepair(repository, planned, { executor, onProgress, signal });
+    return report([{ ...nothing, objects: back }, planned.plan], done);
   });
+}
+
+/** Restores manifests until none is missing that a replica has: one that is back may name another that is missing. */
+async function bringPointsBack(
+  repository: Repository,
+  planning: Parameters<typeof planRepair>[1],
+): Promise<ObjectAction[]> {
+  const back = new Map<string, ObjectAction>();
+  for (;;) {
+    const { plan, replicas } = await planRepair(repository, planning);
+    const found = plan.objects.filter((action) => isPoint(action) && !back.has(action.name));
+    if (found.length === 0) return [...back.values()];
+    await executeObjects(repository, found, replicas, planning);
+    for (const action of found) back.set(action.name, action);
+  }
 }
 
 const nothing: RepairPlan = { objects: [], index: [], badIndexes: [], drop: [], salvage: [], fetch: [], lost: [] };

@@ -120,6 +120,18 @@ describe("the index", () => {
 });
 
 describe("with a replica", () => {
+  test("points that only other missing points name come back, and all that they need", async () => {
+    const disk = here.disk.copy();
+    const [first, second] = points.map(({ name }) => name);
+    const [pack] = (await namesOf(repository.storage, "packs/")).slice(-1);
+    for (const name of [first, second, pack]) await ruin(disk, String(name), "delete", 0);
+    const broken = reopen(here, disk).repository;
+    const report = await repair({ replicas }, broken);
+    expect(report.objects.map(({ name }) => name).toSorted()).toEqual([first, second].map(String).toSorted());
+    expect(report.lost).toEqual([]);
+    await expectWhole(broken);
+  });
+
   test("any damaged or missing object is whole again", async () => {
     const names = (await namesOf(repository.storage)).filter((name) => /^(packs|index|points)\//.test(name));
     const damage = fc.record({
@@ -133,11 +145,11 @@ describe("with a replica", () => {
         for (const i of objects) await ruin(disk, names[i] as string, how, at);
         const broken = reopen(here, disk).repository;
         const report = await repair({ replicas }, broken);
-        // The newest point of a source can vanish without a trace: only deleting all of it is beyond a repair.
-        const newest = (points.at(-1) as RecoveryPoint).name;
-        const vanished = how === "delete" && objects.some((i) => names[i] === newest);
+        // A point that no later one names can vanish without a trace: deleting the newest ones is beyond a repair.
+        const deleted = new Set(how === "delete" ? objects.map((i) => names[i]) : []);
+        const newestLeft = points.findLastIndex((point) => !deleted.has(point.name));
         expect(report.lost).toEqual([]);
-        await expectWhole(broken, vanished ? [0, 1] : [0, 1, 2]);
+        await expectWhole(broken, [0, 1, 2].slice(0, newestLeft + 1));
         expect(await findings(broken)).toEqual([]);
       }),
       { numRuns: 20 },
