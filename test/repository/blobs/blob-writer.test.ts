@@ -1,4 +1,5 @@
 import * as crypto from "node:crypto";
+import type * as zlib from "node:zlib";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { StillpointError } from "../../../src/errors.ts";
@@ -25,6 +26,17 @@ vi.mock("node:crypto", async (original) => {
   };
 });
 afterEach(() => void used.splice(0));
+
+/** What compressing does to its input before: nothing, unless a test makes it faulty. */
+const fault = { of: (raw: Uint8Array): Uint8Array => raw };
+vi.mock("node:zlib", async (original) => {
+  const real = await original<typeof zlib>();
+  return {
+    ...real,
+    zstdCompressSync: (...[raw, options]: Parameters<typeof real.zstdCompressSync>) =>
+      real.zstdCompressSync(fault.of(raw as Uint8Array), options),
+  };
+});
 
 const keys = new KeyRing({ masterKey: Buffer.alloc(32, 1), repositoryId: Buffer.alloc(16, 2) });
 const content = fc.oneof(
@@ -132,6 +144,15 @@ describe("BlobWriter", () => {
     expect(packs.every((pack) => pack.size < 19 * 2 ** 20)).toBe(true);
     const stored = packs.flatMap((pack) => parseTable(pack).map(({ id }) => id.toString("hex")));
     expect(stored.toSorted()).toEqual(ids.map((id) => id.toString("hex")).toSorted());
+  });
+
+  test("a blob that doesn't open as what was given is never stored", async () => {
+    const storage = await memoryStorage();
+    const writer = new BlobWriter({ keys, storage, presence: new BlobIndex(), onPack: () => expect.unreachable() });
+    fault.of = (raw) => Buffer.alloc(raw.length, 8);
+    const error = await rejection(writer.add(blobKinds.data, Buffer.alloc(5000, 7)));
+    fault.of = (raw) => raw;
+    expect(error).toMatchObject({ code: "damaged", message: expect.stringContaining("memory") as string });
   });
 
   test("a pack that can't be stored fails the flush, and every add after it", async () => {
