@@ -1,7 +1,7 @@
 /**
  * The layers of src/, as rules. Imports go one way:
  *
- *   errors, host <- policy, storage <- repository <- capture, replicate, prune, restore <- drill, job <- daemon, cli
+ *   errors, host <- policy, storage, nbd, qemu <- repository <- capture, replicate, prune, restore <- drill, job <- daemon, cli
  *
  * and metrics stands aside. Each rule says what would be lost without it.
  */
@@ -9,7 +9,7 @@
 /** The layers from the bottom up; each may import from itself's folder and from every layer before it. */
 const layers = [
   ["errors", "host"],
-  ["policy", "storage"],
+  ["policy", "storage", "nbd", "qemu"],
   ["repository"],
   ["capture", "replicate", "prune", "restore"],
   ["drill", "job"],
@@ -31,7 +31,7 @@ const upward = layers.slice(0, -1).map((layer, level) => ({
 
 /** A rule for each folder with a neighbour in its layer: they don't know each other. */
 const sideways = [
-  ["policy", "storage"],
+  ["policy", "storage", "nbd", "qemu"],
   ["capture", "replicate", "prune", "restore"],
 ].flatMap((layer) =>
   layer.map((folder) => ({
@@ -87,7 +87,7 @@ module.exports = {
       severity: "error",
       from: {
         path: "^src/",
-        pathNot: [inside("host", "capture", "restore"), "^src/storage/drivers/"],
+        pathNot: [inside("host", "qemu", "capture", "restore"), "^src/storage/drivers/"],
       },
       to: { path: "^(node:)?fs(/promises)?$" },
     },

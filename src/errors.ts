@@ -70,6 +70,10 @@ export const errorTable = {
   source_changed: kind(exitStatus.failed, true, "A source changed while it was read, in a way that can't be captured."),
   command_failed: kind(exitStatus.failed, true, "A command ended with an error, or took too long."),
   hook_failed: kind(exitStatus.failed, true, "A hook ended with an error, or took too long."),
+  vm_unreachable: kind(exitStatus.failed, true, "A virtual machine's QMP socket can't be used, or stopped answering."),
+  vm_refused: kind(exitStatus.failed, false, "A virtual machine is in a state, or of a kind, that can't be captured right."),
+  vm_failed: kind(exitStatus.failed, true, "QEMU refused or failed a step of a capture; the guest goes on."),
+  stream_invalid: kind(exitStatus.failed, false, "A migration stream isn't of a known form, or is damaged."),
 
   // restore
   target_exists: kind(exitStatus.usage, false, "The target of a restore exists already."),

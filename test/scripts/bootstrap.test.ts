@@ -78,7 +78,7 @@ describe("what is missing", () => {
     box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\ntail -n 1 policy-rc.d >>calls\n");
     expect(bootstrap("test").status).toBe(0);
     expect(calls().slice(0, 2)).toEqual([
-      "apt-get -q -y install --no-install-recommends e2fsprogs prometheus python3-cryptography python3-argon2 python3-zstandard",
+      "apt-get -q -y install --no-install-recommends e2fsprogs prometheus python3-cryptography python3-argon2 python3-zstandard qemu-system-x86 qemu-utils libnbd-bin busybox-static binutils",
       "exit 101",
     ]);
     expect(existsSync(`${box.root}/policy-rc.d`)).toBe(false);

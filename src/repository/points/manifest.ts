@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { damagedObject } from "../format.ts";
 import { type KeyRing, sha256 } from "../keys/key-ring.ts";
+import { machineSchema } from "./machine.ts";
 
 export const consistencies = ["full-state", "application", "crash", "none"] as const;
 export type Consistency = (typeof consistencies)[number];
@@ -25,17 +26,20 @@ const directoryEntry = z.object({
   xattrs: z.record(z.string(), z.string()).optional(),
 });
 
+/** Names become paths in restores, so nothing in them may lead elsewhere. */
+const partName = z.string().regex(/^(?!\.{1,2}(\/|$))[\w.-]+(\/(?!\.{1,2}(\/|$))[\w.-]+)*$/);
+
 const part = z.discriminatedUnion("kind", [
   streamRoot.extend({
-    name: z.string(),
+    name: partName,
     kind: z.literal("image"),
     block: z
       .int()
       .min(512)
       .max(16 * 1024 * 1024),
   }),
-  streamRoot.extend({ name: z.string(), kind: z.literal("stream") }),
-  z.object({ name: z.string(), kind: z.literal("directory"), path: z.string(), entry: directoryEntry }),
+  streamRoot.extend({ name: partName, kind: z.literal("stream") }),
+  z.object({ name: partName, kind: z.literal("directory"), path: z.string(), entry: directoryEntry }),
 ]);
 
 const leftOut = z.object({ path: z.string().optional(), path64: z.string().optional(), reason: z.string() });
@@ -46,7 +50,7 @@ const manifestSchema = z.object({
   source: z.string().min(1),
   policy: z.string(),
   host: z.string(),
-  kind: z.enum(["directory", "image", "command"]),
+  kind: z.enum(["directory", "image", "command", "vm"]),
   time,
   started: time,
   finished: time,
@@ -58,6 +62,8 @@ const manifestSchema = z.object({
   left_out: z.array(leftOut),
   left_out_count: size,
   software: z.object({ stillpoint: z.string(), node: z.string(), kernel: z.string() }),
+  group: z.object({ id: z.string().regex(/^[0-9a-f]{32}$/), sources: z.array(z.string()).min(2) }).optional(),
+  machine: machineSchema.optional(),
 });
 
 export type Manifest = Readonly<z.infer<typeof manifestSchema>>;

@@ -44,7 +44,8 @@ describe("threads", () => {
   ])("one that dies between two tasks (%s) fails the flush, since it took what it had with it", async (how, why) => {
     const threads = executor();
     try {
-      expect(await threads.run(task(how), null)).toBe(how);
+      // Usually its answer; on a busy machine the news of its death can overtake it.
+      await threads.run(task(how), null).catch(() => undefined);
       // Asked again until the death is known here: by then whatever is asked must fail, not wait for ever.
       let failure: unknown;
       while (failure === undefined)
