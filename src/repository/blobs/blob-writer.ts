@@ -1,9 +1,9 @@
 /** One thread's way of adding blobs: hashed, looked up, compressed, sealed, opened again, packed, stored. */
 import { toError } from "../../errors.ts";
-import { constants, zstdCompressSync } from "node:zlib";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { randomBytes } from "../../host/random.ts";
 import { release } from "../../host/release.ts";
+import { compressBound, compressInto } from "../../host/zstd.ts";
 import type { Storage } from "../../storage/storage.ts";
 import { BlobIndex } from "./blob-index.ts";
 import {
@@ -19,13 +19,20 @@ import {
   tagLength,
 } from "../format.ts";
 import { type KeyRing, sealInto, unseal } from "../keys/key-ring.ts";
-import { decodeStored, encodeAssociated, encodeTableEntry, type PackInfo, packName, sealTable } from "./pack.ts";
+import {
+  decodeStored,
+  encodeAssociated,
+  encodeTableEntry,
+  type PackInfo,
+  packName,
+  reusedRoom,
+  sealTable,
+} from "./pack.ts";
 
 /** Content shorter than this, in bytes, isn't worth a try at compressing. */
 const shortestCompressed = 64;
 /** Packs on their way to the storage at once, per writer: the next is filled meanwhile. More would only take memory. */
 const packsInFlight = 1;
-const level1 = { [constants.ZSTD_c_compressionLevel]: 1 };
 
 /** Which blobs need not be stored again. */
 export interface Presence {
@@ -62,6 +69,8 @@ export class BlobWriter {
   readonly #open: Partial<Record<ObjectClass, OpenPack>> = {};
   readonly #inFlight = new Set<Promise<void>>();
   readonly #spare: Buffer[] = [];
+  readonly #roomToCompress = reusedRoom();
+  readonly #roomToDecode = reusedRoom();
   #failure: Error | undefined;
   readonly statistics: WriteStatistics = { newBytes: 0, storedBytes: 0 };
 
@@ -83,10 +92,14 @@ export class BlobWriter {
 
   /** Stores a blob whose id is known and which isn't there. */
   async addNew(kind: BlobKind, id: Buffer, raw: Uint8Array): Promise<void> {
-    const packed = raw.length < shortestCompressed ? raw : compress(raw);
+    const packed = raw.length < shortestCompressed ? raw : this.#compress(raw);
     const encoding = packed.length < raw.length ? encodings.zstd : encodings.plain;
     await this.addStored(kind, id, encoding, raw.length, encoding === encodings.zstd ? packed : raw, raw);
-    if (packed !== raw) release(packed);
+  }
+
+  #compress(raw: Uint8Array): Buffer {
+    const room = this.#roomToCompress(compressBound(raw.length));
+    return room.subarray(0, compressInto(room, raw));
   }
 
   /**
@@ -109,11 +122,10 @@ export class BlobWriter {
     sealInto(pack.buffer, pack.length, pack.objectKey, number, associated, stored);
     const sealed = pack.buffer.subarray(pack.length, pack.length + sealedLength);
     const reopened = unseal(pack.objectKey, number, associated, sealed);
-    const decoded = raw === undefined ? reopened : decodeStored(encoding, rawLength, reopened);
+    const decoded = raw === undefined ? reopened : decodeStored(encoding, rawLength, reopened, this.#roomToDecode);
     if (!decoded.equals(raw ?? stored))
       throw damagedObject("being written", "a blob didn't open as what was sealed; check this machine's memory");
     release(reopened);
-    release(decoded);
     pack.length += sealedLength;
     pack.table.push(encodeTableEntry(associated, sealedLength));
     this.#added.insert(id, 1);
@@ -180,9 +192,4 @@ export class BlobWriter {
     throwIfCancelled(this.#options.signal);
     if (this.#failure !== undefined) throw this.#failure;
   }
-}
-
-/** Level 1; the chunk size is zstd's bound, so that one buffer is enough. */
-function compress(raw: Uint8Array): Buffer {
-  return zstdCompressSync(raw, { chunkSize: raw.length + (raw.length >> 8) + 1024, params: level1 });
 }

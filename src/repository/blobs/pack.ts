@@ -1,7 +1,8 @@
 /** A pack's bytes: sealed blobs, their table, and how both are opened (docs/format.md section 6). */
-import { zstdDecompressSync } from "node:zlib";
+import { markAsUntransferable } from "node:worker_threads";
 import { StillpointError } from "../../errors.ts";
 import { release } from "../../host/release.ts";
+import { decompressInto } from "../../host/zstd.ts";
 import {
   type BlobKind,
   checkHeader,
@@ -147,20 +148,37 @@ export function openStored(objectKey: Buffer, entry: TableEntry, sealed: Uint8Ar
   }
 }
 
+/** Memory for a content of that length in bytes; what was in it before is overwritten. */
+export type Room = (length: number) => Buffer;
+
+/** Memory for contents that are only looked at: each is gone with the next. `release` leaves it alone. */
+export function reusedRoom(): Room {
+  let memory = Buffer.alloc(0);
+  return (length) => {
+    if (memory.length < length) {
+      memory = Buffer.allocUnsafeSlow(Math.max(length, 256 * 1024));
+      markAsUntransferable(memory.buffer);
+    }
+    return memory.subarray(0, length);
+  };
+}
+
+const newRoom: Room = (length) => Buffer.allocUnsafe(length);
+
 /** A blob's content from its stored form. Throws when it can't be decoded or has another length. */
-export function decodeStored(encoding: number, rawLength: number, stored: Buffer): Buffer {
+export function decodeStored(encoding: number, rawLength: number, stored: Buffer, room = newRoom): Buffer {
   if (rawLength > maxBlobLength) throw new RangeError(`a blob of ${String(rawLength)} bytes`);
   const raw =
-    encoding === encodings.zstd
-      ? zstdDecompressSync(stored, { maxOutputLength: Math.max(1, rawLength), chunkSize: Math.max(64, rawLength) })
-      : encoding === encodings.plain
-        ? stored
-        : undefined;
+    encoding === encodings.zstd ? decompress(stored, room(rawLength)) : encoding === encodings.plain ? stored : undefined;
   if (raw === undefined) {
     throw new StillpointError("format_unsupported", { what: `Cannot read a blob with encoding ${String(encoding)}` });
   }
   if (raw.length !== rawLength) throw new RangeError(`${String(raw.length)} bytes instead of ${String(rawLength)}`);
   return raw;
+}
+
+function decompress(stored: Buffer, room: Buffer): Buffer {
+  return room.subarray(0, decompressInto(room, stored));
 }
 
 /** A blob's content, verified in full: seal, length and id. Throws `damaged`. */
@@ -170,10 +188,11 @@ export function openBlob(
   entry: TableEntry,
   sealed: Uint8Array,
   pack: string,
+  room = newRoom,
 ): Buffer {
   const stored = openStored(objectKey, entry, sealed, pack);
   try {
-    const raw = decodeStored(entry.encoding, entry.rawLength, stored);
+    const raw = decodeStored(entry.encoding, entry.rawLength, stored, room);
     if (raw !== stored) release(stored);
     if (keys.blobId(entry.kind, raw).equals(entry.id)) return raw;
   } catch (error) {

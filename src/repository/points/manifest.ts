@@ -27,7 +27,9 @@ const directoryEntry = z.object({
 });
 
 /** Names become paths in restores, so nothing in them may lead elsewhere. */
-const partName = z.string().regex(/^(?!\.{1,2}(\/|$))[\w.-]+(\/(?!\.{1,2}(\/|$))[\w.-]+)*$/);
+const partName = z
+  .string()
+  .refine((name) => !name.includes("\0") && name.split("/").every((piece) => !["", ".", ".."].includes(piece)));
 
 const part = z.discriminatedUnion("kind", [
   streamRoot.extend({

@@ -1,5 +1,4 @@
 import * as crypto from "node:crypto";
-import type * as zlib from "node:zlib";
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { StillpointError } from "../../../src/errors.ts";
@@ -10,6 +9,7 @@ import { type BlobKind, blobKinds } from "../../../src/repository/format.ts";
 import { KeyRing } from "../../../src/repository/keys/key-ring.ts";
 import { type PackInfo, packName, parseTable } from "../../../src/repository/blobs/pack.ts";
 import { PackCatalog } from "../../../src/repository/blobs/pack-catalog.ts";
+import type * as zstd from "../../../src/host/zstd.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { faultyStorage, memoryStorage } from "../../helpers/memory-storage.ts";
 import { rejection } from "../../helpers/rejection.ts";
@@ -29,12 +29,11 @@ afterEach(() => void used.splice(0));
 
 /** What compressing does to its input before: nothing, unless a test makes it faulty. */
 const fault = { of: (raw: Uint8Array): Uint8Array => raw };
-vi.mock("node:zlib", async (original) => {
-  const real = await original<typeof zlib>();
+vi.mock("../../../src/host/zstd.ts", async (original) => {
+  const real = await original<typeof zstd>();
   return {
     ...real,
-    zstdCompressSync: (...[raw, options]: Parameters<typeof real.zstdCompressSync>) =>
-      real.zstdCompressSync(fault.of(raw as Uint8Array), options),
+    compressInto: (target: Uint8Array, raw: Uint8Array) => real.compressInto(target, fault.of(raw)),
   };
 });
 
