@@ -7,12 +7,13 @@ import type { BigIntStats } from "node:fs";
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
 import { StillpointError } from "../errors.ts";
+import { listenerOf } from "./syscalls.ts";
 
 export interface QemuProcess {
   readonly pid: number;
   /** The command line, the program first. */
   readonly command: readonly string[];
-  /** Its working folder, where relative paths of the command line begin. */
+  /** Where relative paths of the command line begin, as far as it can be known: a daemon has left its folder for `/`. */
   readonly folder: string;
   /** The user and group with whose rights it opens files. */
   readonly uid: number;
@@ -32,20 +33,24 @@ export interface QemuProcess {
 export async function findQemu(socketPath: string): Promise<QemuProcess> {
   const socket = await fs.stat(socketPath, { bigint: true }).catch(() => undefined);
   if (!socket) throw unknown(socketPath, "there is no such file");
-  const listening = new ListeningSockets();
-  const found: QemuProcess[] = [];
-  for (const pid of await processes()) {
-    if (!(await holds(pid, socket, listening))) continue;
-    const process = await describeProcess(pid);
-    if (process) found.push(process);
-  }
-  const [first, second] = found.toSorted((a, b) => Number(a.startTime) - Number(b.startTime));
-  if (!first) throw unknown(socketPath, "no process that this user may look into listens there");
-  // A child that QEMU has just started shares its sockets until it becomes another program.
-  if (second && (await parentOf(second.pid)) !== first.pid) {
-    throw unknown(socketPath, `processes ${String(first.pid)} and ${String(second.pid)} both listen at that path`);
-  }
-  return first;
+  const place = await fs.realpath(socketPath);
+  const holders = await findHolders(place, socket);
+  const certain = holders.filter(({ same }) => same);
+  const one = certain.length === 1 ? certain[0] : ask(place, holders);
+  const process = one && (await describeProcess(one.pid));
+  if (process) return one.folder === undefined ? process : { ...process, folder: one.folder };
+  if (holders.length === 0) throw unknown(socketPath, "no process that this user may look into listens there");
+  const pids = holders.map(({ pid }) => pid).join(", ");
+  throw unknown(socketPath, `it can't be told which of the processes ${pids} listens there`);
+}
+
+/**
+ * The holder that made the socket listen. It takes a connection for a moment, so it is asked only where /proc leaves a doubt:
+ * two processes bound the same path one after the other, say.
+ */
+function ask(place: string, holders: readonly Holder[]): Holder | undefined {
+  const pid = holders.length === 0 ? undefined : listenerOf(place);
+  return holders.find((holder) => holder.pid === pid);
 }
 
 /** What /proc says of a process, or undefined when it has ended. */
@@ -81,10 +86,6 @@ export async function isAlive(process: Pick<QemuProcess, "pid" | "startTime">): 
   }
 }
 
-async function parentOf(pid: number): Promise<number | undefined> {
-  return Number((await statFields(pid).catch(() => []))[1]);
-}
-
 /** The fields of /proc/PID/stat from the third (the state) on; the second is a name in which anything may stand. */
 async function statFields(pid: number): Promise<string[]> {
   const text = await fs.readFile(`/proc/${String(pid)}/stat`, "utf8");
@@ -95,23 +96,47 @@ async function processes(): Promise<number[]> {
   return (await fs.readdir("/proc")).filter((name) => /^[0-9]+$/.test(name)).map(Number);
 }
 
-/** Whether the process has a listening socket whose path leads to the same file as ours, as the process sees it. */
-async function holds(pid: number, socket: BigIntStats, listening: ListeningSockets): Promise<boolean> {
-  const own = `/proc/${String(pid)}`;
-  try {
-    const paths = await listening.of(pid);
-    for (const fd of await fs.readdir(`${own}/fd`)) {
-      const link = await fs.readlink(`${own}/fd/${fd}`).catch(() => "");
-      const bound = paths.get(/^socket:\[([0-9]+)\]$/.exec(link)?.[1] ?? "");
-      if (bound === undefined) continue;
-      const seen = path.isAbsolute(bound) ? `${own}/root${bound}` : `${own}/cwd/${bound}`;
-      const stats = await fs.stat(seen, { bigint: true }).catch(() => undefined);
-      if (stats?.ino === socket.ino && stats.dev === socket.dev) return true;
+/** A process that holds a listening socket which may be ours. */
+interface Holder {
+  readonly pid: number;
+  /** Whether its path leads it to the very same file. */
+  readonly same: boolean;
+  /** Where the path began when the socket was bound, if the process has left that folder since, as daemons do. */
+  readonly folder?: string;
+}
+
+async function findHolders(place: string, socket: BigIntStats): Promise<Holder[]> {
+  const listening = new ListeningSockets();
+  const found: Holder[] = [];
+  for (const pid of await processes()) {
+    try {
+      for (const bound of await boundPaths(pid, listening)) {
+        const holder = await compare(pid, bound, place, socket);
+        if (holder) found.push(holder);
+      }
+    } catch {
+      // It has ended, or belongs to somebody else.
     }
-  } catch {
-    // It has ended, or belongs to somebody else.
   }
-  return false;
+  return found;
+}
+
+async function boundPaths(pid: number, listening: ListeningSockets): Promise<string[]> {
+  const paths = await listening.of(pid);
+  const folder = `/proc/${String(pid)}/fd`;
+  const links = (await fs.readdir(folder)).map(async (fd) => await fs.readlink(`${folder}/${fd}`).catch(() => ""));
+  const inodes = (await Promise.all(links)).map((link) => /^socket:\[([0-9]+)\]$/.exec(link)?.[1] ?? "");
+  return inodes.map((inode) => paths.get(inode)).filter((bound) => bound !== undefined);
+}
+
+async function compare(pid: number, bound: string, place: string, socket: BigIntStats): Promise<Holder | undefined> {
+  const own = `/proc/${String(pid)}`;
+  const seen = path.isAbsolute(bound) ? `${own}/root${bound}` : `${own}/cwd/${bound}`;
+  const stats = await fs.stat(seen, { bigint: true }).catch(() => undefined);
+  if (stats?.ino === socket.ino && stats.dev === socket.dev) return { pid, same: true };
+  const tail = `/${path.normalize(bound)}`;
+  if (path.isAbsolute(bound) || !place.endsWith(tail)) return undefined;
+  return { pid, same: false, folder: place.slice(0, -tail.length) || "/" };
 }
 
 /** The flag __SO_ACCEPTCON of include/uapi/linux/net.h: listening. */
