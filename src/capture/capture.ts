@@ -1,6 +1,8 @@
 /** What every kind of source does: turn what is there now into parts whose blobs are in the repository. */
+import type { StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { BlobReader } from "../repository/blobs/blob-reader.ts";
+import type { Machine } from "../repository/points/machine.ts";
 import type { Consistency, LeftOut, Part, RecoveryPoint } from "../repository/points/manifest.ts";
 import type { WriteSession } from "../repository/blobs/write-session.ts";
 
@@ -34,4 +36,8 @@ export interface Captured {
   readonly leftOutCount: number;
   /** Folders in which something kept changing until the capture gave up on one instant. */
   readonly unsettled?: number;
+  /** Of a virtual machine: how to start it again. */
+  readonly machine?: Machine;
+  /** What somebody should hear of although the point is good. */
+  readonly problems?: readonly StillpointError[];
 }

@@ -3,13 +3,12 @@ import { open, stat } from "node:fs/promises";
 import { StillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { blockDeviceSize } from "../../host/syscalls.ts";
-import { blobKinds, imageBlock, imageFanOut } from "../../repository/format.ts";
+import { imageBlock } from "../../repository/format.ts";
 import type { ImagePart } from "../../repository/points/manifest.ts";
-import { blockCount, hole, joinNode, splitNode, writeImageTree } from "../../repository/tree/image-tree.ts";
+import { hole, writeImageTree } from "../../repository/tree/image-tree.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
 import { captureRegion } from "./capture-region-task.ts";
-
-const regionLength = imageBlock * imageFanOut;
+import { inOrder, leafLength, leafOf } from "./leaves.ts";
 
 export interface ImageSource {
   readonly path: string;
@@ -25,20 +24,20 @@ export async function captureImage(context: CaptureContext, source: ImageSource)
   const { session, progress, clock } = context;
   const before = await describeImage(source.path);
   const instant = clock.now();
-  const regions = Math.ceil(before.size / regionLength);
+  const regions = Math.ceil(before.size / leafLength);
   const leaves = Array.from({ length: regions }, () => hole);
   let done = 0;
   await inOrder(regions, session.executor.parallel, async (region) => {
     throwIfCancelled(context.signal);
-    const offset = region * regionLength;
-    const length = Math.min(regionLength, before.size - offset);
+    const offset = region * leafLength;
+    const length = Math.min(leafLength, before.size - offset);
     const output = await session.run(captureRegion, {
       path: source.path,
       offset,
       length,
       block: imageBlock,
     });
-    leaves[region] = await leafOf(context, before.size, output.ids);
+    leaves[region] = await leafOf(session.writer, before.size, output.ids);
     done += length;
     progress({ done, total: before.size });
   });
@@ -55,14 +54,6 @@ export async function captureImage(context: CaptureContext, source: ImageSource)
     leftOut: [],
     leftOutCount: 0,
   };
-}
-
-/** The id of the node above the region's blocks; for an image of one block, that block's. */
-async function leafOf(context: CaptureContext, size: number, ids: Uint8Array): Promise<Buffer> {
-  const blocks = splitNode(Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength));
-  if (blockCount(size, imageBlock) <= 1) return blocks[0] ?? hole;
-  const node = joinNode(blocks);
-  return node === undefined ? hole : await context.session.writer.add(blobKinds.imageNode, node);
 }
 
 interface ImageState {
@@ -104,13 +95,4 @@ function unreadable(path: string, cause: unknown): StillpointError {
     next: denied ? "Run Stillpoint with the rights to read it." : "Correct the source's path, or bring it back.",
     cause,
   });
-}
-
-/** Runs `work(0)` to `work(count - 1)`, begun in order, at most `width` at once. The first error ends it. */
-async function inOrder(count: number, width: number, work: (position: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next < count) await work(next++);
-  };
-  await Promise.all(Array.from({ length: Math.min(width, count) }, lane));
 }

@@ -1,13 +1,11 @@
 /** One leaf's worth of an image, in a worker thread: read, hashed, looked up, stored. */
 import { type FileHandle, open } from "node:fs/promises";
 import { StillpointError } from "../../errors.ts";
-import { blobKinds } from "../../repository/format.ts";
 import type { Task, TaskContext } from "../../repository/threads/executor.ts";
-import { hole } from "../../repository/tree/image-tree.ts";
+import { storeBlock } from "./store-block.ts";
 
 /** Bytes read at once; while one such slice is worked on, the next is being read. */
 const sliceLength = 1024 * 1024;
-const zeros = Buffer.alloc(sliceLength);
 /** A thread runs one task at a time, so these serve all of them. */
 const slices = [Buffer.allocUnsafeSlow(sliceLength), Buffer.allocUnsafeSlow(sliceLength)] as const;
 
@@ -51,17 +49,6 @@ async function captureBlocks(context: TaskContext, input: RegionInput, file: Fil
   }
   await reading;
   return Buffer.concat(ids);
-}
-
-/**
- * Each block is looked up, also one that the previous point has in the same place: were that one lost, it would otherwise be
- * missing in every point from now on, though the source still has it. To look costs a hundredth of what the id does.
- */
-async function storeBlock(context: TaskContext, block: Buffer): Promise<Buffer> {
-  if (block.equals(zeros.subarray(0, block.length))) return hole;
-  const id = context.keys.blobId(blobKinds.data, block);
-  if (!context.writer.has(id)) await context.writer.addNew(blobKinds.data, id, block);
-  return id;
 }
 
 async function readSlice(
