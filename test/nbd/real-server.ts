@@ -1,0 +1,49 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import * as fs from "node:fs/promises";
+import * as path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { onTestFinished } from "vitest";
+
+export type RealServer = "qemu-nbd" | "nbdkit" | "nbdkit without structured replies";
+
+/** Serves a raw file read-only as the export `disk`, until the test ends. Returns the socket's path. */
+export async function startServer(kind: RealServer, folder: string, file: string): Promise<string> {
+  const socket = path.join(folder, "nbd.sock");
+  const server =
+    kind === "qemu-nbd"
+      ? spawn("qemu-nbd", [
+          "--read-only",
+          "--format=raw",
+          "--export-name=disk",
+          "--persistent",
+          "--shared=8",
+          `--socket=${socket}`,
+          file,
+        ])
+      : spawn("nbdkit", [
+          "--readonly",
+          "--foreground",
+          "--unix",
+          socket,
+          ...(kind === "nbdkit" ? [] : ["--no-sr"]),
+          "file",
+          file,
+        ]);
+  const ended = once(server, "exit");
+  onTestFinished(async () => {
+    server.kill();
+    await ended;
+  });
+  for (let tries = 0; tries < 500; tries++) {
+    if (
+      await fs.stat(socket).then(
+        () => true,
+        () => false,
+      )
+    )
+      return socket;
+    await sleep(10);
+  }
+  throw new Error(`${kind} doesn't listen`);
+}
