@@ -39,7 +39,7 @@ export interface Replica {
   readonly bandwidth: number | undefined;
 }
 
-export type Source = DirectorySource | ImageSource | CommandSource;
+export type Source = DirectorySource | ImageSource | CommandSource | VmSource;
 
 interface SourceBase {
   readonly name: string;
@@ -69,6 +69,25 @@ export interface CommandSource extends SourceBase {
   readonly environment: Readonly<Record<string, string>>;
 }
 
+/** A QEMU virtual machine. */
+export interface VmSource extends SourceBase {
+  readonly kind: "vm";
+  /** Path of its QMP socket. */
+  readonly qmp: string;
+  /** Whether RAM, processors and devices are captured too. */
+  readonly memory: boolean;
+  /** The longest that the guest may stand still. */
+  readonly maxPause: number;
+  /** Names of disks. */
+  readonly disks: "all" | readonly string[];
+  /** Path of the guest agent's socket: freezes the guest's file systems for a point without memory. */
+  readonly guestAgent: string | undefined;
+  /** Folder for what QEMU writes during a capture. */
+  readonly spool: string;
+  /** Bytes of old content of the disks that may be kept there during a capture. */
+  readonly scratch: number;
+}
+
 /** `after` and `always` run whatever happens; a `before` that fails cancels the capture. */
 export interface Hooks {
   readonly before: Hook | undefined;
@@ -85,6 +104,8 @@ export interface Policy {
   readonly name: string;
   /** At least one. */
   readonly sources: readonly Source[];
+  /** Whether all sources are captured at one instant; then there are at least two. */
+  readonly together: boolean;
   readonly schedule: Schedule;
   readonly objectives: Objectives;
   readonly keep: KeepRules;

@@ -3,7 +3,7 @@
 import * as z from "zod";
 import { parsePeriod, periodPattern } from "./period.ts";
 import { countedRules, keepsAnything } from "./retention.ts";
-import { durationPattern, parseDuration, parseRate, ratePattern } from "./units.ts";
+import { durationPattern, parseDuration, parseRate, parseSize, ratePattern, sizePattern } from "./units.ts";
 
 const namePattern = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 
@@ -35,6 +35,7 @@ const durationHelp = "expected a duration with its unit, such as 500ms, 30s, 15m
 
 export const duration = written(durationPattern, parseDuration, durationHelp);
 export const positiveDuration = duration.refine((ms) => ms > 0, { error: "a duration of nothing has no effect here" });
+export const size = written(sizePattern, parseSize, "expected a size with its unit, such as 512MiB or 10GiB");
 export const rate = written(
   ratePattern,
   parseRate,

@@ -36,7 +36,7 @@ interface Folder {
 
 /** Contradictions. `resolve` makes comparable paths of written ones. */
 export function referenceProblems(document: YamlDocument, resolve: (path: string) => string): Problem[] {
-  return [...unknownNames(document), ...meetingFolders(document, resolve)];
+  return [...unknownNames(document), ...impossibleGroups(document), ...meetingFolders(document, resolve)];
 }
 
 function unknownNames({ value, rangeOf, keyRangeOf }: YamlDocument): Problem[] {
@@ -57,6 +57,25 @@ function unknownNames({ value, rangeOf, keyRangeOf }: YamlDocument): Problem[] {
       problems.push({ range, message: `there is no replica \`${name}\`${didYouMean(name, replicas)}` });
     }
     return problems;
+  });
+}
+
+/** One instant for several sources: only virtual machines can all be made to stand still at once. */
+function impossibleGroups({ value, rangeOf }: YamlDocument): Problem[] {
+  return keysAt(value, ["policies"]).flatMap((policy): Problem[] => {
+    if (at(value, ["policies", policy, "together"]) !== true) return [];
+    const listed = at(value, ["policies", policy, "sources"]);
+    const names = Array.isArray(listed) ? listed.filter((entry) => typeof entry === "string") : [];
+    const range = rangeOf(["policies", policy, "together"]);
+    if (names.length < 2)
+      return [{ range, message: "one source alone is always of one instant: `together` needs two" }];
+    const others = names.filter((name) => {
+      const kinds = keysAt(value, ["sources", name]);
+      return kinds.length > 0 && !kinds.includes("vm");
+    });
+    if (others.length === 0) return [];
+    const which = others.map((name) => `\`${name}\``).join(", ");
+    return [{ range, message: `only virtual machines can be captured at one instant; no \`vm\`: ${which}` }];
   });
 }
 

@@ -17,7 +17,9 @@ export function resolveConfig(file: File, path: (written: string) => string): Om
     ([name, replica]): c.Replica => ({ name, path: path(replica.path), bandwidth: replica.bandwidth }),
   );
   const ownFolders = [repository.path, repository.state, ...replicas.map((replica) => replica.path)];
-  const sources = Object.entries(file.sources).map(([name, source]) => resolveSource(name, source, path, ownFolders));
+  const sources = Object.entries(file.sources).map(([name, source]) =>
+    resolveSource(name, source, path, { state: repository.state, ownFolders }),
+  );
   return {
     repository,
     replicas,
@@ -55,7 +57,7 @@ function resolveSource(
   name: string,
   file: FileSource,
   path: (written: string) => string,
-  ownFolders: readonly string[],
+  { state, ownFolders }: { readonly state: string; readonly ownFolders: readonly string[] },
 ): c.Source {
   const { before, after, always } = file.hooks;
   const base = { name, hooks: { before: hook(before), after: hook(after), always: hook(always) }, tags: file.tags };
@@ -66,7 +68,19 @@ function resolveSource(
     return { ...base, kind: "directory", path: folder, exclude, oneFileSystem, leaveOut };
   }
   if (file.image !== undefined) return { ...base, kind: "image", path: path(file.image.path) };
-  return { ...base, kind: "command", ...known(file.command) };
+  if (file.command !== undefined) return { ...base, kind: "command", ...file.command };
+  const { qmp, memory, max_pause: maxPause, disks, guest_agent: agent, spool, scratch } = known(file.vm);
+  return {
+    ...base,
+    kind: "vm",
+    qmp: path(qmp),
+    memory,
+    maxPause,
+    disks,
+    guestAgent: agent === undefined ? undefined : path(agent),
+    spool: spool === undefined ? `${state}/spool` : path(spool),
+    scratch,
+  };
 }
 
 function hook(file: FileHook | undefined): c.Hook | undefined {
@@ -83,6 +97,7 @@ function resolvePolicy(
   return {
     name,
     sources: file.sources.map((wanted) => known(sources.find((source) => source.name === wanted))),
+    together: file.together,
     schedule: resolveSchedule(file.schedule),
     objectives: { rpo: rpo ?? file.schedule.rpo, offsiteRpo },
     keep: file.keep,

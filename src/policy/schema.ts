@@ -1,12 +1,24 @@
 /** The configuration file: one definition for checking it, for its types and for `config/stillpoint.schema.json`. */
 
 import * as z from "zod";
-import { duration, exactlyOne, keepRules, name, oneOf, path, positiveDuration, rate, run, tag } from "./fields.ts";
+import {
+  duration,
+  exactlyOne,
+  keepRules,
+  name,
+  oneOf,
+  path,
+  positiveDuration,
+  rate,
+  run,
+  size,
+  tag,
+} from "./fields.ts";
 import { cronGap, schedule } from "./schedule-settings.ts";
 import { formatDuration } from "./units.ts";
 
 const keyOrigins = ["key_file", "key_credential", "passphrase_file"] as const;
-const sourceKinds = ["directory", "image", "command"] as const;
+const sourceKinds = ["directory", "image", "command", "vm"] as const;
 
 const repository = z
   .strictObject({
@@ -37,6 +49,38 @@ const hook = z.strictObject({
   run,
   timeout: positiveDuration.prefault("1m").describe("When it is stopped, and counts as failed."),
 });
+
+const vmSettings = z.strictObject({
+  qmp: path.describe("QEMU's QMP socket, which Stillpoint has for itself."),
+  memory: z.boolean().default(true).describe("Capture RAM, processors and devices too, of the disks' instant."),
+  max_pause: positiveDuration.prefault("500ms").describe("The longest that the guest may stand still."),
+  disks: z
+    .union([z.literal("all"), z.array(z.string().min(1)).min(1)], {
+      error: (issue) => (issue.input === undefined ? undefined : "expected `all`, or a list of names of disks"),
+    })
+    .default("all")
+    .describe("Which disks: all, or a list of names as `stillpoint show` has them."),
+  guest_agent: path
+    .optional()
+    .describe("The guest agent's socket, to freeze the guest's file systems when `memory` is false."),
+  spool: path
+    .optional()
+    .describe("Folder for what QEMU writes during a capture. Default: `spool` in the state folder."),
+  scratch: size
+    .refine((bytes) => bytes >= 2 ** 20, { error: "less than 1MiB is no room for a single write" })
+    .prefault("10GiB")
+    .describe(
+      "How much may be kept there of what the guest overwrites meanwhile. When it is used up, the capture fails.",
+    ),
+});
+
+const vm = vmSettings
+  .superRefine((value, context) => {
+    if (!value.memory || value.guest_agent === undefined) return;
+    const message = "with its memory a guest is captured as it runs: `guest_agent` is only for `memory: false`";
+    context.addIssue({ code: "custom", path: ["guest_agent"], message });
+  })
+  .describe("A running virtual machine of QEMU.");
 
 const source = z
   .strictObject({
@@ -78,6 +122,7 @@ const source = z
       })
       .optional()
       .describe("What a dump program writes to its standard output."),
+    vm: vm.optional(),
     hooks: z
       .strictObject({
         before: hook.optional().describe("Before the instant. When it fails, nothing is captured."),
@@ -94,6 +139,10 @@ const source = z
 
 const policySettings = z.strictObject({
   sources: z.array(z.string()).min(1, { error: "a policy needs at least one source" }).describe("Names of sources."),
+  together: z
+    .boolean()
+    .default(false)
+    .describe("Capture all sources at one instant. They must all be virtual machines."),
   schedule: schedule.describe("When captures start: by `cron`, early enough for an `rpo`, or `manual: true`."),
   objectives: z
     .strictObject({

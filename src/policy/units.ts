@@ -26,6 +26,7 @@ const sizeUnits = {
 
 /** The patterns also go into the JSON Schema, so that editors mark a wrong value while it is typed. */
 export const durationPattern = /^(?:\d{1,9}(?:ms|s|m|h|d|w))+$/;
+export const sizePattern = /^\d{1,9}(?:B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)$/;
 export const ratePattern = /^\d{1,9}(?:B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)\/s$/;
 
 /** `1h30m` in milliseconds; undefined when the text isn't a duration. A unit may be used once. */
@@ -41,11 +42,16 @@ export function parseDuration(text: string): number | undefined {
   return total;
 }
 
+/** `10GiB` in bytes; undefined when the text isn't a size. */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d+)(\w+)$/.exec(text);
+  if (match === null || !sizePattern.test(text)) return undefined;
+  return Number(match[1]) * sizeUnits[match[2] as keyof typeof sizeUnits];
+}
+
 /** `50MiB/s` in bytes per second; undefined when the text isn't a rate. */
 export function parseRate(text: string): number | undefined {
-  const match = /^(\d+)(\w+)\/s$/.exec(text);
-  if (match === null || !ratePattern.test(text)) return undefined;
-  return Number(match[1]) * sizeUnits[match[2] as keyof typeof sizeUnits];
+  return ratePattern.test(text) ? parseSize(text.slice(0, -2)) : undefined;
 }
 
 /** Milliseconds as `parseDuration` reads them, days from two of them on: `5400000` is `1h30m`. */
