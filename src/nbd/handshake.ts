@@ -1,4 +1,5 @@
 /** The client's half of the fixed newstyle handshake. */
+import { string, u32, u64 } from "./bytes.ts";
 import { type Parser, take, Violation } from "./inflow.ts";
 import {
   handshakeFlags,
@@ -55,15 +56,15 @@ export function* negotiate(wishes: Wishes, send: (bytes: Buffer) => void): Parse
   const offered = greeting.readUInt16BE(16);
   if ((offered & handshakeFlags.fixedNewstyle) === 0)
     throw new Violation("it doesn't know the fixed newstyle handshake");
-  const flags = Buffer.alloc(4);
-  flags.writeUInt32BE(offered & (handshakeFlags.fixedNewstyle | handshakeFlags.noZeroes));
-  send(flags);
+  send(u32(offered & (handshakeFlags.fixedNewstyle | handshakeFlags.noZeroes)));
   send(option(options.structuredReply));
   const structured = yield* accepted(options.structuredReply);
   const name = string(wishes.export);
   let contexts: ReadonlyMap<number, string> = new Map();
   if (structured && wishes.contexts.length > 0) {
-    send(option(options.setMetaContext, name, u32(wishes.contexts.length), ...wishes.contexts.map(string)));
+    send(
+      option(options.setMetaContext, name, u32(wishes.contexts.length), ...wishes.contexts.map((one) => string(one))),
+    );
     contexts = yield* grantedContexts(wishes.contexts);
   }
   send(option(options.go, name, Buffer.alloc(2)));
@@ -71,25 +72,8 @@ export function* negotiate(wishes: Wishes, send: (bytes: Buffer) => void): Parse
 }
 
 function option(number: number, ...data: Buffer[]): Buffer {
-  const header = Buffer.alloc(16);
-  header.writeBigUInt64BE(optionMagic, 0);
-  header.writeUInt32BE(number, 8);
-  header.writeUInt32BE(
-    data.reduce((sum, { length }) => sum + length, 0),
-    12,
-  );
-  return Buffer.concat([header, ...data]);
-}
-
-function u32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
-function string(text: string): Buffer {
-  const bytes = Buffer.from(text);
-  return Buffer.concat([u32(bytes.length), bytes]);
+  const payload = Buffer.concat(data);
+  return Buffer.concat([u64(optionMagic), u32(number), u32(payload.length), payload]);
 }
 
 interface OptionReply {
