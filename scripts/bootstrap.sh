@@ -93,6 +93,33 @@ install_debian_packages() {
   release_services
 }
 
+# A kernel for the guests of the tests: unpacked, not installed, so that it doesn't become this machine's own. The name of the
+# package changes with every update; the one that is here already is good for ever.
+unpack_guest_kernel() {
+  kernel=.cache/guest-kernel
+  if [ -e "$kernel/vmlinuz" ] || ! command -v apt-cache >/dev/null; then
+    return
+  fi
+  say "fetching Debian's kernel for the test guests"
+  if ! download_kernel && ! { [ "$(id -u)" -eq 0 ] && apt update && download_kernel; }; then
+    tail -n 5 "$scratch/apt" >&2
+    say "apt-get failed, see above; going on without, so tests with a Linux guest fail"
+    return
+  fi
+  dpkg -x "$scratch"/linux-image-*.deb "$scratch/kernel"
+  rm -rf "$kernel" "$kernel.new"
+  mkdir -p "$kernel.new"
+  cp -R "$scratch"/kernel/lib/modules/*/kernel "$kernel.new/modules"
+  cp "$scratch"/kernel/boot/vmlinuz-* "$kernel.new/vmlinuz"
+  mv "$kernel.new" "$kernel"
+}
+
+download_kernel() {
+  : >"$scratch/apt"
+  kernel_package=$(apt-cache depends linux-image-cloud-amd64 | grep -o 'linux-image-[0-9][^ ]*' | head -n 1)
+  [ -n "$kernel_package" ] && (cd "$scratch" && apt download "$kernel_package")
+}
+
 install_npm_packages() {
   installed=node_modules/.package-lock.json
   if [ -e "$installed" ] && [ -z "$(find package-lock.json -newer "$installed")" ]; then
@@ -129,6 +156,7 @@ trap 'exit 143' TERM
 exec 9<package.json
 flock 9
 install_debian_packages
+[ "$purpose" != test ] || unpack_guest_kernel
 install_npm_packages
 . bin/find-node.sh
 find_node

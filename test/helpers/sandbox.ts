@@ -7,7 +7,9 @@ import { onTestFinished } from "vitest";
 const project = join(import.meta.dirname, "../..");
 
 /** All that scripts in a sandbox find of the machine: above all, not its Node, its apt-get or its npm. */
-const systemPrograms = "cat chmod cp dirname find flock grep head ls mktemp mv readlink rm sh tail touch".split(" ");
+const systemPrograms = "cat chmod cp dirname find flock grep head ls mkdir mktemp mv readlink rm sh tail touch".split(
+  " ",
+);
 
 export interface Outcome {
   readonly status: number | null;
@@ -49,7 +51,11 @@ export function sandbox(): Sandbox {
     },
     run([program, ...args], path = ["path"]) {
       const PATH = [...path, "system"].map((folder) => join(root, folder)).join(":");
-      const { status, stdout, stderr } = spawnSync(program, args, { cwd: root, env: { PATH }, encoding: "utf8" });
+      const { status, stdout, stderr } = spawnSync(program, args, {
+        cwd: root,
+        env: { PATH, ROOT: root },
+        encoding: "utf8",
+      });
       return { status, stdout, stderr };
     },
   };

@@ -18,8 +18,11 @@ beforeEach(() => {
   box.write("path/npm", "#!/bin/sh\necho npm $* >>calls\n");
   box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\n");
   debianHas(
-    "acl age attr e2fsprogs libatomic1 prometheus python3-cryptography python3-argon2 python3-zstandard restic",
+    "acl age attr e2fsprogs libatomic1 prometheus python3-cryptography python3-argon2 python3-zstandard restic " +
+      "qemu-system-x86 qemu-utils libnbd-bin busybox-static binutils",
   );
+  box.write("path/apt-cache", "#!/bin/sh\nprintf '%s\\n  Depends: linux-image-6.1.0-56-cloud-amd64\\n' $2\n");
+  box.write(".cache/guest-kernel/vmlinuz", "");
   // Never the machine's own file, which would keep its services from starting while the test runs.
   const script = readFileSync(`${box.root}/scripts/bootstrap.sh`, "utf8");
   expect(script).toContain("\npolicy=/usr/sbin/policy-rc.d\n");
@@ -93,13 +96,59 @@ describe("what is missing", () => {
   });
 
   test("Debian packages, and this isn't root: which are missing is said, and the rest goes on", () => {
-    debianHas("libatomic1 e2fsprogs acl age attr python3-argon2 python3-cryptography restic");
+    debianHas("libatomic1 e2fsprogs acl age attr python3-argon2 python3-cryptography restic qemu-utils binutils");
     box.write("path/id", "#!/bin/sh\necho 1000\n");
     const { status, stderr, stdout } = bootstrap("test", "x");
     expect(status).toBe(0);
-    expect(stderr).toContain("apt-get install prometheus python3-zstandard");
+    expect(stderr).toContain("apt-get install prometheus python3-zstandard qemu-system-x86 libnbd-bin busybox-static)");
     expect(stdout).toContain("[x]");
     expect(calls()).toEqual(["build"]);
+  });
+});
+
+describe("the kernel for the test guests", () => {
+  beforeEach(() => {
+    box.remove(".cache");
+    box.write("path/apt-get", "#!/bin/sh\necho apt-get $3 $4 >>$ROOT/calls\n[ $3 != download ] || : >$4_1_amd64.deb\n");
+    box.write(
+      "path/dpkg",
+      "#!/bin/sh\nmkdir -p $3/boot $3/lib/modules/6.1/kernel/fs\necho kernel >$3/boot/vmlinuz-6.1\necho >$3/lib/modules/6.1/kernel/fs/x.ko\n",
+    );
+  });
+
+  test("is fetched by the name that it has today and unpacked, once, and only for tests", () => {
+    expect(bootstrap("check").stderr).toBe("");
+    const { status, stderr } = bootstrap("test");
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: "stillpoint: fetching Debian's kernel for the test guests\n",
+    });
+    expect(bootstrap("test").stderr).toBe("");
+    expect(calls().filter((call) => call.startsWith("apt-get"))).toEqual([
+      "apt-get download linux-image-6.1.0-56-cloud-amd64",
+    ]);
+    expect(readFileSync(`${box.root}/.cache/guest-kernel/vmlinuz`, "utf8")).toBe("kernel\n");
+    expect(existsSync(`${box.root}/.cache/guest-kernel/modules/fs/x.ko`)).toBe(true);
+  });
+
+  test("has another name by now: the lists are fetched once", () => {
+    box.write(
+      "path/apt-get",
+      "#!/bin/sh\necho $3 >>$ROOT/calls\ncase $3 in update) : >$ROOT/updated;; *) [ -e $ROOT/updated ] && : >$4.deb;; esac\n",
+    );
+    expect(bootstrap("test").status).toBe(0);
+    expect(calls()).toEqual(["download", "update", "download", "build"]);
+    expect(existsSync(`${box.root}/.cache/guest-kernel/vmlinuz`)).toBe(true);
+  });
+
+  test("can't be fetched: why is said, and the rest goes on", () => {
+    box.write("path/apt-get", "#!/bin/sh\necho E: the reason; exit 100\n");
+    const { status, stdout, stderr } = bootstrap("test", "x");
+    expect(status).toBe(0);
+    expect(stderr).toContain("E: the reason");
+    expect(stderr).toContain("tests with a Linux guest fail");
+    expect(stdout).toContain("[x]");
+    expect(existsSync(`${box.root}/.cache/guest-kernel`)).toBe(false);
   });
 });
 
