@@ -1,9 +1,8 @@
 /** Reads files in a worker thread: cut, hashed, stored; with the attributes they have when they are opened. */
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, read, readSync } from "node:fs";
-import { promisify } from "node:util";
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { errnoOf } from "../../host/files.ts";
-import { seekData, syscallsAvailable } from "../../host/syscalls.ts";
+import { readAhead, seekData, syscallsAvailable } from "../../host/syscalls.ts";
 import type { Task, TaskContext } from "../../repository/threads/executor.ts";
 import { hole } from "../../repository/tree/image-tree.ts";
 import type { Chunk } from "../../repository/tree/stream-tree.ts";
@@ -14,10 +13,8 @@ import { linkOf, makeEntry } from "./entry.ts";
 import { readXattrs } from "./read-xattrs.ts";
 import { failureOf } from "./scan-folders-task.ts";
 
-const readAsync = promisify(read);
-
-/** While one file is worked on, the next is being read. A thread runs one task at a time, so these serve all of them. */
-const buffers = [Buffer.allocUnsafeSlow(2 * longestChunk), Buffer.allocUnsafeSlow(2 * longestChunk)] as const;
+/** A thread runs one task at a time, so this serves all of them. */
+const buffer = Buffer.allocUnsafeSlow(2 * longestChunk);
 
 export interface ReadInput {
   /** The device of the source's own folder. */
@@ -40,27 +37,27 @@ export const readFiles: Task<ReadInput, readonly (ReadFile | string)[]> = {
   async run(context, { paths, device }) {
     const table = gearTable(context.keys);
     const files: (ReadFile | string)[] = [];
-    let next = begin(paths[0], buffers[0]);
+    let next = begin(paths[0]);
     try {
       for (let position = 0; position < paths.length; position++) {
         throwIfCancelled(context.signal);
         const current = next;
-        // Begun before this file is worked on, so that the disk and the processor are busy together.
-        next = begin(paths[position + 1], buffers[position % 2 === 0 ? 1 : 0]);
+        // Opened before this file is worked on, so that the disk and the processor are busy together.
+        next = begin(paths[position + 1]);
         files.push(typeof current === "string" ? current : await finish(context, table, current, device));
       }
       return files;
     } finally {
-      if (typeof next !== "string") await next.close();
+      if (typeof next !== "string") next.close();
     }
   },
 };
 
-/** Opens a file and begins to read it; or says why that can't be done. */
-function begin(path: Uint8Array | undefined, buffer: Buffer): FileReading | string {
+/** Opens a file, and has the kernel read its beginning; or says why that can't be done. */
+function begin(path: Uint8Array | undefined): FileReading | string {
   if (path === undefined) return "ENOENT";
   try {
-    return new FileReading(Buffer.from(path), buffer);
+    return new FileReading(Buffer.from(path));
   } catch (error) {
     return failureOf(error);
   }
@@ -75,7 +72,6 @@ async function finish(
   const { path, stats } = reading;
   try {
     if (!stats.isFile()) return "ENOENT"; // Something else has taken the file's place.
-    await reading.ready;
     const xattrs = readXattrs(path);
     const chunks: Chunk[] = [];
     for (const chunk of reading.chunks(table)) chunks.push("id" in chunk ? chunk : await storeChunk(context, chunk));
@@ -87,7 +83,7 @@ async function finish(
   } catch (error) {
     return failureOf(error);
   } finally {
-    await reading.close();
+    reading.close();
   }
 }
 
@@ -107,40 +103,26 @@ class FileReading {
   readonly path: Buffer;
   readonly stats: BigIntStats;
   readonly sparse: boolean;
-  /** Resolves when the file's beginning is in the buffer. */
-  readonly ready: Promise<void>;
   /** Bytes read so far. */
   read = 0;
   readonly #fd: number;
-  readonly #buffer: Buffer;
   #end: number;
   /** The buffer holds the file's bytes from `#base` on: `#at` to `#filled` of them are still to be cut. */
   #base = 0;
   #at = 0;
   #filled = 0;
 
-  constructor(path: Buffer, buffer: Buffer) {
+  constructor(path: Buffer) {
     this.path = path;
-    this.#buffer = buffer;
     this.#fd = openUntouched(path);
     this.stats = fstatSync(this.#fd, { bigint: true });
     this.#end = Number(this.stats.size);
     this.sparse = this.stats.blocks * 512n < this.stats.size;
-    this.ready = this.#begin();
-    this.ready.catch(() => undefined); // Seen when it is awaited; here it only must not count as unhandled.
+    if (this.#end > 0 && this.stats.isFile()) readAhead(this.#fd, 0, Math.min(buffer.length, this.#end));
   }
 
-  async close(): Promise<void> {
-    await this.ready.catch(() => undefined); // Else the file would be closed under its reader.
+  close(): void {
     closeSync(this.#fd);
-  }
-
-  /** What doesn't arrive at once, or lies behind a hole, is read by `#fill`. */
-  async #begin(): Promise<void> {
-    const length = Math.min(this.#buffer.length, this.#end);
-    if (length === 0 || this.sparse || !this.stats.isFile()) return;
-    const { bytesRead } = await readAsync(this.#fd, this.#buffer, 0, length, 0);
-    this.#filled = this.read = bytesRead;
   }
 
   /** The chunks' bytes, in a buffer that is overwritten by the next; holes come as such. */
@@ -151,8 +133,8 @@ class FileReading {
         this.#fill();
       }
       if (this.#at === this.#filled) return;
-      const length = chunkLength(table, this.#buffer, this.#at, this.#filled);
-      yield this.#buffer.subarray(this.#at, this.#at + length);
+      const length = chunkLength(table, buffer, this.#at, this.#filled);
+      yield buffer.subarray(this.#at, this.#at + length);
       this.#at += length;
     }
   }
@@ -171,14 +153,14 @@ class FileReading {
   }
 
   #fill(): void {
-    this.#buffer.copyWithin(0, this.#at, this.#filled);
+    buffer.copyWithin(0, this.#at, this.#filled);
     this.#base += this.#at;
     this.#filled -= this.#at;
     this.#at = 0;
-    while (this.#filled < this.#buffer.length && this.#base + this.#filled < this.#end) {
+    while (this.#filled < buffer.length && this.#base + this.#filled < this.#end) {
       const offset = this.#base + this.#filled;
-      const length = Math.min(this.#buffer.length - this.#filled, this.#end - offset);
-      const got = readSync(this.#fd, this.#buffer, this.#filled, length, offset);
+      const length = Math.min(buffer.length - this.#filled, this.#end - offset);
+      const got = readSync(this.#fd, buffer, this.#filled, length, offset);
       if (got === 0) this.#end = offset; // It has shrunk.
       this.#filled += got;
       this.read += got;

@@ -1,13 +1,15 @@
 /** One leaf's worth of an image, in a worker thread: read, hashed, looked up, stored. */
-import { type FileHandle, open } from "node:fs/promises";
+import { closeSync, openSync, readSync } from "node:fs";
 import { StillpointError } from "../../errors.ts";
+import { throwIfCancelled } from "../../host/cancel.ts";
+import { readAhead } from "../../host/syscalls.ts";
 import type { Task, TaskContext } from "../../repository/threads/executor.ts";
 import { storeBlock } from "./store-block.ts";
 
-/** Bytes read at once; while one such slice is worked on, the next is being read. */
+/** Bytes read at once; while one such slice is worked on, the kernel reads the next. */
 const sliceLength = 1024 * 1024;
-/** A thread runs one task at a time, so these serve all of them. */
-const slices = [Buffer.allocUnsafeSlow(sliceLength), Buffer.allocUnsafeSlow(sliceLength)] as const;
+/** A thread runs one task at a time, so this serves all of them. */
+const buffer = Buffer.allocUnsafeSlow(sliceLength);
 
 export interface RegionInput {
   readonly path: string;
@@ -25,47 +27,37 @@ export interface RegionOutput {
 export const captureRegion: Task<RegionInput, RegionOutput> = {
   name: "capture-region",
   async run(context, input) {
-    const file = await open(input.path, "r");
+    const fd = openSync(input.path, "r");
     try {
-      return { ids: await captureBlocks(context, input, file) };
+      return { ids: await captureBlocks(context, input, fd) };
     } finally {
-      await file.close();
+      closeSync(fd);
     }
   },
 };
 
-async function captureBlocks(context: TaskContext, input: RegionInput, file: FileHandle): Promise<Buffer> {
+async function captureBlocks(context: TaskContext, input: RegionInput, fd: number): Promise<Buffer> {
   const ids: Buffer[] = [];
   const end = input.offset + input.length;
-  let reading = readSlice(file, input, slices[0], input.offset, end);
-  for (let at = input.offset, turn = 0; at < end; at += sliceLength, turn ^= 1) {
-    const slice = await reading;
-    // Begun before this slice is worked on, so that the disk and the processor are busy together.
-    reading = readSlice(file, input, slices[turn === 0 ? 1 : 0], at + sliceLength, end);
-    reading.catch(() => {}); // Seen at the next await; here it only must not count as unhandled.
+  for (let at = input.offset; at < end; at += sliceLength) {
+    throwIfCancelled(context.signal);
+    const slice = readSlice(fd, input.path, at, Math.min(sliceLength, end - at));
+    // Also where this region ends: another thread, or this one, goes on there.
+    readAhead(fd, at + sliceLength, sliceLength);
     for (let offset = 0; offset < slice.length; offset += input.block) {
       ids.push(await storeBlock(context, slice.subarray(offset, offset + input.block)));
     }
   }
-  await reading;
   return Buffer.concat(ids);
 }
 
-async function readSlice(
-  file: FileHandle,
-  input: RegionInput,
-  buffer: Buffer,
-  at: number,
-  end: number,
-): Promise<Buffer> {
-  const wanted = Math.min(sliceLength, end - at);
-  let got = 0;
-  while (got < wanted) {
-    const { bytesRead } = await file.read(buffer, got, wanted - got, at + got);
-    if (bytesRead === 0) throw shrunk(input.path, at + got);
-    got += bytesRead;
+function readSlice(fd: number, path: string, at: number, length: number): Buffer {
+  for (let got = 0; got < length; ) {
+    const read = readSync(fd, buffer, got, length - got, at + got);
+    if (read === 0) throw shrunk(path, at + got);
+    got += read;
   }
-  return buffer.subarray(0, Math.max(0, wanted));
+  return buffer.subarray(0, length);
 }
 
 function shrunk(path: string, at: number): StillpointError {
