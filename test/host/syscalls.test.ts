@@ -8,6 +8,7 @@ import {
   getXattr,
   listXattrs,
   makeNode,
+  readAhead,
   removeXattr,
   seekData,
   seekHole,
@@ -219,4 +220,11 @@ describe.skipIf(!syscallsAvailable())("system calls", () => {
       ["0ENOENT", "1ENODATA"],
     ]);
   });
+});
+
+test("advice to read ahead is harmless, also where it can't be taken", async () => {
+  await using file = await fs.promises.open(import.meta.filename, "r");
+  expect(() => readAhead(file.fd, 0, 4096)).not.toThrow();
+  expect(() => readAhead(file.fd, 1e9, 4096)).not.toThrow();
+  expect(() => readAhead(-1, 0, 4096)).not.toThrow();
 });
