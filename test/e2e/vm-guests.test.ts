@@ -6,9 +6,11 @@ import { afterEach, expect, test } from "vitest";
 import { Qmp } from "../../src/qemu/qmp.ts";
 import { findQemu } from "../../src/qemu/qmp-peer.ts";
 import { type CounterGuest, startCounterGuest } from "../helpers/guest/counter-guest.ts";
+import { startLinuxGuest } from "../helpers/guest/linux-guest.ts";
+import type { Guest } from "../helpers/guest/qemu.ts";
 import { contradictions, readDiskRecord, readMemoryRecord } from "../helpers/guest/counter-record.ts";
 
-const guests: CounterGuest[] = [];
+const guests: Guest[] = [];
 
 async function start(options: Parameters<typeof startCounterGuest>[0] = {}): Promise<CounterGuest> {
   const guest = await startCounterGuest(options);
@@ -90,4 +92,21 @@ test("with qcow2, other controllers and more disks, it counts as well, and after
   const again = await start({ disks, folder: guest.folder });
   expect(again.count()).toBeGreaterThan(count);
   expect(again.count()).toBeLessThan(count + 200);
+});
+
+test("the Linux guest counts on its ext4, and goes on from there when it is started again", async () => {
+  const guest = await startLinuxGuest();
+  guests.push(guest);
+  const count = await guest.ticks(3);
+  guest.process.kill("SIGKILL");
+  await once(guest.process, "exit");
+  fs.unlinkSync(guest.serial);
+  const again = await startLinuxGuest({ folder: guest.folder });
+  guests.push(again);
+  expect(again.count()).toBeGreaterThan(count);
+  expect(again.count()).toBeLessThan(count + 20);
+  const text = execFileSync("/sbin/debugfs", ["-R", "cat count", again.disks[0] ?? ""], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  expect(Number(text.toString())).toBeGreaterThan(count);
 });
