@@ -1,10 +1,7 @@
 /** Where each page of a RAM block lies in a file. */
 
-/**
- * Pages that are described together: with pages of 4 KiB, as many as a node of an image has below it. Memory is only taken
- * for groups in which there is something.
- */
-export const pagesPerGroup = 8192;
+/** Pages that are described together: 32 MiB with pages of 4 KiB. Memory is only taken for groups in which there is something. */
+const pagesPerGroup = 8192;
 
 export class PagePositions {
   readonly pages: number;
@@ -26,9 +23,13 @@ export class PagePositions {
     return this.#groups[Math.floor(page / pagesPerGroup)]?.[page % pagesPerGroup] ?? 0;
   }
 
-  /** The positions of a group's pages, in order (fewer than `pagesPerGroup` mean zeros for the rest); undefined: all zeros. */
-  group(number: number): Float64Array | undefined {
-    return this.#groups[number];
+  /** The positions of `count` pages from `first` on (fewer mean zeros for the rest); undefined when all are zeros. */
+  slice(first: number, count: number): Float64Array | undefined {
+    const group = Math.floor(first / pagesPerGroup);
+    const start = first % pagesPerGroup;
+    if (start + count <= pagesPerGroup) return this.#groups[group]?.subarray(start, start + count);
+    const positions = Float64Array.from({ length: count }, (_, number) => this.get(first + number));
+    return positions.some((position) => position !== 0) ? positions : undefined;
   }
 
   /** Notes a page. False when it was noted before. `position` 0 stands for zeros. */
