@@ -24,6 +24,7 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
     verb("cat", "print a file of a recovery point", () => import("./cat.ts")),
     verb("diff", "compare two recovery points", () => import("./diff.ts")),
     verb("restore", "bring back files, an image or a command's output", () => import("./restore.ts")),
+    verb("serve", "serve the disks of a recovery point by NBD", () => import("./serve.ts")),
   ],
   "Keep and forget:": [
     verb("prune", "forget what no rule keeps", () => import("./prune.ts")),
