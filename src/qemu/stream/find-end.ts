@@ -50,7 +50,7 @@ function parseJson(bytes: Buffer): unknown {
 
 /** Behind the last byte that isn't zero. Room that was never written to isn't read where the file system knows it. */
 async function lastData(file: FileHandle, from: number, size: number): Promise<number> {
-  const buffer = Buffer.allocUnsafeSlow(pieceLength);
+  const buffer = Buffer.allocUnsafeSlow(Math.min(pieceLength, size - from));
   let last = from;
   for (let at = dataFrom(file, from, size); at < size; at = dataFrom(file, at, size)) {
     const end = dataEnd(file, at, size);

@@ -31,7 +31,7 @@ export async function parseStream(
       throwIfCancelled(options.signal);
       return (await file.read(target, 0, target.length, position)).bytesRead;
     },
-    { piece: pieceLength },
+    { piece: Math.max(1, Math.min(pieceLength, size)) },
   );
   const head = await readHead(reader);
   const whole = async (opaque: string): Promise<SavedState> => ({ opaque, end: (await findEnd(file, 0, size)).end });
