@@ -92,7 +92,7 @@ describe("an image served from a repository", () => {
       expect(Buffer.from((await source.read(at * blockLength, blockLength)) ?? []).equals(block(at + 1))).toBe(true);
     expect(await source.read(300 * blockLength, 65_000 * blockLength)).toBeUndefined();
     const runs = await source.runs(0, source.size);
-    expect(runs.map(({ length, hole }) => [length / blockLength, hole])).toEqual([
+    expect(runs.map((run) => [run.length / blockLength, run.hole])).toEqual([
       [1, false],
       [254, true],
       [2, false],
