@@ -1,25 +1,27 @@
 /** A capture from end to end: hooks, the source's own way of capturing, durable data, and last the commit. */
 import { stat } from "node:fs/promises";
-import { release } from "node:os";
-import { StillpointError } from "../errors.ts";
-import type { WriteStatistics } from "../repository/blobs/blob-writer.ts";
+import type { StillpointError } from "../errors.ts";
 import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import { commitPoint } from "../repository/points/catalog.ts";
 import type { ExecutorFactory } from "../repository/threads/executor.ts";
-import type { Consistency, Manifest, RecoveryPoint } from "../repository/points/manifest.ts";
+import type { Consistency, RecoveryPoint } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
 import { WriteSession } from "../repository/blobs/write-session.ts";
 import type { CaptureContext, Captured, Progress } from "./capture.ts";
 import { captureCommand, type CommandSource } from "./command/capture-command.ts";
 import { captureDirectory, type DirectorySource } from "./directory/capture-directory.ts";
 import { areQuiescing, type Hooks, withHooks } from "./hooks.ts";
+import { describeCapture, isReliable, newestOf, refuseOld } from "./describe-capture.ts";
 import { captureImage, type ImageSource } from "./image/capture-image.ts";
+import { captureVm } from "./vm/capture-vm.ts";
+import type { VmSource } from "./vm/vm-source.ts";
 
 /** A source as a policy names it. */
 export type CaptureSource = { readonly name: string; readonly hooks?: Hooks | undefined } & (
   | ({ readonly kind: "directory" } & DirectorySource)
   | ({ readonly kind: "image" } & ImageSource)
   | ({ readonly kind: "command" } & CommandSource)
+  | ({ readonly kind: "vm" } & VmSource)
 );
 
 export interface CaptureOptions {
@@ -47,7 +49,7 @@ export interface CaptureReport {
   readonly duration: number;
   /** Folders of a `directory` in which something kept changing; then the consistency is `none`. */
   readonly unsettled: number;
-  /** Hooks that failed after the instant: the point is good, the source may be stopped or frozen still. */
+  /** What failed after the instant, such as hooks: the point is good, the source may be stopped or frozen still. */
   readonly problems: readonly StillpointError[];
 }
 
@@ -55,7 +57,8 @@ export interface CaptureReport {
  * Captures a source and commits the recovery point. The source is only read. When it throws, nothing was committed; what was
  * stored is found again by the next capture.
  *
- * Throws `hook_failed`, `source_missing`, `source_denied`, `source_changed`, `command_failed`, `capture_too_old`, `cancelled`,
+ * Throws `hook_failed`, `source_missing`, `source_denied`, `source_changed`, `command_failed`, `vm_unreachable`,
+ * `vm_refused`, `vm_failed`, `stream_invalid`, `capture_too_old`, `cancelled`,
  * or a storage error. When a hook fails after the instant and the capture fails too, `onProblem` is where the hook's failure is heard.
  */
 export async function captureSource(
@@ -72,6 +75,8 @@ export async function captureSource(
     onProblem(problem);
   };
   const session = new WriteSession(store, options.executor, signal);
+  let captured: Captured | undefined;
+  let point: RecoveryPoint | undefined;
   try {
     const context: CaptureContext = {
       session,
@@ -82,24 +87,23 @@ export async function captureSource(
       progress: options.progress ?? (() => undefined),
     };
     const environment = { source: source.name, policy, signal, onProblem: report };
-    const captured = await withHooks(source.hooks, environment, async () => await dispatch(context, source));
+    captured = await withHooks(source.hooks, environment, async () => await dispatch(context, source));
+    captured.problems?.forEach(report);
     const written = await session.finish();
-    const manifest = describe(options, captured, written, {
+    const manifest = describeCapture(options, captured, written, {
+      source: { name: source.name, kind: source.kind, tags: options.tags ?? [] },
       consistency: await consistencyOf(source, captured),
       started: started.wall,
       previous: previous?.digest ?? null,
     });
     refuseOld(source.name, store.age, options.maxDuration);
-    const point = await commitPoint(repository, manifest, { signal });
-    return { point, duration: clock.monotonic() - started.monotonic, unsettled: captured.unsettled ?? 0, problems };
+    point = await commitPoint(repository, manifest, { signal });
   } finally {
+    (await captured?.settle?.(point !== undefined))?.forEach(report);
     await session.close();
   }
-}
-
-/** Whether blobs that the point reaches may be taken over unseen: none is lost, and none condemned. */
-function isReliable(store: BlobStore, point: RecoveryPoint): boolean {
-  return store.lost.size === 0 && store.mayRelyOn(point.id);
+  const duration = clock.monotonic() - started.monotonic;
+  return { point, duration, unsettled: captured.unsettled ?? 0, problems };
 }
 
 async function dispatch(context: CaptureContext, source: CaptureSource): Promise<Captured> {
@@ -110,6 +114,8 @@ async function dispatch(context: CaptureContext, source: CaptureSource): Promise
       return await captureImage(context, source);
     case "command":
       return await captureCommand(context, source);
+    case "vm":
+      return await captureVm(context, source);
   }
 }
 
@@ -122,63 +128,4 @@ async function consistencyOf(source: CaptureSource, captured: Captured): Promise
   const quiet =
     captured.consistency === "crash" || (source.kind === "image" && (await stat(source.path)).isBlockDevice());
   return quiet ? "application" : captured.consistency;
-}
-
-interface Circumstances {
-  readonly consistency: Consistency;
-  readonly started: number;
-  readonly previous: string | null;
-}
-
-function describe(
-  options: CaptureOptions,
-  captured: Captured,
-  written: WriteStatistics,
-  circumstances: Circumstances,
-): Manifest {
-  const { repository, source } = options;
-  return {
-    version: 1,
-    repository: repository.keys.repositoryId,
-    source: source.name,
-    policy: options.policy,
-    host: options.host,
-    kind: source.kind,
-    time: isoTime(captured.instant),
-    started: isoTime(circumstances.started),
-    finished: isoTime(repository.clock.now()),
-    consistency: circumstances.consistency,
-    parts: [...captured.parts],
-    previous: circumstances.previous,
-    tags: [...(options.tags ?? [])],
-    statistics: { size: captured.size, read: captured.read, new: written.newBytes, stored: written.storedBytes },
-    left_out: [...captured.leftOut],
-    left_out_count: captured.leftOutCount,
-    software: { stillpoint: options.version, node: process.versions.node, kernel: release() },
-  };
-}
-
-function isoTime(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
-function newestOf(points: readonly RecoveryPoint[], source: string): RecoveryPoint | undefined {
-  const own = points.filter((point) => point.manifest.source === source);
-  return own.reduce<RecoveryPoint | undefined>(
-    (newest, point) => (newest === undefined || point.time >= newest.time ? point : newest),
-    undefined,
-  );
-}
-
-function refuseOld(source: string, age: number, longest: number): void {
-  if (age <= longest) return;
-  throw new StillpointError("capture_too_old", {
-    what: `Cannot commit the recovery point of ${source}: it came ${minutes(age)} after the look at what is stored, longer than the ${minutes(longest)} that sweeps allow for`,
-    safe: "Earlier recovery points are untouched; what was read is stored, so that the next capture is faster.",
-    next: "If captures are that slow for good, give the sweep a longer grace period.",
-  });
-}
-
-function minutes(ms: number): string {
-  return `${String(Math.round(ms / 60_000))} min`;
 }

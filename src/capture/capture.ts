@@ -40,4 +40,6 @@ export interface Captured {
   readonly machine?: Machine;
   /** What somebody should hear of although the point is good. */
   readonly problems?: readonly StillpointError[];
+  /** To be called once, in the end: frees what the source still holds for this capture. Returns what failed; never throws. */
+  readonly settle?: (committed: boolean) => Promise<readonly StillpointError[]>;
 }

@@ -4,6 +4,7 @@ import { scanFolders } from "../capture/directory/scan-folders-task.ts";
 import { verifyFolders } from "../capture/directory/verify-folders-task.ts";
 import { captureRegion } from "../capture/image/capture-region-task.ts";
 import { captureMemoryRegion } from "../capture/vm/memory/capture-memory-region-task.ts";
+import { captureDiskRegion } from "../capture/vm/capture-disk-region-task.ts";
 import { storeChunks } from "../capture/stream/store-chunks-task.ts";
 import { readPacks } from "../repository/check/read-task.ts";
 import { copyBlobs } from "../repository/sweep/copy-task.ts";
@@ -15,6 +16,7 @@ import { openStorage } from "../storage/open.ts";
 serveTasks(
   [
     captureMemoryRegion,
+    captureDiskRegion,
     captureRegion,
     copyBlobs,
     makeEntries,

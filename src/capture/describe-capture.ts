@@ -1,0 +1,87 @@
+/** What a capture's manifest says, and on which earlier point a capture may rely. */
+import { release } from "node:os";
+import { StillpointError } from "../errors.ts";
+import type { BlobStore } from "../repository/blobs/blob-store.ts";
+import type { WriteStatistics } from "../repository/blobs/blob-writer.ts";
+import type { Consistency, Manifest, RecoveryPoint } from "../repository/points/manifest.ts";
+import type { Repository } from "../repository/repository.ts";
+import type { Captured } from "./capture.ts";
+
+/** Whether blobs that the point reaches may be taken over unseen: none is lost, and none condemned. */
+export function isReliable(store: BlobStore, point: RecoveryPoint): boolean {
+  return store.lost.size === 0 && store.mayRelyOn(point.id);
+}
+
+/** Where and by whom a source is captured. */
+export interface Surroundings {
+  readonly repository: Repository;
+  readonly policy: string;
+  /** The name of this host. */
+  readonly host: string;
+  /** Of Stillpoint. */
+  readonly version: string;
+}
+
+export interface Circumstances {
+  readonly source: { readonly name: string; readonly kind: Manifest["kind"]; readonly tags: readonly string[] };
+  readonly consistency: Consistency;
+  readonly started: number;
+  readonly previous: string | null;
+  readonly group?: Manifest["group"];
+}
+
+export function describeCapture(
+  surroundings: Surroundings,
+  captured: Captured,
+  written: WriteStatistics,
+  circumstances: Circumstances,
+): Manifest {
+  const { repository } = surroundings;
+  const { source, group } = circumstances;
+  return {
+    version: 1,
+    repository: repository.keys.repositoryId,
+    source: source.name,
+    policy: surroundings.policy,
+    host: surroundings.host,
+    kind: source.kind,
+    time: isoTime(captured.instant),
+    started: isoTime(circumstances.started),
+    finished: isoTime(repository.clock.now()),
+    consistency: circumstances.consistency,
+    parts: [...captured.parts],
+    previous: circumstances.previous,
+    tags: [...source.tags],
+    statistics: { size: captured.size, read: captured.read, new: written.newBytes, stored: written.storedBytes },
+    left_out: [...captured.leftOut],
+    left_out_count: captured.leftOutCount,
+    software: { stillpoint: surroundings.version, node: process.versions.node, kernel: release() },
+    ...(group && { group }),
+    ...(captured.machine && { machine: captured.machine }),
+  };
+}
+
+function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+export function newestOf(points: readonly RecoveryPoint[], source: string): RecoveryPoint | undefined {
+  const own = points.filter((point) => point.manifest.source === source);
+  return own.reduce<RecoveryPoint | undefined>(
+    (newest, point) => (newest === undefined || point.time >= newest.time ? point : newest),
+    undefined,
+  );
+}
+
+export function refuseOld(source: string, age: number, longest: number): void {
+  if (age <= longest) return;
+  throw new StillpointError("capture_too_old", {
+    what: `Cannot commit the recovery point of ${source}: it came ${minutes(age)} after the look at what is stored, longer than the ${minutes(longest)} that sweeps allow for`,
+    safe: "Earlier recovery points are untouched; what was read is stored, so that the next capture is faster.",
+    next: "If captures are that slow for good, give the sweep a longer grace period.",
+  });
+}
+
+function minutes(ms: number): string {
+  return `${String(Math.round(ms / 60_000))} min`;
+}

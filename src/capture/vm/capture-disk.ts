@@ -1,0 +1,136 @@
+/** One disk of a guest, read at its point. */
+import { throwIfCancelled } from "../../host/cancel.ts";
+import { systemRandom } from "../../host/random.ts";
+import { NbdClient } from "../../nbd/client.ts";
+import { imageBlock, imageFanOut } from "../../repository/format.ts";
+import type { ImagePart } from "../../repository/points/manifest.ts";
+import { hole, imageLeaves, writeImageTree } from "../../repository/tree/image-tree.ts";
+import type { StillpointError } from "../../errors.ts";
+import type { CaptureContext } from "../capture.ts";
+import { inOrder, leafLength, leafOf } from "../image/leaves.ts";
+import { captureDiskRegion } from "./capture-disk-region-task.ts";
+import { addSamples, disposition, planChanges, planFull } from "./disk-plan.ts";
+import type { ExposedDisk } from "./points.ts";
+import { failed } from "./trouble.ts";
+
+export interface CapturedDisk {
+  readonly part: ImagePart;
+  /** Bytes that were read. */
+  readonly read: number;
+  /** Why all of it was read; undefined when only what changed was. */
+  readonly reason: string | undefined;
+  /** The bitmap was wrong. */
+  readonly problem?: StillpointError;
+}
+
+/** What an earlier point has of the disk, or why it can't be used. */
+export type Earlier = ImagePart | string;
+
+/**
+ * Captures the disk as the part `disk/NAME`: what changed since the earlier point, and a sample of what didn't; all of it when
+ * the sample shows a difference, or there is nothing to rely on.
+ *
+ * @param advance hears of bytes done, the disk's size in all (more when it had to begin anew)
+ */
+export async function captureDisk(
+  context: CaptureContext,
+  exposed: ExposedDisk,
+  earlier: Earlier,
+  advance: (bytes: number) => void,
+): Promise<CapturedDisk> {
+  const { disk, changes } = exposed;
+  await using connection = await connect(exposed, context.signal);
+  const { client } = connection;
+  const plan = { size: client.size, exposed, advance };
+  const allocation = await client.blockStatus("base:allocation", 0, client.size);
+  const whole = async (reason: string): Promise<CapturedDisk> => {
+    const blocks = planFull(client.size, imageBlock, allocation);
+    const { part, read } = await readPlanned(context, { ...plan, blocks, earlier: undefined });
+    return { part, read, reason };
+  };
+  if (typeof earlier === "string" || changes === undefined) return await whole(String(earlier));
+  const changed = await client.blockStatus(changes, 0, client.size);
+  const blocks = planChanges(client.size, imageBlock, { changes: changed, allocation });
+  addSamples(blocks, () => systemRandom.fraction());
+  const pass = await readPlanned(context, { ...plan, blocks, earlier });
+  if (pass.differing === 0) return { part: pass.part, read: pass.read, reason: undefined };
+  const captured = await whole("its bitmap was wrong: blocks that it has as unchanged differ from the earlier point");
+  return { ...captured, read: captured.read + pass.read, problem: wrongBitmap(disk.name, pass.differing) };
+}
+
+interface Pass {
+  readonly part: ImagePart;
+  readonly read: number;
+  readonly differing: number;
+}
+
+interface PassOptions {
+  readonly exposed: ExposedDisk;
+  /** In bytes. */
+  readonly size: number;
+  /** A disposition for each block. */
+  readonly blocks: Uint8Array;
+  readonly earlier: ImagePart | undefined;
+  readonly advance: (bytes: number) => void;
+}
+
+async function readPlanned(context: CaptureContext, options: PassOptions): Promise<Pass> {
+  const { session, signal } = context;
+  const { exposed, size, blocks, earlier, advance } = options;
+  const before = await earlierLeaves(context, earlier);
+  const leaves = Array.from({ length: Math.ceil(size / leafLength) }, () => hole);
+  let read = 0;
+  let differing = 0;
+  await inOrder(leaves.length, session.executor.parallel, async (region) => {
+    throwIfCancelled(signal);
+    const plan = blocks.subarray(region * imageFanOut, (region + 1) * imageFanOut);
+    const offset = region * leafLength;
+    const length = Math.min(leafLength, size - offset);
+    const kept = before.get(region) ?? hole;
+    if (plan.every((what) => what === disposition.keep)) leaves[region] = kept;
+    else if (!plan.every((what) => what === disposition.hole)) {
+      const output = await session.run(captureDiskRegion, {
+        socket: exposed.socket,
+        export: exposed.export,
+        offset,
+        length,
+        block: imageBlock,
+        plan: plan.slice(),
+        earlier: earlier === undefined ? undefined : { id: kept, isBlock: earlier.depth === 0 },
+      });
+      leaves[region] = await leafOf(session.writer, size, output.ids);
+      read += output.read;
+      differing += output.differing;
+    }
+    advance(length);
+  });
+  const tree = await writeImageTree(session.writer, size, imageBlock, leaves);
+  return { part: { name: `disk/${exposed.disk.name}`, kind: "image", ...tree }, read, differing };
+}
+
+/** The ids of the earlier point's leaves, those that are holes left out. */
+async function earlierLeaves(
+  { reader, signal }: CaptureContext,
+  image: ImagePart | undefined,
+): Promise<Map<number, Buffer>> {
+  const leaves = new Map<number, Buffer>();
+  if (image === undefined) return leaves;
+  for await (const { leaf, id } of imageLeaves(reader, image, undefined, { signal })) leaves.set(leaf, id);
+  return leaves;
+}
+
+async function connect(
+  { socket, export: name, changes }: ExposedDisk,
+  signal: AbortSignal | undefined,
+): Promise<AsyncDisposable & { readonly client: NbdClient }> {
+  const contexts = ["base:allocation", ...(changes === undefined ? [] : [changes])];
+  const client = await NbdClient.connect({ socket, export: name, contexts, ...(signal && { signal }) });
+  return { client, [Symbol.asyncDispose]: async () => await client.close() };
+}
+
+function wrongBitmap(name: string, differing: number): StillpointError {
+  return failed(
+    `The dirty bitmap of the disk ${name} is wrong: of a sample of blocks that it has as unchanged, ${differing} differ from the earlier point. The whole disk was read, so this point is right`,
+    "Don't trust the earlier points of this disk before `stillpoint restore` and a check inside have shown them to be right, and report this.",
+  );
+}

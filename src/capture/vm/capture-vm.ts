@@ -1,0 +1,33 @@
+/** The source kind `vm`: a running virtual machine of QEMU, all of it of one instant. */
+import { isStillpointError, StillpointError } from "../../errors.ts";
+import type { CaptureContext, Captured } from "../capture.ts";
+import { prepareVm } from "./prepare-vm.ts";
+import type { VmSource } from "./vm-source.ts";
+
+/**
+ * Captures the guest: its disks as parts `disk/…`, its memory and devices as `memory/…` and `state/…`, the files QEMU was
+ * started with as `file/…`. It stands still for milliseconds; everything is read while it runs on.
+ *
+ * Throws `vm_unreachable`, `vm_refused`, `vm_failed`, `stream_invalid`, `cancelled`, or a storage error; the guest goes on.
+ */
+export async function captureVm(context: CaptureContext, source: VmSource): Promise<Captured> {
+  const prepared = await prepareVm(context, source);
+  try {
+    await prepared.takeInstant();
+    const captured = await prepared.collect(context);
+    return { ...captured, settle: async (committed) => await prepared.close(committed) };
+  } catch (error) {
+    throw withProblems(error, await prepared.close(false));
+  }
+}
+
+/** The error, which also tells what could not be put right after it. */
+export function withProblems(error: unknown, problems: readonly StillpointError[]): unknown {
+  if (problems.length === 0 || !isStillpointError(error)) return error;
+  const also = problems.map(({ parts }) => parts.what).join("; ");
+  return new StillpointError(error.code, {
+    ...error.parts,
+    what: `${error.parts.what}; and then: ${also}`,
+    cause: error,
+  });
+}

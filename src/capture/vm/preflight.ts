@@ -1,0 +1,142 @@
+/**
+ * What must be true of a guest before anything of it is touched. QEMU checks some of this too late (it may abort with the
+ * guest), or not at all, depending on its version.
+ */
+import type { Qmp } from "../../qemu/qmp.ts";
+import type { Disk } from "./disks.ts";
+import type { Guest } from "./guest.ts";
+import { isUnderWay, noBackground, queryMigration } from "./saving.ts";
+import { refused, step } from "./trouble.ts";
+import type { VmSource } from "./vm-source.ts";
+import { QmpError } from "../../qemu/qmp.ts";
+
+export interface Fitness {
+  /** How memory can be saved: while the guest runs, only while it stands still, or not at all, as it isn't wanted. */
+  readonly memory: "background" | "stopped" | "none";
+  /** Bytes of all RAM and ROM; 0 when memory isn't wanted. */
+  readonly ram: number;
+  /** Whether somebody else has paused it. */
+  readonly paused: boolean;
+}
+
+/** Bytes per ms at which a stopped guest's memory is saved at least. */
+const stoppedSpeed = 400_000;
+
+/** Throws `vm_refused` with the reason, or `vm_failed`. Nothing in the guest has changed then. */
+export async function examine(guest: Guest, source: VmSource, disks: readonly Disk[]): Promise<Fitness> {
+  const { qmp } = guest;
+  const paused = await requireState(qmp, source.memory);
+  await requireIdle(guest);
+  for (const disk of disks) await requireFilterable(qmp, disk);
+  if (!source.memory) return { memory: "none", ram: 0, paused };
+  await requirePlainDevices(qmp);
+  const ram = await ramSize(qmp);
+  const obstacle = await backgroundObstacle(qmp);
+  if (obstacle === undefined) return { memory: "background", ram, paused };
+  if (ram / stoppedSpeed > source.maxPause) throw noBackground(obstacle);
+  return { memory: "stopped", ram, paused };
+}
+
+/**
+ * With memory only a running guest: QEMU 7.2 lets a paused one run on when its memory is saved, and in the states before a
+ * guest runs it aborts.
+ */
+async function requireState(qmp: Qmp, memory: boolean): Promise<boolean> {
+  const { status } = await step("ask for the guest's state", qmp.execute<{ readonly status: string }>("query-status"));
+  if (status === "running") return false;
+  if (status === "paused" && !memory) return true;
+  const next =
+    status === "paused"
+      ? "Let it run (`cont`), or set `memory: false`."
+      : "Capture it when it runs: see what QEMU's `query-status` means by this state.";
+  throw refused(`its state is \`${status}\``, next);
+}
+
+/** Others at work on the same guest would be disturbed, and would disturb. */
+async function requireIdle(guest: Guest): Promise<void> {
+  const { qmp } = guest;
+  if (isUnderWay(await queryMigration(guest))) {
+    throw refused("a migration or a save of it is under way", "Wait for its end.");
+  }
+  const jobs = await qmp.execute<readonly { readonly id: string; readonly type: string }[]>("query-jobs");
+  const [job] = jobs;
+  if (job !== undefined) {
+    throw refused(`the block job ${job.id} (${job.type}) is under way`, "Wait for its end, or cancel it.");
+  }
+  const [foreign] = await qmp.execute<readonly { readonly id: string }[]>("query-block-exports");
+  if (foreign !== undefined) {
+    throw refused(`somebody else exports its disks (${foreign.id})`, "End that export: QEMU has one NBD server only.");
+  }
+}
+
+/** Devices that hand requests to the hardware as they are write past every filter. */
+async function requireFilterable(qmp: Qmp, { name, device, medium }: Disk): Promise<void> {
+  if (medium.readOnly) return;
+  const type = await step(
+    `look at the disk ${name}`,
+    qmp.execute<string>("qom-get", { path: device, property: "type" }),
+  );
+  if (type === "scsi-block" || type === "scsi-generic") {
+    throw refused(
+      `its disk ${name} is passed through (${type}), so what it writes can't be seen`,
+      "Connect it as scsi-hd, or leave it out of `disks`.",
+    );
+  }
+  const properties = await qmp.execute<readonly { readonly name: string }[]>("qom-list", { path: device });
+  if (properties.some((property) => property.name === "drive")) return;
+  throw refused(`its disk ${name} (${type}) can't be given a filter`, "Leave it out of `disks`.");
+}
+
+/** Devices that write to the guest's RAM behind QEMU's back: its write protection doesn't hold them. */
+const foreignWriters = /^(vfio|vhost-user|vhost-vdpa|vhost-scsi|ivshmem|virtio-pmem)/;
+
+async function requirePlainDevices(qmp: Qmp): Promise<void> {
+  for (const path of ["/machine/peripheral", "/machine/peripheral-anon"]) {
+    const children = await qmp.execute<readonly { readonly name: string; readonly type: string }[]>("qom-list", {
+      path,
+    });
+    for (const { name, type } of children) {
+      const kind = /^child<(.*)>$/.exec(type)?.[1] ?? "";
+      if (!foreignWriters.test(kind)) continue;
+      throw refused(
+        `its device ${name} (${kind}) writes to the guest's memory by itself`,
+        "Detach it, or set `memory: false`.",
+      );
+    }
+  }
+  const network = await qmp.hmp("info network");
+  const backend = /type=(vhost-user|vhost-vdpa)/.exec(network)?.[1];
+  if (backend === undefined) return;
+  throw refused(
+    `its network (${backend}) writes to the guest's memory by itself`,
+    "Use another backend, or set `memory: false`.",
+  );
+}
+
+/** What QEMU has against saving memory while the guest runs: it looks at rights, kernel and memory when it is asked to. */
+async function backgroundObstacle(qmp: Qmp): Promise<QmpError | undefined> {
+  const set = async (state: boolean): Promise<unknown> =>
+    await qmp.execute("migrate-set-capabilities", { capabilities: [{ capability: "background-snapshot", state }] });
+  try {
+    await set(true);
+  } catch (error) {
+    if (!(error instanceof QmpError)) throw error;
+    // Other capabilities that are set may be all it minds; those are taken away for the time of a save.
+    return /not compatible with (?!guest memory)/.test(error.desc) ? undefined : error;
+  }
+  await set(false);
+  return undefined;
+}
+
+/** What QMP tells of RAM leaves out video memory and ROM; the human monitor lists all blocks. */
+async function ramSize(qmp: Qmp): Promise<number> {
+  const blocks = await qmp.hmp("info ramblock");
+  const used = [...blocks.matchAll(/0x[0-9a-f]+\s+(0x[0-9a-f]+)\s+0x[0-9a-f]+\s*$/gm)].map((match) => Number(match[1]));
+  const summary =
+    await qmp.execute<Record<"base-memory" | "plugged-memory", number | undefined>>("query-memory-size-summary");
+  const main = (summary["base-memory"] ?? 0) + (summary["plugged-memory"] ?? 0);
+  return Math.max(
+    main,
+    used.reduce((sum, size) => sum + size, 0),
+  );
+}

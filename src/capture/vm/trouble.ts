@@ -1,0 +1,31 @@
+/** What goes wrong with a virtual machine, as errors. */
+import { describeError, isStillpointError, StillpointError } from "../../errors.ts";
+import { QmpError } from "../../qemu/qmp.ts";
+
+const safe = "The guest goes on; earlier recovery points are untouched.";
+
+/** A virtual machine that can't be captured right, and what to change. */
+export function refused(what: string, next: string): StillpointError {
+  return new StillpointError("vm_refused", { what: `Cannot capture the virtual machine: ${what}`, safe, next });
+}
+
+/** A step that failed. */
+export function failed(what: string, next?: string, cause?: unknown): StillpointError {
+  return new StillpointError("vm_failed", { what, safe, ...(next !== undefined && { next }), cause });
+}
+
+/** The result of `work`; QEMU's "no" becomes `vm_failed`, with `doing` as what could not be done. */
+export async function step<T>(doing: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof QmpError) throw failed(`Cannot ${doing}: ${error.message}`, undefined, error);
+    throw error;
+  }
+}
+
+/** Any error as one of ours, for a list of problems. */
+export function asProblem(doing: string, error: unknown): StillpointError {
+  if (isStillpointError(error)) return error;
+  return failed(`Cannot ${doing}: ${describeError(error)}`, undefined, error);
+}
