@@ -1,7 +1,7 @@
 /** Finding again what an interrupted replication had sent. */
 import { isStillpointError } from "../errors.ts";
 import type { BlobStore } from "../repository/blobs/blob-store.ts";
-import { readPack } from "../repository/blobs/blob-reader.ts";
+import { readPack } from "../repository/blobs/open-packs.ts";
 import { forEachAtOnce } from "../repository/points/catalog.ts";
 import { sealIndexes } from "../repository/blobs/index-object.ts";
 import type { PackInfo } from "../repository/blobs/pack.ts";

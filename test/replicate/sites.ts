@@ -1,6 +1,6 @@
 /** A primary and places for replicas, each on a simulated disk of its own, and tiny recovery points with known content. */
 import { createHash } from "node:crypto";
-import { readPack } from "../../src/repository/blobs/blob-reader.ts";
+import { readPack } from "../../src/repository/blobs/open-packs.ts";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { type CatalogPoint, commitPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
 import { inlineExecutor } from "../../src/repository/threads/executor.ts";
@@ -219,7 +219,7 @@ export async function copiesOf(disk: SimulatedDisk): Promise<Map<string, number>
   const copies = new Map<string, number>();
   for await (const { name, size } of storage.list("packs/")) {
     const { opened } = await readPack(keys, storage, { id: packIdOf(name) ?? "", size });
-    for (const { id } of opened.entries) copies.set(id.toString("hex"), (copies.get(id.toString("hex")) ?? 0) + 1);
+    for (const { id } of opened.table) copies.set(id.toString("hex"), (copies.get(id.toString("hex")) ?? 0) + 1);
   }
   return copies;
 }

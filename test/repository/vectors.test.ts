@@ -14,6 +14,7 @@ import {
 } from "../../src/repository/format.ts";
 import { openIndex } from "../../src/repository/blobs/index-object.ts";
 import { parseKeyFile, parseKeyObject, type Secret, unwrapMasterKey } from "../../src/repository/keys/key-objects.ts";
+import { parseTable } from "../../src/repository/blobs/pack-table.ts";
 import { KeyRing, seal } from "../../src/repository/keys/key-ring.ts";
 import { openManifest } from "../../src/repository/points/manifest.ts";
 import {
@@ -21,7 +22,6 @@ import {
   encodeTableEntry,
   openBlob,
   openTable,
-  parseTable,
   sealTable,
   tableLengthOf,
 } from "../../src/repository/blobs/pack.ts";

@@ -53,8 +53,16 @@ class Table {
     return this.#packs.length * 10;
   }
 
+  /** Without a generator: a capture asks once for each blob. */
   has(id: Buffer): boolean {
-    return !this.packsOf(id).next().done;
+    const low = id.readUInt32LE(8);
+    const middle = id.readUInt16LE(12);
+    const high = id[14] as number;
+    for (let slot = this.#home(id); ; slot = this.#after(slot)) {
+      const entry = this.#packs[slot] as number;
+      if (entry === 0) return false;
+      if (this.#low[slot] === low && this.#middle[slot] === middle && (entry & 0xff) === high) return true;
+    }
   }
 
   *packsOf(id: Buffer): Generator<number, undefined> {

@@ -1,47 +1,19 @@
 /** Finds and opens blobs. Reads that lie close together in a pack are made as one. */
 import { isStillpointError, StillpointError, toError } from "../../errors.ts";
 import { release } from "../../host/release.ts";
-import type { CallOptions, Storage } from "../../storage/storage.ts";
+import type { CallOptions } from "../../storage/storage.ts";
 import type { BlobIndex } from "./blob-index.ts";
-import { type BlobKind, damagedObject, headerLength, packTrailerLength } from "../format.ts";
-import type { KeyRing } from "../keys/key-ring.ts";
-import {
-  openBlob,
-  openStored,
-  openTable,
-  type PackInfo,
-  packName,
-  parseTable,
-  type TableEntry,
-  tableLengthOf,
-} from "./pack.ts";
-import type { PackCatalog } from "./pack-catalog.ts";
+import type { BlobKind } from "../format.ts";
+import { type OpenedPack, OpenPacks, type OpenPacksOptions } from "./open-packs.ts";
+import { openBlob, openStored, packName, type TableEntry } from "./pack.ts";
 
 /** Bytes between two blobs that are read along rather than skipped. */
 const gapReadAlong = 64 * 1024;
 const longestRead = 4 * 1024 * 1024;
-/** Blobs looked for at once: each may be in another pack, whose table has to be read first. */
-const locatedAtOnce = 16;
-/**
- * Open packs whose tables are kept, and lines that all of these have together at most: a line takes about 300 bytes. Packs of
- * an image have some hundred lines, those of small files ten thousand and more, and those of a capture that found little new only
- * a few: an image with a thousand points is spread over as many packs.
- */
-const tablesKept = 4096;
-const linesKept = 2 ** 17;
-
-export interface OpenedPack {
-  readonly id: string;
-  readonly objectKey: Buffer;
-  readonly entries: readonly TableEntry[];
-  readonly byId: ReadonlyMap<string, TableEntry>;
-}
-
-interface KeptTable {
-  readonly opening: Promise<OpenedPack>;
-  /** Of its table; 0 until it is read. */
-  lines: number;
-}
+/** Packs opened ahead of the one that is being read. */
+const packsAhead = 8;
+/** Sealed blobs up to this length, in bytes, when read singly, are read together with what follows them. */
+const smallRead = 64 * 1024;
 
 /** Where a blob is. */
 export interface BlobPlace {
@@ -61,6 +33,18 @@ interface Run {
   readonly blobs: readonly WantedBlob[];
 }
 
+/** Positions in a list of ids; the pack is undefined when the index has none of them. */
+interface PackGroup {
+  readonly number: number | undefined;
+  readonly positions: readonly number[];
+}
+
+interface PackRead {
+  readonly pack: OpenedPack;
+  /** All of it, when it had to be read as a whole to be opened. */
+  readonly whole: Buffer | undefined;
+}
+
 /** A blob as a pack holds it: authenticated, still encoded. For copies to another pack or repository. */
 export interface StoredBlob {
   readonly encoding: number;
@@ -73,22 +57,19 @@ export interface StoredBlob {
 type Opening<T> = (place: BlobPlace, sealed: Buffer) => T;
 type Use<T> = (position: number, content: T | Error) => void | Promise<void>;
 
-export interface BlobReaderOptions {
-  readonly keys: KeyRing;
-  readonly storage: Storage;
+export interface BlobReaderOptions extends OpenPacksOptions {
   readonly index: BlobIndex;
-  readonly packs: PackCatalog;
 }
 
 export class BlobReader {
   readonly #options: BlobReaderOptions;
-  readonly #opened = new Map<number, KeptTable>();
-  #lines = 0;
+  readonly #packs: OpenPacks;
   readonly #openContent: Opening<Buffer> = ({ pack, entry }, sealed) =>
     openBlob(this.#options.keys, pack.objectKey, entry, sealed, pack.id);
 
   constructor(options: BlobReaderOptions) {
     this.#options = options;
+    this.#packs = new OpenPacks(options);
   }
 
   /** The content of one blob. Throws `damaged` (also when it is nowhere) or a storage error. */
@@ -100,12 +81,23 @@ export class BlobReader {
     let failure: Error | undefined;
     for await (const place of this.#places(kind, id, options)) {
       try {
-        return opening(place, await this.readSealed(place, options));
+        return await this.#openAt(place, opening, options);
       } catch (error) {
         failure ??= toError(error);
       }
     }
     throw failure ?? missing(id);
+  }
+
+  /** From what is kept in memory if that will do, else from the storage. */
+  async #openAt<T>(place: BlobPlace, opening: Opening<T>, options?: CallOptions): Promise<T> {
+    try {
+      if (place.entry.sealedLength <= smallRead)
+        return opening(place, await this.#packs.readKept(place.pack, place.entry, options));
+    } catch (error) {
+      if (isStillpointError(error, "cancelled")) throw error;
+    }
+    return opening(place, await this.#readSealed(place, options));
   }
 
   /**
@@ -133,44 +125,70 @@ export class BlobReader {
     use: Use<T>,
     options?: CallOptions,
   ): Promise<void> {
-    const byPack = new Map<OpenedPack, WantedBlob[]>();
-    for (let at = 0; at < ids.length; at += locatedAtOnce) {
-      const some = ids.slice(at, at + locatedAtOnce);
-      const places = await Promise.all(some.map(async (id) => await this.locate(kind, id, options)));
-      for (const [offset, place] of places.entries()) {
-        const position = at + offset;
-        if (place instanceof Error) {
-          await use(position, place);
-          continue;
-        }
-        const wanted = byPack.get(place.pack) ?? [];
-        wanted.push({ position, entry: place.entry });
-        byPack.set(place.pack, wanted);
+    const groups = this.#byPack(ids);
+    const ahead: Promise<PackRead | undefined>[] = [];
+    for (let next = 0; next < groups.length; ) {
+      while (ahead.length < packsAhead && next + ahead.length < groups.length) {
+        const opening = this.#openFor(groups[next + ahead.length] as PackGroup, options);
+        opening.catch(() => {}); // Seen when its turn comes; here it only must not count as unhandled.
+        ahead.push(opening);
       }
+      const { positions } = groups[next++] as PackGroup;
+      const read = await (ahead.shift() as (typeof ahead)[number]).catch((error: unknown) =>
+        notCancelled(error, undefined),
+      );
+      const found: WantedBlob[] = [];
+      for (const position of positions) {
+        const id = ids[position] as Buffer;
+        const entry = read?.pack.table.find(kind, id);
+        if (entry !== undefined) found.push({ position, entry });
+        else await use(position, await this.#elsewhere(kind, id, opening, options));
+      }
+      if (read !== undefined) await this.#openAll(kind, read, found, opening, use, options);
     }
-    const runs = [...byPack].flatMap(([pack, wanted]) => runsOf(wanted).map((blobs) => ({ pack, blobs })));
-    let reading = this.#readRun(runs[0], options);
+  }
+
+  /** The ids, by the first pack that the index names. */
+  #byPack(ids: readonly Buffer[]): PackGroup[] {
+    const groups = new Map<number | undefined, number[]>();
+    for (const [position, id] of ids.entries()) {
+      const [number] = this.#options.index.packsOf(id);
+      const positions = groups.get(number);
+      if (positions === undefined) groups.set(number, [position]);
+      else positions.push(position);
+    }
+    return [...groups].map(([number, positions]) => ({ number, positions }));
+  }
+
+  async #openFor({ number }: PackGroup, options?: CallOptions): Promise<PackRead | undefined> {
+    if (number === undefined) return undefined;
+    let whole: Buffer | undefined;
+    const pack = await this.#packs.open(number, options, (bytes) => (whole = bytes));
+    return { pack, whole };
+  }
+
+  async #openAll<T>(
+    kind: BlobKind,
+    { pack, whole }: PackRead,
+    wanted: readonly WantedBlob[],
+    opening: Opening<T>,
+    use: Use<T>,
+    options?: CallOptions,
+  ): Promise<void> {
+    const runs = runsOf(wanted).map((blobs) => ({ pack, blobs }));
+    let reading = this.#readRun(runs[0], whole, options);
     for (const [number, run] of runs.entries()) {
       const bytes = await reading;
       // Begun before this run is opened, so that the storage and the processor are busy together.
-      reading = this.#readRun(runs[number + 1], options);
+      reading = this.#readRun(runs[number + 1], whole, options);
       reading.catch(() => {}); // Seen at the next await; here it only must not count as unhandled.
       await this.#openRun(kind, run, bytes, opening, use, options);
+      if (bytes !== undefined && whole === undefined) release(bytes);
     }
+    if (whole !== undefined) release(whole);
   }
 
-  /** Where the blob is, or the error that says why it can't be had. */
-  async locate(kind: BlobKind, id: Buffer, options?: CallOptions): Promise<BlobPlace | Error> {
-    try {
-      for await (const place of this.#places(kind, id, options)) return place;
-      return missing(id);
-    } catch (error) {
-      return notCancelled(error, error as Error);
-    }
-  }
-
-  /** The blob as it is stored: compressed, its seal verified. For copies to another pack or repository. */
-  async readSealed(place: BlobPlace, options?: CallOptions): Promise<Buffer> {
+  async #readSealed(place: BlobPlace, options?: CallOptions): Promise<Buffer> {
     const { entry, pack } = place;
     return await this.#options.storage.get(
       packName(pack.id),
@@ -179,50 +197,20 @@ export class BlobReader {
     );
   }
 
-  /** Opens a pack's table, from the storage: header and end, two small reads. Kept for the next time. */
+  /** A pack's table, which is kept for the next time. Throws `damaged` or a storage error. */
   async openPack(number: number, options?: CallOptions): Promise<OpenedPack> {
-    const known = this.#opened.get(number);
-    if (known !== undefined) return await known.opening;
-    const kept: KeptTable = { opening: this.#open(number, options), lines: 0 };
-    this.#opened.set(number, kept);
-    try {
-      const opened = await kept.opening;
-      kept.lines = opened.entries.length;
-      this.#lines += kept.lines;
-      this.#dropTables(number);
-      return opened;
-    } catch (error) {
-      this.#opened.delete(number);
-      throw error;
-    }
-  }
-
-  /** The oldest first, but not the newest, however long, nor those still being read. */
-  #dropTables(newest: number): void {
-    for (const [number, { lines }] of this.#opened) {
-      if (this.#opened.size <= tablesKept && this.#lines <= linesKept) return;
-      if (number === newest || lines === 0) continue;
-      this.#opened.delete(number);
-      this.#lines -= lines;
-    }
-  }
-
-  async #open(number: number, options?: CallOptions): Promise<OpenedPack> {
-    const { keys, storage, packs } = this.#options;
-    const { id, size, tableLength } = packs.get(number);
-    return (await readPack(keys, storage, { id, size, tableLength }, options)).opened;
+    return await this.#packs.open(number, options);
   }
 
   /** All places of a blob, each in a pack whose table names it in full. A pack that can't be opened is passed over while another has it. */
   async *#places(kind: BlobKind, id: Buffer, options?: CallOptions): AsyncGenerator<BlobPlace> {
-    const key = id.toString("latin1");
     let failure: Error | undefined;
     let found = false;
     for (const number of this.#options.index.packsOf(id)) {
       try {
         const pack = await this.openPack(number, options);
-        const entry = pack.byId.get(key);
-        if (entry === undefined || entry.kind !== kind) continue;
+        const entry = pack.table.find(kind, id);
+        if (entry === undefined) continue;
         found = true;
         yield { pack, entry };
       } catch (error) {
@@ -233,9 +221,10 @@ export class BlobReader {
   }
 
   /** The bytes of a run; undefined when they can't be read. */
-  async #readRun(run: Run | undefined, options?: CallOptions): Promise<Buffer | undefined> {
+  async #readRun(run: Run | undefined, whole: Buffer | undefined, options?: CallOptions): Promise<Buffer | undefined> {
     if (run === undefined) return undefined;
     const { offset, length } = extentOf(run);
+    if (whole !== undefined) return whole.subarray(offset, offset + length);
     return await this.#options.storage
       .get(packName(run.pack.id), { offset, length }, options)
       .catch((error: unknown) => notCancelled(error, undefined));
@@ -256,7 +245,6 @@ export class BlobReader {
       const content = await this.#openOrElsewhere(kind, { pack, entry }, sealed, opening, options);
       await use(position, content);
     }
-    if (bytes !== undefined) release(bytes);
   }
 
   /** The content; when this copy can't be opened, that of any other pack that has the blob. */
@@ -272,8 +260,13 @@ export class BlobReader {
     } catch {
       // Tried again below, from every place that has it.
     }
+    return await this.#elsewhere(kind, place.entry.id, opening, options);
+  }
+
+  /** The content from any pack that has it, or the error that says why it can't be had. */
+  async #elsewhere<T>(kind: BlobKind, id: Buffer, opening: Opening<T>, options?: CallOptions): Promise<T | Error> {
     try {
-      return await this.#readAnywhere(kind, place.entry.id, opening, options);
+      return await this.#readAnywhere(kind, id, opening, options);
     } catch (error) {
       return notCancelled(error, error as Error);
     }
@@ -298,30 +291,6 @@ function missing(id: Buffer): StillpointError {
     safe: "Other blobs aren't touched by this.",
     next: "Run `stillpoint check`, then `stillpoint repair`.",
   });
-}
-
-/**
- * Reads what a pack says of itself: header and end. `tableLength` is read from the pack when it isn't known.
- * Throws `damaged` or a storage error.
- */
-export async function readPack(
-  keys: KeyRing,
-  storage: Storage,
-  pack: { readonly id: string; readonly size: number; readonly tableLength?: number },
-  options?: CallOptions,
-): Promise<{ readonly info: PackInfo; readonly opened: OpenedPack }> {
-  const name = packName(pack.id);
-  const { id, size } = pack;
-  if (size < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
-  const header = await storage.get(name, { offset: 0, length: headerLength }, options);
-  const trailerAt = { offset: size - packTrailerLength, length: packTrailerLength };
-  const tableLength = pack.tableLength ?? tableLengthOf(await storage.get(name, trailerAt, options), name, size);
-  const endLength = tableLength + packTrailerLength;
-  const end = await storage.get(name, { offset: size - endLength, length: endLength }, options);
-  const info = openTable(keys, id, size, header, end);
-  const entries = parseTable(info);
-  const byId = new Map(entries.map((entry) => [entry.id.toString("latin1"), entry]));
-  return { info, opened: { id, objectKey: keys.objectKey(header), entries, byId } };
 }
 
 function extentOf({ blobs }: Run): { readonly offset: number; readonly length: number } {

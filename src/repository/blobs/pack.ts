@@ -9,7 +9,6 @@ import {
   damagedObject,
   encodings,
   headerLength,
-  idLength,
   maxBlobLength,
   type ObjectClass,
   packTrailerLength,
@@ -55,29 +54,6 @@ export function packName(id: string): string {
 export function packIdOf(name: string): string | undefined {
   const match = /^packs\/([0-9a-f]{2})\/([0-9a-f]{64})$/.exec(name);
   return match !== null && match[2]?.startsWith(match[1] as string) === true ? match[2] : undefined;
-}
-
-/** The entries of a table's plaintext. Throws `damaged` when they can't be those of a pack of that size. */
-export function parseTable(pack: PackInfo): TableEntry[] {
-  const entries: TableEntry[] = [];
-  let offset = headerLength;
-  for (let at = 0; at + tableEntryLength <= pack.table.length; at += tableEntryLength) {
-    const sealedLength = pack.table.readUInt32BE(at + 38);
-    entries.push({
-      id: pack.table.subarray(at, at + idLength),
-      kind: pack.table[at + 32] as BlobKind,
-      encoding: pack.table[at + 33] as number,
-      rawLength: pack.table.readUInt32BE(at + 34),
-      sealedLength,
-      offset,
-      number: entries.length,
-    });
-    offset += sealedLength;
-  }
-  if (offset + pack.tableLength + packTrailerLength !== pack.size || pack.table.length % tableEntryLength !== 0) {
-    throw damagedObject(packName(pack.id), "its table doesn't fit its size");
-  }
-  return entries;
 }
 
 /** The line of a blob in a table. */
@@ -169,7 +145,11 @@ const newRoom: Room = (length) => Buffer.allocUnsafe(length);
 export function decodeStored(encoding: number, rawLength: number, stored: Buffer, room = newRoom): Buffer {
   if (rawLength > maxBlobLength) throw new RangeError(`a blob of ${String(rawLength)} bytes`);
   const raw =
-    encoding === encodings.zstd ? decompress(stored, room(rawLength)) : encoding === encodings.plain ? stored : undefined;
+    encoding === encodings.zstd
+      ? decompress(stored, room(rawLength))
+      : encoding === encodings.plain
+        ? stored
+        : undefined;
   if (raw === undefined) {
     throw new StillpointError("format_unsupported", { what: `Cannot read a blob with encoding ${String(encoding)}` });
   }

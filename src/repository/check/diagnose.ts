@@ -11,7 +11,8 @@ import type { ExecutorFactory } from "../threads/executor.ts";
 import { type BlobKind, blobKinds } from "../format.ts";
 import { isDamage, markBlobs, type MarkProblem } from "../mark/mark.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
-import { type PackInfo, parseTable } from "../blobs/pack.ts";
+import type { PackInfo } from "../blobs/pack.ts";
+import { parseTable } from "../blobs/pack-table.ts";
 import type { Repository } from "../repository.ts";
 import { type Orphans, openOrphans } from "../sweep/usage.ts";
 
@@ -202,7 +203,7 @@ export async function copiesOf(
   for (const number of new Set(store.index.packsOf(id))) {
     await succeeds(async () => {
       const pack = await store.reader.openPack(number, { signal });
-      if (pack.byId.get(id.toString("latin1"))?.kind === kind) copies.push(pack.id);
+      if (pack.table.find(kind, id) !== undefined) copies.push(pack.id);
     });
   }
   return copies;

@@ -6,7 +6,8 @@ import { type BadBlobs, verifyBlobs } from "./blobs.ts";
 import { blobKinds, damagedObject, headerLength, packTrailerLength } from "../format.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
 import { isDamage } from "../mark/mark.ts";
-import { openTable, type PackInfo, packName, parseTable, type TableEntry, tableLengthOf } from "../blobs/pack.ts";
+import { openTable, type PackInfo, packName, type TableEntry, tableLengthOf } from "../blobs/pack.ts";
+import { parseTable } from "../blobs/pack-table.ts";
 
 export interface WholePack {
   readonly info: PackInfo;

@@ -33,9 +33,7 @@ export const machineSchema = z.object({
   folder: z.string(),
   pause: z.number().min(0),
   method: z.enum(captureMethods),
-  memory: z
-    .object({ page: z.int().min(4096), blocks: z.array(z.object({ id: z.string(), size: bytes })) })
-    .nullable(),
+  memory: z.object({ page: z.int().min(4096), blocks: z.array(z.object({ id: z.string(), size: bytes })) }).nullable(),
   disks: z.array(disk),
   files: z.array(z.object({ option: z.string(), path: z.string() })),
   networks: z.array(network),

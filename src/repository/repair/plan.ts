@@ -1,6 +1,7 @@
 /** What a repair would do: reads only. */
 import type { CallOptions } from "../../storage/storage.ts";
-import { type BlobReader, readPack } from "../blobs/blob-reader.ts";
+import { type BlobReader } from "../blobs/blob-reader.ts";
+import { readPack } from "../blobs/open-packs.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { findChainGaps } from "../check/chain.ts";
 import { BlobMap, findAffected, type Unreadable } from "../check/affected.ts";
@@ -12,7 +13,8 @@ import { type BlobKind, blobKinds, headerLength } from "../format.ts";
 import { openIndex } from "../blobs/index-object.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
 import { isDamage } from "../mark/mark.ts";
-import { decodeStored, openBlob, type PackInfo, packName, parseTable, type TableEntry } from "../blobs/pack.ts";
+import { decodeStored, openBlob, type PackInfo, packName, type TableEntry } from "../blobs/pack.ts";
+import { parseTable } from "../blobs/pack-table.ts";
 import { type ObjectAction, planObjects } from "./objects.ts";
 import { fetchBlob, openReplicas, type Replica } from "./sources.ts";
 import type { Repository } from "../repository.ts";
@@ -128,9 +130,9 @@ async function planSalvage({ store, marks, badPacks }: Diagnosis, { signal }: Ca
 async function wholeEntries(store: BlobStore, pack: BadPack, options: CallOptions): Promise<TableEntry[]> {
   const number = store.numberOf(pack.id);
   if (!pack.noneReadable && number !== undefined) {
-    const { entries } = await store.reader.openPack(number, options);
+    const { table } = await store.reader.openPack(number, options);
     const bad = new Set(pack.blobs.map(({ id }) => id.toString("latin1")));
-    return entries.filter(({ id }) => !bad.has(id.toString("latin1")));
+    return [...table].filter(({ id }) => !bad.has(id.toString("latin1")));
   }
   const table = (await tablesOf(store, new Set([pack.id]), options)).get(pack.id);
   if (table === undefined) return [];

@@ -107,9 +107,9 @@ async function numbersAtHome(
   pack: PackUse,
   { signal }: CallOptions,
 ): Promise<Uint32Array> {
-  const { entries } = await store.reader.openPack(store.numberOf(pack.id) ?? 0, { signal });
+  const { table } = await store.reader.openPack(store.numberOf(pack.id) ?? 0, { signal });
   const seen = new Set<string>();
-  const wanted = entries.filter(({ id, kind }) => {
+  const wanted = [...table].filter(({ id, kind }) => {
     if (!marks.has(kind, id)) return false;
     const key = id.toString("latin1");
     if ((usage.homes.get(key) ?? pack.id) !== pack.id || seen.has(key)) return false;

@@ -2,7 +2,7 @@
 import { isStillpointError } from "../../errors.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import type { BlobStore, StorePack } from "../blobs/blob-store.ts";
-import { readPack } from "../blobs/blob-reader.ts";
+import { readPack } from "../blobs/open-packs.ts";
 import { type BlobKind, idLength, type ObjectClass, tableEntryLength } from "../format.ts";
 import { openIndex } from "../blobs/index-object.ts";
 import type { MarkSet } from "../mark/mark-set.ts";

@@ -1,19 +1,24 @@
+import { randomBytes } from "node:crypto";
 import { expect, test } from "vitest";
 import { BlobIndex } from "../../../src/repository/blobs/blob-index.ts";
 import { BlobReader } from "../../../src/repository/blobs/blob-reader.ts";
-import { encodeHeader, headerLength, tableEntryLength, tagLength } from "../../../src/repository/format.ts";
+import { BlobWriter } from "../../../src/repository/blobs/blob-writer.ts";
+import { blobKinds, encodeHeader, tableEntryLength, tagLength, headerLength } from "../../../src/repository/format.ts";
 import { KeyRing } from "../../../src/repository/keys/key-ring.ts";
-import { packName, sealTable } from "../../../src/repository/blobs/pack.ts";
+import { type PackInfo, packName, sealTable } from "../../../src/repository/blobs/pack.ts";
+import { parseTable } from "../../../src/repository/blobs/pack-table.ts";
 import { PackCatalog } from "../../../src/repository/blobs/pack-catalog.ts";
-import type { Storage } from "../../../src/storage/storage.ts";
+import type { ByteRange, Storage } from "../../../src/storage/storage.ts";
+import { type FaultyStorage, flipBit } from "../../helpers/faulty-storage.ts";
+import { faultyStorage } from "../../helpers/memory-storage.ts";
 
 const keys = new KeyRing({ masterKey: Buffer.alloc(32, 1), repositoryId: Buffer.alloc(16, 2) });
 
-/** Packs of so many empty blobs each, of which nothing but header and end can be read; and the names read, call by call. */
+/** Packs of so many empty blobs each, which don't open; and the names read, call by call. */
 function packsOf(lines: readonly number[]): { reader: BlobReader; reads: string[] } {
   const packs = new PackCatalog();
   const reads: string[] = [];
-  const ends = new Map<string, { header: Buffer; end: Buffer }>();
+  const contents = new Map<string, Buffer>();
   for (const [position, count] of lines.entries()) {
     const header = encodeHeader("pack", "data", Buffer.alloc(32, position));
     const table = Buffer.alloc(count * tableEntryLength);
@@ -24,12 +29,12 @@ function packsOf(lines: readonly number[]): { reader: BlobReader; reads: string[
     const { end, id } = sealTable(keys.objectKey(header), header, table);
     const size = headerLength + count * tagLength + end.length;
     packs.add({ id, class: "data", size, tableLength: end.length - 8 });
-    ends.set(packName(id), { header, end });
+    contents.set(packName(id), Buffer.concat([header, Buffer.alloc(count * tagLength), end]));
   }
   const get: Storage["get"] = (name, range) => {
     reads.push(name);
-    const { header, end } = ends.get(name) as { header: Buffer; end: Buffer };
-    return Promise.resolve(Buffer.from(range?.offset === 0 ? header : end));
+    const { offset, length } = range as ByteRange;
+    return Promise.resolve(Buffer.from((contents.get(name) as Buffer).subarray(offset, offset + length)));
   };
   const storage = { location: "test", get } as unknown as Storage;
   return { reader: new BlobReader({ keys, storage, index: new BlobIndex(), packs }), reads };
@@ -42,19 +47,54 @@ async function readsFor({ reader, reads }: ReturnType<typeof packsOf>, number: n
 }
 
 test("tables are kept, the newest of them, and only so many lines", async () => {
-  const packs = packsOf([60_000, 60_000, 60_000, 10]);
+  const packs = packsOf([120_000, 120_000, 120_000, 10]);
   for (const number of [1, 2, 3]) expect(await readsFor(packs, number)).toBe(2);
   expect(await readsFor(packs, 2)).toBe(0);
   expect(await readsFor(packs, 3)).toBe(0);
   expect(await readsFor(packs, 1)).toBe(2);
-  expect(await readsFor(packs, 4)).toBe(2);
+  // A small one is read as a whole.
+  expect(await readsFor(packs, 4)).toBe(1);
   expect(await readsFor(packs, 1)).toBe(0);
 });
 
 test("one table that is longer than all are to be is kept until the next", async () => {
-  const packs = packsOf([140_000, 10]);
+  const packs = packsOf([280_000, 10]);
   expect(await readsFor(packs, 1)).toBe(2);
   expect(await readsFor(packs, 1)).toBe(0);
-  expect(await readsFor(packs, 2)).toBe(2);
+  expect(await readsFor(packs, 2)).toBe(1);
   expect(await readsFor(packs, 1)).toBe(2);
+});
+
+/** Small blobs in one pack of more than a megabyte, and a reader over a storage that counts. */
+async function written(): Promise<{ reader: BlobReader; storage: FaultyStorage; ids: Buffer[]; content: Buffer[] }> {
+  const storage = await faultyStorage();
+  const [index, packs] = [new BlobIndex(), new PackCatalog()];
+  const onPack = (pack: PackInfo): void => {
+    const number = packs.add(pack);
+    for (const { id } of parseTable(pack)) index.insert(id, number);
+  };
+  const writer = new BlobWriter({ keys, storage, presence: new BlobIndex(), onPack });
+  const content = Array.from({ length: 1000 }, (_, at) => randomBytes(2000 + (at % 7)));
+  const ids: Buffer[] = [];
+  for (const raw of content) ids.push(await writer.add(blobKinds.imageNode, raw));
+  await writer.flush();
+  return { reader: new BlobReader({ keys, storage, index, packs }), storage, ids, content };
+}
+
+test("small blobs that lie together are read together, singly asked for", async () => {
+  const { reader, storage, ids, content } = await written();
+  const before = storage.calls.length;
+  for (const [at, id] of ids.entries())
+    expect((await reader.read(blobKinds.imageNode, id)).equals(content[at] as Buffer)).toBe(true);
+  // Header, end, and 2 MB in pieces of 256 KiB.
+  expect(storage.calls.length - before).toBeLessThan(14);
+});
+
+test("a blob that doesn't open from what was kept is read again", async () => {
+  const { reader, storage, ids, content } = await written();
+  await reader.openPack(1);
+  storage.script({ operation: "get", fault: flipBit(5000) });
+  expect((await reader.read(blobKinds.imageNode, ids[0] as Buffer)).equals(content[0] as Buffer)).toBe(true);
+  for (const at of [1, 2, 3])
+    expect((await reader.read(blobKinds.imageNode, ids[at] as Buffer)).equals(content[at] as Buffer)).toBe(true);
 });

@@ -1,0 +1,154 @@
+/** Packs that are open for reading: their tables, and what was read along with something small. */
+import type { CallOptions, Storage } from "../../storage/storage.ts";
+import { damagedObject, headerLength, packTrailerLength } from "../format.ts";
+import type { KeyRing } from "../keys/key-ring.ts";
+import { openTable, type PackInfo, packName, type TableEntry, tableLengthOf } from "./pack.ts";
+import type { PackCatalog } from "./pack-catalog.ts";
+import { PackTable } from "./pack-table.ts";
+
+/**
+ * Open packs whose tables are kept, and lines that all of these have together at most: a line takes about 60 bytes. Packs of
+ * an image have some hundred lines, those of small files ten thousand and more, and those of a capture that found little new only
+ * a few: an image with a thousand points is spread over as many packs.
+ */
+const tablesKept = 4096;
+const linesKept = 2 ** 18;
+/** A pack up to this size, in bytes, is read as a whole when it is opened: one call of the storage instead of three. */
+const smallPack = 1024 * 1024;
+/** Nodes of a tree lie close together: where one is read, so many bytes from there on are kept for the next. */
+const windowLength = 256 * 1024;
+const windowsKept = 16;
+
+export interface OpenedPack {
+  readonly id: string;
+  /** Of the whole pack, in bytes. */
+  readonly size: number;
+  readonly objectKey: Buffer;
+  readonly table: PackTable;
+}
+
+interface KeptPack {
+  readonly opening: Promise<OpenedPack>;
+  /** Of its table; 0 until it is read. */
+  lines: number;
+}
+
+interface Window {
+  readonly offset: number;
+  readonly bytes: Buffer;
+}
+
+export interface OpenPacksOptions {
+  readonly keys: KeyRing;
+  readonly storage: Storage;
+  readonly packs: PackCatalog;
+}
+
+export class OpenPacks {
+  readonly #options: OpenPacksOptions;
+  readonly #packs = new Map<number, KeptPack>();
+  /** By pack id; the one used last is the last. */
+  readonly #windows = new Map<string, Window>();
+  #lines = 0;
+
+  constructor(options: OpenPacksOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Opens a pack's table, which is kept for the next time. `take` gets the whole pack's bytes when they had to be read for it.
+   * Throws `damaged` or a storage error.
+   */
+  async open(number: number, options?: CallOptions, take?: (pack: Buffer) => void): Promise<OpenedPack> {
+    const known = this.#packs.get(number);
+    if (known !== undefined) return await known.opening;
+    const kept: KeptPack = { opening: this.#open(number, options, take), lines: 0 };
+    this.#packs.set(number, kept);
+    try {
+      const opened = await kept.opening;
+      kept.lines = opened.table.length;
+      this.#lines += kept.lines;
+      this.#drop(number);
+      return opened;
+    } catch (error) {
+      this.#packs.delete(number);
+      throw error;
+    }
+  }
+
+  /** The sealed bytes of a blob, which may have been read a while ago: packs don't change, but they can be lost or mended. */
+  async readKept(pack: OpenedPack, { offset, sealedLength }: TableEntry, options?: CallOptions): Promise<Buffer> {
+    const kept = this.#windows.get(pack.id);
+    this.#windows.delete(pack.id);
+    const covers =
+      kept !== undefined && offset >= kept.offset && offset + sealedLength <= kept.offset + kept.bytes.length;
+    const window = covers ? kept : await this.#readWindow(pack, offset, sealedLength, options);
+    this.#windows.set(pack.id, window);
+    for (const id of this.#windows.keys()) if (this.#windows.size > windowsKept) this.#windows.delete(id);
+    return window.bytes.subarray(offset - window.offset, offset - window.offset + sealedLength);
+  }
+
+  async #readWindow(pack: OpenedPack, offset: number, needed: number, options?: CallOptions): Promise<Window> {
+    const length = Math.max(needed, Math.min(windowLength, pack.size - offset));
+    return { offset, bytes: await this.#options.storage.get(packName(pack.id), { offset, length }, options) };
+  }
+
+  /** The oldest first, but not the newest, however long, nor those still being read. */
+  #drop(newest: number): void {
+    for (const [number, { lines }] of this.#packs) {
+      if (this.#packs.size <= tablesKept && this.#lines <= linesKept) return;
+      if (number === newest || lines === 0) continue;
+      this.#packs.delete(number);
+      this.#lines -= lines;
+    }
+  }
+
+  async #open(number: number, options?: CallOptions, take?: (pack: Buffer) => void): Promise<OpenedPack> {
+    const { keys, storage, packs } = this.#options;
+    const { id, size, tableLength } = packs.get(number);
+    if (size > smallPack) return (await readPack(keys, storage, { id, size, tableLength }, options)).opened;
+    const pack = await storage.get(packName(id), { offset: 0, length: size }, options);
+    const read: Read = (offset, length) => Promise.resolve(pack.subarray(offset, offset + length));
+    const { opened } = await openPack(keys, read, { id, size, tableLength });
+    if (take === undefined) this.#windows.set(id, { offset: 0, bytes: pack });
+    else take(pack);
+    return opened;
+  }
+}
+
+export interface PackToOpen {
+  readonly id: string;
+  readonly size: number;
+  /** Read from the pack when it isn't known. */
+  readonly tableLength?: number;
+}
+
+export interface ReadPack {
+  readonly info: PackInfo;
+  readonly opened: OpenedPack;
+}
+
+/** Reads what a pack says of itself: header and end. Throws `damaged` or a storage error. */
+export async function readPack(
+  keys: KeyRing,
+  storage: Storage,
+  pack: PackToOpen,
+  options?: CallOptions,
+): Promise<ReadPack> {
+  const read: Read = async (offset, length) => await storage.get(packName(pack.id), { offset, length }, options);
+  return await openPack(keys, read, pack);
+}
+
+type Read = (offset: number, length: number) => Promise<Buffer>;
+
+async function openPack(keys: KeyRing, read: Read, pack: PackToOpen): Promise<ReadPack> {
+  const name = packName(pack.id);
+  const { id, size } = pack;
+  if (size < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
+  const header = await read(0, headerLength);
+  const tableLength =
+    pack.tableLength ?? tableLengthOf(await read(size - packTrailerLength, packTrailerLength), name, size);
+  const endLength = tableLength + packTrailerLength;
+  const info = openTable(keys, id, size, header, await read(size - endLength, endLength));
+  return { info, opened: { id, size, objectKey: keys.objectKey(header), table: new PackTable(info) } };
+}
