@@ -78,6 +78,7 @@ export const errorTable = {
   // restore
   target_exists: kind(exitStatus.usage, false, "The target of a restore exists already."),
   target_failed: kind(exitStatus.failed, false, "The target of a restore can't be written."),
+  boot_failed: kind(exitStatus.failed, true, "A virtual machine didn't start from a recovery point."),
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof errorTable;
