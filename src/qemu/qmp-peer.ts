@@ -105,6 +105,11 @@ interface Holder {
   readonly folder?: string;
 }
 
+/** The paths at which the process listens, as it gave them to bind(2); none when it has ended. */
+export async function listeningPaths(pid: number): Promise<string[]> {
+  return await boundPaths(pid, new ListeningSockets()).catch(() => []);
+}
+
 async function findHolders(place: string, socket: BigIntStats): Promise<Holder[]> {
   const listening = new ListeningSockets();
   const found: Holder[] = [];

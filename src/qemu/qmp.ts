@@ -150,6 +150,11 @@ export class Qmp {
     );
   }
 
+  /** The connection itself, to be shared with a child process (`stdio`): QEMU takes what that writes for ours. */
+  get socket(): net.Socket {
+    return this.#socket;
+  }
+
   /** Ends the connection; whoever still waits gets `vm_unreachable`. */
   async close(): Promise<void> {
     this.#fail("the connection was closed on this side");

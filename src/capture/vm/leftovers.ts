@@ -26,25 +26,34 @@ interface NamedNode {
   readonly "dirty-bitmaps"?: readonly { readonly name?: string; readonly busy: boolean }[];
 }
 
-/** Removes all of it. Returns what failed; nothing is tried again. */
-export async function removeLeftovers(guest: Guest, clock: Clock): Promise<StillpointError[]> {
-  const problems: StillpointError[] = [];
-  const steps: readonly [string, () => Promise<void>][] = [
-    ["end the jobs of an earlier capture", async () => await endJobs(guest.qmp, clock)],
-    ["end the exports of an earlier capture", async () => await endExports(guest.qmp, clock)],
-    ["stop the NBD server of an earlier capture", async () => await stopServer(guest)],
-    ["take the filters of an earlier capture away from the disks", async () => await disconnectFilters(guest.qmp)],
-    ["remove the block nodes of an earlier capture", async () => await removeNodes(guest.qmp)],
-    ["remove the bitmaps of an earlier capture", async () => await removeCopies(guest.qmp)],
+export interface Leftovers {
+  /** What was there, in words. */
+  readonly removed: readonly string[];
+  /** What failed; nothing is tried again. */
+  readonly problems: readonly StillpointError[];
+}
+
+/** Removes all of it, as far as it can. */
+export async function removeLeftovers(guest: Guest, clock: Clock): Promise<Leftovers> {
+  const { qmp } = guest;
+  const steps: readonly [string, () => Promise<number>][] = [
+    ["jobs", async () => await endJobs(qmp, clock)],
+    ["exports", async () => await endExports(qmp, clock)],
+    ["NBD servers", async () => await stopServer(guest)],
+    ["filters between the devices and their disks", async () => await disconnectFilters(qmp)],
+    ["block nodes", async () => await removeNodes(qmp)],
+    ["copies of bitmaps", async () => await removeCopies(qmp)],
   ];
+  const removed: string[] = [];
+  const problems: StillpointError[] = [];
   for (const [what, work] of steps) {
     try {
-      await work();
+      if ((await work()) > 0) removed.push(`${what} of an earlier capture were left`);
     } catch (error) {
-      problems.push(asProblem(what, error));
+      problems.push(asProblem(`remove ${what} of an earlier capture`, error));
     }
   }
-  return problems;
+  return { removed, problems };
 }
 
 interface Job {
@@ -52,10 +61,11 @@ interface Job {
   readonly status: string;
 }
 
-async function endJobs(qmp: Qmp, clock: Clock): Promise<void> {
+async function endJobs(qmp: Qmp, clock: Clock): Promise<number> {
   const own = async (): Promise<Job[]> =>
     (await qmp.execute<readonly Job[]>("query-jobs")).filter(({ id }) => id.startsWith(prefix));
-  for (const { id, status } of await own()) {
+  const found = await own();
+  for (const { id, status } of found) {
     if (status !== "concluded") await qmp.execute("job-cancel", { id });
   }
   await until(clock, "a job has ended", async () => {
@@ -63,6 +73,7 @@ async function endJobs(qmp: Qmp, clock: Clock): Promise<void> {
     for (const { id, status } of jobs) if (status === "concluded") await qmp.execute("job-dismiss", { id });
     return jobs.length === 0;
   });
+  return found.length;
 }
 
 interface BlockExport {
@@ -70,19 +81,23 @@ interface BlockExport {
   readonly "shutting-down": boolean;
 }
 
-async function endExports(qmp: Qmp, clock: Clock): Promise<void> {
+async function endExports(qmp: Qmp, clock: Clock): Promise<number> {
   const own = async (): Promise<BlockExport[]> =>
     (await qmp.execute<readonly BlockExport[]>("query-block-exports")).filter(({ id }) => id.startsWith(prefix));
-  for (const { id, "shutting-down": ending } of await own()) {
+  const found = await own();
+  for (const { id, "shutting-down": ending } of found) {
     if (!ending) await qmp.execute("block-export-del", { id, mode: "hard" });
   }
   await until(clock, "an export has ended", async () => (await own()).length === 0);
+  return found.length;
 }
 
 /** QEMU has one server at most and doesn't say whose it is, but its socket does. */
-async function stopServer({ qmp, process }: Guest): Promise<void> {
+async function stopServer({ qmp, process }: Guest): Promise<number> {
   const paths = await listeningPaths(process.pid);
-  if (paths.some((path) => socketPattern.test(path))) await qmp.execute("nbd-server-stop");
+  if (!paths.some((path) => socketPattern.test(path))) return 0;
+  await qmp.execute("nbd-server-stop");
+  return 1;
 }
 
 interface BlockInfo {
@@ -95,10 +110,10 @@ interface BlockGraph {
   readonly edges: readonly { readonly parent: number; readonly child: number; readonly name: string }[];
 }
 
-async function disconnectFilters(qmp: Qmp): Promise<void> {
+async function disconnectFilters(qmp: Qmp): Promise<number> {
   const devices = await qmp.execute<readonly BlockInfo[]>("query-block");
   const filtered = devices.filter(({ inserted }) => filterPattern.test(inserted?.["node-name"] ?? ""));
-  if (filtered.length === 0) return;
+  if (filtered.length === 0) return 0;
   // Called experimental, and there since QEMU 4.0: nothing else says what is below a filter.
   const { nodes, edges } = await qmp.execute<BlockGraph>("x-debug-query-block-graph");
   for (const { qdev = "", inserted } of filtered) {
@@ -109,23 +124,24 @@ async function disconnectFilters(qmp: Qmp): Promise<void> {
     const path = qdev.startsWith("/") ? qdev : `/machine/peripheral/${qdev}`;
     await qmp.execute("qom-set", { path, property: "drive", value: disk.name });
   }
+  return filtered.length;
 }
 
-async function removeNodes(qmp: Qmp): Promise<void> {
-  const names = (await listNodes(qmp)).map((node) => node["node-name"] ?? "");
-  for (const pattern of order) {
-    for (const name of names) {
-      if (!name.startsWith(prefix) || !pattern.test(name)) continue;
-      await qmp.execute("blockdev-del", { "node-name": name });
-    }
-  }
+async function removeNodes(qmp: Qmp): Promise<number> {
+  const names = (await listNodes(qmp)).map((node) => node["node-name"] ?? "").filter((name) => name.startsWith(prefix));
+  const found = order.flatMap((pattern) => names.filter((name) => pattern.test(name)));
+  for (const name of found) await qmp.execute("blockdev-del", { "node-name": name });
+  return found.length;
 }
 
-async function removeCopies(qmp: Qmp): Promise<void> {
+async function removeCopies(qmp: Qmp): Promise<number> {
+  let removed = 0;
   for (const { "node-name": node, "dirty-bitmaps": bitmaps = [] } of await listNodes(qmp)) {
     if (!bitmaps.some(({ name, busy }) => name === copiedBitmap && !busy)) continue;
     await qmp.execute("block-dirty-bitmap-remove", { node, name: copiedBitmap });
+    removed += 1;
   }
+  return removed;
 }
 
 async function listNodes(qmp: Qmp): Promise<readonly NamedNode[]> {
