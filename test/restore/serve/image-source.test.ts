@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { StillpointError } from "../../../src/errors.ts";
-import type { BlobPlace } from "../../../src/repository/blobs/blob-reader.ts";
 import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
 import { packName } from "../../../src/repository/blobs/pack.ts";
 import { blobKinds } from "../../../src/repository/format.ts";
@@ -106,10 +105,11 @@ describe("an image served from a repository", () => {
   it("says what is damaged, and serves the rest", async () => {
     const test = await makeTestRepository();
     const point = await captureTiny(test.repository, { image: [1, 2] });
-    const { reader } = await BlobStore.load(test.repository);
+    const { reader, index } = await BlobStore.load(test.repository);
     const [first = hole] = await readImageNode(reader, Buffer.from((point.manifest.parts[0] as ImagePart).root, "hex"));
-    const place = (await reader.locate(blobKinds.data, first)) as BlobPlace;
-    await alter(test.disk, packName(place.pack.id), flipByte(place.entry.offset));
+    const [number = 0] = index.packsOf(first);
+    const pack = await reader.openPack(number);
+    await alter(test.disk, packName(pack.id), flipByte(pack.table.find(blobKinds.data, first)?.offset ?? 0));
     const store = await BlobStore.load(test.repository);
     const source = new PointImages({ repository: test.repository, store, point }).disk("image");
     const results = await Promise.allSettled([source.read(0, 512), source.read(512, 512)]);
