@@ -1,3 +1,4 @@
+import { Option } from "commander";
 import { type ErrorCode, exitStatus, isStillpointError, StillpointError } from "../errors.ts";
 import { threadedExecutor } from "../job/threads.ts";
 import { restorePoint } from "../restore/restore-point.ts";
@@ -17,6 +18,8 @@ interface Flags extends Omit<LocationFlags, "location">, ProgressFlags {
   readonly path: readonly string[];
   readonly source?: string;
   readonly keepGoing?: boolean;
+  readonly format: "raw" | "qcow2";
+  readonly network: "isolated" | "keep";
 }
 
 export const define: DefineVerb = (command, cli) => {
@@ -29,6 +32,12 @@ export const define: DefineVerb = (command, cli) => {
       [],
     )
     .option("--source <name>", "with `latest`: of which source")
+    .addOption(new Option("--format <format>", "of a virtual machine's disks").choices(["raw", "qcow2"]).default("raw"))
+    .addOption(
+      new Option("--network <network>", "of a virtual machine: cut off from the world, or as it was")
+        .choices(["isolated", "keep"])
+        .default("isolated"),
+    )
     .option("--keep-going", "give the result its name even if something in it is damaged")
     .option("--quiet", "print no progress")
     .option("--json", "print JSON")
@@ -39,10 +48,14 @@ The target must not exist. It appears when it is complete; until then the work i
 was when the same restore is begun again. Everything is verified. Where something is damaged the rest is restored, and
 each missing range is named (exit status 4).
 
+A virtual machine becomes a folder with its disks and its launch.sh, which resumes it there exactly where it was; with memory
+not captured, it boots. Arguments of launch.sh are passed on to QEMU: -S stays paused at the instant.
+
 Examples:
   stillpoint restore 3f5a91c2 --to /srv/restored
   stillpoint restore latest --source etc --path ssh --path fstab --to /tmp/etc
   stillpoint restore latest --source disk --from usb --to /var/lib/disk.raw
+  stillpoint restore latest --source web --to /srv/web && /srv/web/launch.sh
 
 On an empty machine, from a replica with the key alone:
   stillpoint restore latest --source etc --to /mnt/etc --repository /mnt/usb/stillpoint --key-file repository.key`,
@@ -65,6 +78,8 @@ async function restore(cli: Cli, id: string, flags: Flags): Promise<void> {
       target: flags.to,
       paths: flags.path,
       keepGoing: flags.keepGoing,
+      format: flags.format,
+      network: flags.network,
       signal: cli.signal,
       progress: ({ done, total }) => progress.update(point.manifest.source, done, total),
     });
@@ -104,9 +119,9 @@ async function openOrAdvise(cli: Cli, flags: Flags): Promise<OpenedLocation> {
   }
 }
 
-function exitOf({ complete, shortfalls }: RestoreReport): number {
+function exitOf({ complete, shortfalls, problems }: RestoreReport): number {
   if (!complete) return exitStatus.damage;
-  return shortfalls.length === 0 ? exitStatus.ok : exitStatus.partial;
+  return shortfalls.length + problems.length === 0 ? exitStatus.ok : exitStatus.partial;
 }
 
 function summary({ files, folders, bytes, bytesInPlace }: RestoreReport): string {
@@ -115,7 +130,8 @@ function summary({ files, folders, bytes, bytesInPlace }: RestoreReport): string
   return `${parts.join(", ")}${there}`;
 }
 
-function print({ output }: Cli, { place, complete, damaged, shortfalls }: RestoreReport): void {
+function print({ output }: Cli, { place, complete, damaged, shortfalls, problems }: RestoreReport): void {
+  for (const problem of problems) output.print(printable(problem));
   for (const { what, count: times, example } of shortfalls) {
     output.print(`not brought back: ${what} (${times}), first for ${printable(example) || "the folder itself"}`);
   }

@@ -33,6 +33,8 @@ export interface RestoreReport {
   readonly bytesInPlace: number;
   readonly damaged: readonly Damage[];
   readonly shortfalls: readonly Shortfall[];
+  /** What else is to be said: why a virtual machine can't be started again from what was restored. */
+  readonly problems: readonly string[];
 }
 
 /** Gathers a report while the work goes on. */
@@ -42,6 +44,7 @@ export class RestoreTally {
   bytes = 0;
   bytesInPlace = 0;
   readonly damaged: Damage[] = [];
+  readonly problems: string[] = [];
   readonly #shortfalls = new Map<Lack, { count: number; readonly example: string }>();
 
   damage(path: Buffer, ranges: readonly DamagedRange[]): void {
@@ -62,8 +65,18 @@ export class RestoreTally {
   }
 
   finish(place: string): RestoreReport {
-    const { files, folders, bytes, bytesInPlace, damaged } = this;
+    const { files, folders, bytes, bytesInPlace, damaged, problems } = this;
     const shortfalls = [...this.#shortfalls].map(([what, { count, example }]) => ({ what, count, example }));
-    return { place, complete: damaged.length === 0, files, folders, bytes, bytesInPlace, damaged, shortfalls };
+    return {
+      place,
+      complete: damaged.length === 0,
+      files,
+      folders,
+      bytes,
+      bytesInPlace,
+      damaged,
+      shortfalls,
+      problems,
+    };
   }
 }

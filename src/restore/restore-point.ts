@@ -22,18 +22,23 @@ import { TreeRestore } from "./restore-tree.ts";
 import { everything, selectPaths } from "./selection.ts";
 import { targetFailure } from "./target-failure.ts";
 import { TaskPool } from "./task-pool.ts";
+import { type MachineOptions, restoreMachine } from "./vm/restore-machine.ts";
 
 export interface RestoreOptions {
   /** A loaded repository: the primary or any replica. */
   readonly store: BlobStore;
   readonly executor: ExecutorFactory;
   readonly point: RecoveryPoint;
-  /** Becomes the folder itself, or the image or stream as a file. */
+  /** Becomes the folder itself, or the image or stream as a file; a virtual machine is a folder too. */
   readonly target: string;
   /** Only these paths of a directory, relative to it; all when there are none. */
   readonly paths?: readonly string[] | undefined;
   /** Whether the target gets its name although something in it is damaged. */
   readonly keepGoing?: boolean | undefined;
+  /** Of a virtual machine's disks; raw by default. */
+  readonly format?: MachineOptions["format"] | undefined;
+  /** Of a virtual machine: whether its networks lead to where they did; isolated by default. */
+  readonly network?: MachineOptions["network"] | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Bytes in place, and bytes in all as far as it is known. */
   readonly progress?: ((progress: { readonly done: number; readonly total: number | undefined }) => void) | undefined;
@@ -50,9 +55,10 @@ export async function restorePoint(options: RestoreOptions): Promise<RestoreRepo
   const [part] = point.manifest.parts;
   if (part === undefined) throw new StillpointError("damaged", { what: `The recovery point ${point.id} has no parts` });
   const paths = options.paths ?? [];
-  refuseSelection(part, paths);
+  const isMachine = point.manifest.kind === "vm";
+  if (isMachine || part.kind !== "directory") refuseSelection(isMachine ? "virtual machine" : part.kind, paths);
   refuseExisting(target);
-  const place = workingName(target, point, paths);
+  const place = workingName(target, point, isMachine ? [options.format ?? "raw"] : paths);
   const tally = new RestoreTally();
   // A session is what starts threads; nothing is ever written through this one.
   const session = new WriteSession(store, options.executor, signal);
@@ -71,7 +77,11 @@ export async function restorePoint(options: RestoreOptions): Promise<RestoreRepo
       advance,
       resumed: isLeft(place),
     };
-    await restorePart(context, part, Buffer.from(place), paths);
+    if (isMachine) {
+      const { format = "raw", network = "isolated", keepGoing = false } = options;
+      const problem = await restoreMachine(context, point, place, { format, network, keepGoing });
+      if (problem !== undefined) tally.problems.push(problem);
+    } else await restorePart(context, part, Buffer.from(place), paths);
     const finished = tally.damaged.length === 0 || options.keepGoing === true;
     if (finished) finish(place, target);
     return tally.finish(finished ? target : place);
@@ -94,10 +104,10 @@ async function restorePart(context: Context, part: Part, place: Buffer, paths: r
   await context.pool.drain();
 }
 
-function refuseSelection(part: Part, paths: readonly string[]): void {
-  if (paths.length === 0 || part.kind === "directory") return;
+function refuseSelection(kind: string, paths: readonly string[]): void {
+  if (paths.length === 0) return;
   throw new StillpointError("usage", {
-    what: `Cannot restore single paths of ${part.name}: it is one ${part.kind}, not a directory`,
+    what: `Cannot restore single paths of this recovery point: it is one ${kind}, not a directory`,
     next: "Leave out --path to restore all of it.",
   });
 }
@@ -111,12 +121,12 @@ function refuseExisting(target: string): void {
   });
 }
 
-/** The same for the same restore, so that it is found again. */
-function workingName(target: string, point: RecoveryPoint, paths: readonly string[]): string {
-  const what = createHash("sha256")
-    .update(JSON.stringify([point.digest, [...paths].sort()]))
+/** The same for the same restore (`what` is asked for of the point), so that it is found again. */
+function workingName(target: string, point: RecoveryPoint, what: readonly string[]): string {
+  const digest = createHash("sha256")
+    .update(JSON.stringify([point.digest, [...what].sort()]))
     .digest("hex");
-  return `${target}.partial-${what.slice(0, 8)}`;
+  return `${target}.partial-${digest.slice(0, 8)}`;
 }
 
 /** Whether something is there. Throws `target_failed` when that can't be found out. */
