@@ -67,6 +67,7 @@ try {
     rmSync(data.image.path);
   }
 } finally {
+  rmSync(path.join(work, "restored"), { recursive: true, force: true });
   // What was measured is worth seeing even when something failed.
   printTable(
     results,

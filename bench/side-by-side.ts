@@ -75,8 +75,8 @@ async function backUp(bench: Bench, operation: string, source: Source): Promise<
 async function restore(bench: Bench, operation: string, source: Source): Promise<void> {
   for (const peer of inTurn(bench)) {
     const folder = folderOf(bench, peer);
-    const target = path.join(folder, "restored");
-    mkdirSync(target);
+    const target = path.join(bench.work, "restored", `${peer.name}-${String(bench.round)}`);
+    mkdirSync(target, { recursive: true });
     await measureOne(
       bench,
       operation,
@@ -89,7 +89,9 @@ async function restore(bench: Bench, operation: string, source: Source): Promise
       const compare = source.name === "image" ? ["cmp"] : ["diff", "--recursive", "--no-dereference"];
       await run({ program: "env", args: [...compare, source.path, peer.restored(source, target)] });
     }
-    rmSync(target, { recursive: true });
+    // Trees stay until the end: ext4 takes inodes that were freed in the last minutes for new files only after a long search,
+    // which would be the next program's time.
+    if (source.name === "image") rmSync(target, { recursive: true });
   }
 }
 
