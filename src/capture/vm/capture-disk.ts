@@ -48,7 +48,8 @@ export async function captureDisk(
     const { part, read } = await readPlanned(context, { ...plan, blocks, earlier: undefined });
     return { part, read, reason };
   };
-  if (typeof earlier === "string" || changes === undefined) return await whole(String(earlier));
+  if (typeof earlier === "string") return await whole(earlier);
+  if (changes === undefined) return await whole("its bitmap can't be read");
   const changed = await client.blockStatus(changes, 0, client.size);
   const blocks = planChanges(client.size, imageBlock, { changes: changed, allocation });
   addSamples(blocks, () => systemRandom.fraction());

@@ -12,7 +12,7 @@ import { addBitmaps, copyBitmap, type NewBitmap } from "./bitmaps.ts";
 import type { Disk } from "./disks.ts";
 import type { Guest } from "./guest.ts";
 import { makeScratch, type Scratch, scratchUsed } from "./scratch.ts";
-import { failed, refused, step } from "./trouble.ts";
+import { asProblem, failed, refused, step } from "./trouble.ts";
 import { Undo } from "./undo.ts";
 
 /** In seconds, for one copy. From 5 on QEMU 7.2 keeps it in 32 bits of nanoseconds, and wraps. */
@@ -88,7 +88,7 @@ export class Points {
       }),
     ]);
     for (const result of settled) {
-      if (result.status === "rejected") await step("set the points of the disks", Promise.reject(result.reason));
+      if (result.status === "rejected") throw asProblem("set the points of the disks", result.reason);
     }
   }
 

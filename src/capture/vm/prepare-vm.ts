@@ -20,17 +20,18 @@ import { Spool, spoolSize } from "./memory/spool.ts";
 import { Points } from "./points.ts";
 import { examine, type Fitness } from "./preflight.ts";
 import { queryMigration, Saving } from "./saving.ts";
-import { type PauseGuard, Standstill, unguarded } from "./standstill.ts";
+import { reconcile } from "./reconcile.ts";
+import { Standstill } from "./standstill.ts";
 import { StoppedInstant } from "./stopped-instant.ts";
 import { asProblem, failed } from "./trouble.ts";
 import type { VmSource } from "./vm-source.ts";
+import { Watchdog } from "./watchdog.ts";
 
 export interface PrepareOptions {
   readonly clock: Clock;
   /** The source's newest recovery point, when it can be relied on. */
   readonly previous: RecoveryPoint | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly guard?: PauseGuard | undefined;
 }
 
 /** Everything of one attempt at an instant. */
@@ -44,6 +45,8 @@ interface Attempt {
 
 /** Throws `vm_unreachable`, `vm_refused`, `vm_failed` or `cancelled`; the guest is as it was then. */
 export async function prepareVm(options: PrepareOptions, source: VmSource): Promise<PreparedVm> {
+  // What a capture that was killed has left would be in the way.
+  const { problems } = await reconcile(source, options);
   const guest = await openGuest(source.qmp, options.signal);
   try {
     const drives = await listDrives(guest.qmp);
@@ -53,7 +56,12 @@ export async function prepareVm(options: PrepareOptions, source: VmSource): Prom
     const bases = new Map(disks.map((disk) => [disk.name, findBase(disk, options.previous)]));
     for (const disk of disks) await removeBitmaps(guest.qmp, disk, bitmapOf(bases.get(disk.name)));
     const folder = await makeCaptureFolder(source.spool, guest.process);
-    return new PreparedVm({ ...options, source, guest, drives, disks, fitness, machine, bases, folder });
+    const watchdog = await Watchdog.start(guest, source, options).catch(async (error: unknown) => {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    });
+    const parts = { drives, disks, fitness, machine, bases, folder };
+    return new PreparedVm({ ...options, source, guest, watchdog, ...parts }, problems);
   } catch (error) {
     await guest.qmp.close();
     throw error;
@@ -63,6 +71,7 @@ export async function prepareVm(options: PrepareOptions, source: VmSource): Prom
 export interface Preparation extends PrepareOptions {
   readonly source: VmSource;
   readonly guest: Guest;
+  readonly watchdog: Watchdog;
   readonly drives: readonly Drive[];
   readonly disks: readonly Disk[];
   readonly fitness: Fitness;
@@ -72,29 +81,32 @@ export interface Preparation extends PrepareOptions {
   readonly folder: string;
 }
 
-/** How often the guest is stopped late before it is stopped first instead. */
-const lateAttempts = 3;
+/**
+ * When to stop the guest late, as a part of the time that QEMU's last look at all pages took, attempt by attempt. The next look
+ * may well be faster: to be too late spoils a save, to be too early makes the pause longer.
+ */
+const margins = [0.85, 0.7, 0.5];
 /** In ms: a look at all pages that takes no longer isn't worth an attempt that may be missed. */
 const shortSetup = 20;
-/** Of the time that the last look at all pages took: the next may be faster, and to be too late spoils a save. */
-const margin = 0.8;
-/** Ms for each GiB of RAM, when nothing is known yet: few, since to be too early only makes the pause longer. */
-const guessedSetup = 40;
+/** Bytes of RAM from which on the first look, which may have to make all pages first, is taken while the guest runs. */
+const rehearsedSize = 512 * 1024 * 1024;
 
 export class PreparedVm {
   readonly #preparation: Preparation;
   #attempt: Attempt | undefined;
   #taken: (Taken & { readonly instant: Instant["method"] }) | undefined;
-  readonly #problems: StillpointError[] = [];
+  readonly #problems: StillpointError[];
 
-  constructor(preparation: Preparation) {
+  constructor(preparation: Preparation, problems: readonly StillpointError[]) {
     this.#preparation = preparation;
+    this.#problems = [...problems];
   }
 
   /** Makes the instant of this guest alone. */
   async takeInstant(): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      const late = attempt <= lateAttempts ? await this.#lateness() : undefined;
+    await this.#rehearse();
+    for (let attempt = 0; ; attempt++) {
+      const late = await this.#lateness(margins[attempt]);
       try {
         await this.#try(late);
         await this.pause();
@@ -104,7 +116,7 @@ export class PreparedVm {
       } catch (error) {
         await this.#giveUp();
         if (!(error instanceof Missed)) throw error;
-        if (attempt > lateAttempts) throw failed(`The guest could not be brought to one instant: ${error.message}`);
+        if (attempt >= margins.length) throw failed(`The guest could not be brought to one instant: ${error.message}`);
       }
     }
   }
@@ -145,12 +157,14 @@ export class PreparedVm {
    * whether a recovery point names the bitmaps that began at the instant. Returns what failed.
    */
   async close(committed: boolean): Promise<StillpointError[]> {
-    const { guest, folder } = this.#preparation;
+    const { guest, folder, watchdog } = this.#preparation;
     const bitmaps = this.#attempt?.points.bitmaps ?? new Map<string, string>();
     try {
       await this.#note("let the guest go", this.#giveUp());
       await this.#note("remove old bitmaps", this.#keepBitmaps(committed ? bitmaps : undefined));
     } finally {
+      // In this order: it shares the connection, and forgets what the guest is owed.
+      await watchdog.close();
       await guest.qmp.close();
       await rm(folder, { recursive: true, force: true });
     }
@@ -163,19 +177,38 @@ export class PreparedVm {
   }
 
   /** How long after the beginning of a save to stop the guest, in ms; undefined to stop it first. */
-  async #lateness(): Promise<number | undefined> {
+  async #lateness(margin: number | undefined): Promise<number | undefined> {
+    const setup = await this.#knownSetup();
+    if (margin === undefined || setup === undefined || setup < shortSetup) return undefined;
+    return setup * margin;
+  }
+
+  /** In ms. QEMU remembers its last save, the one of an earlier capture or of an attempt that was missed. */
+  async #knownSetup(): Promise<number | undefined> {
     const { guest, fitness } = this.#preparation;
-    if (fitness.memory !== "background") return undefined;
-    // QEMU remembers its last save, the one of an earlier capture or of an attempt that was missed.
-    const { "setup-time": known } = await queryMigration(guest);
-    const setup = known === undefined ? (fitness.ram / 2 ** 30) * guessedSetup : known * margin;
-    return setup < shortSetup ? undefined : setup;
+    return fitness.memory === "background" ? (await queryMigration(guest))["setup-time"] : undefined;
+  }
+
+  /** A save of a large guest that was never saved, to be thrown away: QEMU pauses the guest for it only as briefly as it must. */
+  async #rehearse(): Promise<void> {
+    const { fitness } = this.#preparation;
+    if (fitness.memory !== "background" || fitness.ram < rehearsedSize) return;
+    if ((await this.#knownSetup()) !== undefined) return;
+    const { spool, saving } = await this.#reserve();
+    try {
+      await saving.prepare(true);
+      await saving.begin();
+      await saving.ended();
+    } finally {
+      this.#problems.push(...(await saving.finish()));
+      await spool.release();
+    }
   }
 
   async #try(late: number | undefined): Promise<void> {
-    const { guest, source, disks, fitness, folder, clock, guard = unguarded, signal } = this.#preparation;
+    const { guest, source, disks, fitness, folder, clock, watchdog } = this.#preparation;
     const points = new Points({ guest, disks, folder, scratch: source.scratch, clock });
-    const standstill = new Standstill(guest, clock, guard);
+    const standstill = new Standstill(guest, clock, watchdog);
     const common = { guest, points, standstill, clock, maxPause: source.maxPause };
     if (fitness.memory === "none") {
       const instant = new DisksInstant({ ...common, agent: source.guestAgent, paused: fitness.paused });
@@ -183,10 +216,7 @@ export class PreparedVm {
       await points.prepare();
       return;
     }
-    const { process, qmp } = guest;
-    const size = spoolSize(fitness.ram);
-    const spool = await Spool.reserve({ folder: source.spool, size, process, version: qmp.version, signal });
-    const saving = new Saving(guest, spool, clock);
+    const { spool, saving } = await this.#reserve();
     const background = fitness.memory === "background";
     const instant = background
       ? new BackgroundInstant({ ...common, saving, late })
@@ -194,6 +224,14 @@ export class PreparedVm {
     this.#attempt = { points, standstill, instant, saving, spool };
     await saving.prepare(background);
     if (background) await points.prepare();
+  }
+
+  async #reserve(): Promise<{ spool: Spool; saving: Saving }> {
+    const { guest, source, fitness, clock, signal } = this.#preparation;
+    const { process, qmp } = guest;
+    const size = spoolSize(fitness.ram);
+    const spool = await Spool.reserve({ folder: source.spool, size, process, version: qmp.version, signal });
+    return { spool, saving: new Saving(guest, spool, clock) };
   }
 
   /** Ends the attempt, whatever it has come to. */

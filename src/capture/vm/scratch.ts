@@ -2,7 +2,7 @@
  * Scratch files: where QEMU keeps the old content of what the guest overwrites during a capture. Each is a qcow2 image in a
  * file that QEMU can't make larger than it is, so that not even a capture that nobody looks after fills the disk.
  */
-import { open, stat } from "node:fs/promises";
+import { open, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { QmpEvent } from "../../qemu/qmp.ts";
 import type { Guest } from "./guest.ts";
@@ -38,6 +38,7 @@ export async function makeScratch(guest: Guest, options: ScratchOptions, undo: U
   const node = `stillpoint-scratch-${number}`;
   const file = `stillpoint-scratch-file-${number}`;
   const job = `stillpoint-create-${number}`;
+  undo.add("remove a scratch file", async () => await rm(path, { force: true }));
   await makeFile(path, limit, process);
   const layers = { driver: "raw", "node-name": file, offset: 0, size: limit, file: { driver: "file", filename: path } };
   await step("open a scratch file", qmp.execute("blockdev-add", layers));

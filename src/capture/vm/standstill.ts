@@ -12,8 +12,6 @@ export interface PauseGuard {
   readonly end: () => Promise<void>;
 }
 
-export const unguarded: PauseGuard = { begin: () => Promise.resolve(), end: () => Promise.resolve() };
-
 export class Standstill {
   readonly #guest: Guest;
   readonly #clock: Clock;
