@@ -687,22 +687,37 @@ class Restore:
             raise Problem(f"{partial} is left from an earlier restore. Nothing was changed; remove it first.", USAGE)
         path, parts = os.fsencode(partial), point["parts"]
         try:
-            if len(parts) == 1:
+            if len(parts) == 1 and point["kind"] != "vm":
                 self.part(parts[0], path, b"")
             else:
                 os.mkdir(path, 0o700)
                 for part in parts:
-                    name = part["name"].encode("utf-8")
-                    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
-                        self.damage.add(name, "a part has this unsafe name; left out")
-                    else:
-                        self.part(part, os.path.join(path, name), name)
+                    self.named_part(part, path)
+                if isinstance(point.get("machine"), dict):
+                    with open(os.path.join(path, b"machine.json"), "x", encoding="utf-8") as file:
+                        json.dump(point["machine"], file, indent=2)
             if os.path.lexists(path):
                 os.sync()
                 os.rename(partial, target)
         except OSError as error:
             left = f"What was restored so far is in {partial}" if os.path.lexists(partial) else "Nothing was restored"
             raise Problem(f"Cannot write to {target}: {error.strerror}. {left}; the repository is unchanged.") from error
+
+    def named_part(self, part, folder):
+        """A part of several, in folders as its name says (section 9): never outside of the target, never twice."""
+        name = part["name"].encode("utf-8")
+        pieces, path = name.split(b"/"), os.path.join(folder, name)
+        if any(piece in (b"", b".", b"..") or b"\0" in piece for piece in pieces) or name == b"machine.json":
+            self.damage.add(name, "a part has this unsafe name; left out")
+            return
+        try:
+            os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+            if os.path.lexists(path):
+                raise FileExistsError
+        except (FileExistsError, NotADirectoryError):
+            self.damage.add(name, "a part has the name of another; left out")
+            return
+        self.part(part, path, name)
 
     def part(self, part, path, shown):
         try:
