@@ -62,6 +62,8 @@ async function perform(request: WorkRequest, signal: AbortSignal): Promise<unkno
   switch (work) {
     case "capture":
       return await stages.capture({ ...input, signal, progress });
+    case "captureGroup":
+      return await stages.captureGroup({ ...input, signal, progress });
     case "replicate":
       return await jobs.use(input.job, async (job) => await stages.replicate({ ...input, job, signal, progress }));
     case "prune":

@@ -50,6 +50,7 @@ export class WorkProcess {
   get stages(): Stages {
     return {
       capture: async ({ policy, source, ...call }) => await this.run("capture", { policy, source }, call),
+      captureGroup: async ({ policy, sources, ...call }) => await this.run("captureGroup", { policy, sources }, call),
       replicate: async ({ policy, to, job, signal, progress }) =>
         await this.run(
           "replicate",

@@ -13,6 +13,11 @@ export interface Works {
     readonly input: { readonly policy: Policy; readonly source: Source };
     readonly output: CapturedPoint;
   };
+  /** The points in the order of the sources. */
+  readonly captureGroup: {
+    readonly input: { readonly policy: Policy; readonly sources: readonly Source[] };
+    readonly output: readonly CapturedPoint[];
+  };
   /** `job`: replications of the same number share what they read of the primary. */
   readonly replicate: {
     readonly input: { readonly policy: Policy; readonly to: Replication; readonly job: number };

@@ -1,14 +1,15 @@
-/** Which captures may run at the same time: one for each source, and so many in all. */
+/** Which captures may run at the same time: one for each source, and so many in all. A group counts as one. */
 import { cancelled, throwIfCancelled } from "../host/cancel.ts";
 
 interface Waiting {
-  readonly source: string;
+  readonly sources: readonly string[];
   readonly enter: () => void;
 }
 
 export class CaptureGate {
   #limit: number;
   readonly #inside = new Set<string>();
+  #running = 0;
   /** In the order of arrival; one whose source is busy lets others pass. */
   readonly #waiting: Waiting[] = [];
 
@@ -22,18 +23,19 @@ export class CaptureGate {
     this.#admit();
   }
 
-  /** Runs `work` once the source is free and there is room. Throws `cancelled` when the signal aborts before. */
-  async run<T>(source: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    await this.#enter(source, signal);
+  /** Runs `work` once all the sources are free and there is room. Throws `cancelled` when the signal aborts before. */
+  async run<T>(sources: readonly string[], work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    await this.#enter(sources, signal);
     try {
       return await work();
     } finally {
-      this.#inside.delete(source);
+      for (const source of sources) this.#inside.delete(source);
+      this.#running -= 1;
       this.#admit();
     }
   }
 
-  #enter(source: string, signal: AbortSignal | undefined): Promise<void> {
+  #enter(sources: readonly string[], signal: AbortSignal | undefined): Promise<void> {
     throwIfCancelled(signal);
     return new Promise((resolve, reject) => {
       const leave = (): void => {
@@ -44,7 +46,7 @@ export class CaptureGate {
         signal?.removeEventListener("abort", leave);
         resolve();
       };
-      const waiting: Waiting = { source, enter };
+      const waiting: Waiting = { sources, enter };
       signal?.addEventListener("abort", leave, { once: true });
       this.#waiting.push(waiting);
       this.#admit();
@@ -52,12 +54,13 @@ export class CaptureGate {
   }
 
   #admit(): void {
-    while (this.#inside.size < this.#limit) {
-      const next = this.#waiting.findIndex(({ source }) => !this.#inside.has(source));
+    while (this.#running < this.#limit) {
+      const next = this.#waiting.findIndex(({ sources }) => sources.every((source) => !this.#inside.has(source)));
       if (next === -1) return;
       const [admitted] = this.#waiting.splice(next, 1);
       if (admitted === undefined) return;
-      this.#inside.add(admitted.source);
+      for (const source of admitted.sources) this.#inside.add(source);
+      this.#running += 1;
       admitted.enter();
     }
   }

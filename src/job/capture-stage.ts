@@ -1,5 +1,7 @@
-/** The first stage of a job: one source's new recovery point. */
-import { captureSource } from "../capture/capture-source.ts";
+/** The first stage of a job: the new recovery point of a source, or those of a group. */
+import { captureGroup, type GroupSource } from "../capture/capture-group.ts";
+import { captureSource, type CaptureReport } from "../capture/capture-source.ts";
+import { StillpointError } from "../errors.ts";
 import type { Policy, Source } from "../policy/config.ts";
 import { longestReliance } from "../replicate/sweep-notices.ts";
 import { BlobStore } from "../repository/blobs/blob-store.ts";
@@ -15,31 +17,66 @@ export interface CaptureRequest {
   readonly progress: (done: number, total: number | undefined) => void;
 }
 
+export type GroupRequest = Omit<CaptureRequest, "source"> & { readonly sources: readonly Source[] };
+
 export interface CapturedPoint {
   readonly point: PointReport;
-  /** Hooks that failed after the instant: the point is good, the source may be stopped or frozen still. */
+  /** What failed after the instant, such as hooks: the point is good, the source may be stopped or frozen still. */
   readonly errors: readonly ErrorReport[];
 }
 
 export async function captureStage(context: StageContext, request: CaptureRequest): Promise<CapturedPoint> {
-  const { policy, source, signal, progress } = request;
+  const { source, progress } = request;
+  const surroundings = await surroundingsOf(context, request, [source]);
+  const report = await captureSource({
+    ...surroundings,
+    source,
+    tags: source.tags,
+    progress: ({ done, total }) => progress(done, total),
+  });
+  return describe(report);
+}
+
+/** Captures all sources at one instant. */
+export async function captureGroupStage(context: StageContext, request: GroupRequest): Promise<CapturedPoint[]> {
+  const { sources, progress } = request;
+  const reports = await captureGroup({
+    ...(await surroundingsOf(context, request, sources)),
+    sources: sources.map(requireVm),
+    progress: ({ done, total }) => progress(done, total),
+  });
+  return reports.map(describe);
+}
+
+/** What a capture is given whatever its source is. */
+async function surroundingsOf(
+  context: StageContext,
+  { policy, signal }: Pick<CaptureRequest, "policy" | "signal">,
+  sources: readonly Source[],
+) {
   const { repository } = await context.locations.primary(signal);
   const store = await BlobStore.load(repository, { signal });
-  const newest = await newestPoint(repository, source.name, { signal });
-  const { point, problems } = await captureSource({
+  const newest = await Promise.all(sources.map(async ({ name }) => await newestPoint(repository, name, { signal })));
+  return {
     repository,
     store,
     executor: context.executor,
-    source,
     policy: policy.name,
     host: context.host,
     version: context.version,
-    tags: source.tags,
-    points: newest === undefined ? [] : [newest],
+    points: newest.filter((point) => point !== undefined),
     maxDuration: longestReliance(context.config().maintenance.grace),
     signal,
-    progress: ({ done, total }) => progress(done, total),
-  });
+  };
+}
+
+/** The configuration allows no other group. */
+function requireVm(source: Source): GroupSource {
+  if (source.kind === "vm") return source;
+  throw new StillpointError("internal", { what: `Cannot capture ${source.name} together with others: it is no vm` });
+}
+
+function describe({ point, problems }: CaptureReport): CapturedPoint {
   const { consistency, statistics, left_out_count: leftOut } = point.manifest;
   return {
     point: { id: point.id, time: point.time, consistency, ...statistics, leftOut },

@@ -9,6 +9,7 @@ import { closest } from "../policy/suggest.ts";
 import { prepareReplica } from "../replicate/prepare-replica.ts";
 import { CatalogMemory } from "../repository/points/catalog-memory.ts";
 import { openRepository, type Repository } from "../repository/repository.ts";
+import { placeOf } from "../storage/place-of.ts";
 import { createStorage, openStorage, type OpenStorageOptions } from "../storage/open.ts";
 import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
 import type { StorageObserver } from "../storage/wrappers/observe.ts";
@@ -37,7 +38,7 @@ export function addressOfPrimary(config: Config): StorageAddress {
 }
 
 export function addressOfReplica(replica: Replica): StorageAddress {
-  return { kind: "fs", location: replica.name, path: replica.path };
+  return { ...replica.place, location: replica.name };
 }
 
 /** The replica of that name. Throws `not_found`. */
@@ -93,9 +94,9 @@ export async function connectReplica(
   const address = addressOfReplica(replica);
   const state = new StateFolder(config.repository.state, options.files);
   const seen = await state.read(`replicas/${name}.json`, seenReplica);
-  const here = { path: replica.path, repository: primary.repository.keys.repositoryId };
+  const here = { path: placeOf(address), repository: primary.repository.keys.repositoryId };
   const create = seen?.path !== here.path || seen.repository !== here.repository;
-  if (create) await makeFolder(replica, options);
+  if (create) await makeRoot(replica, options);
   const storage = storageAt(address, replica.bandwidth, options);
   const { signal } = options;
   const repository = await prepareReplica({ primary: primary.repository, storage, address, create, signal });
@@ -141,7 +142,7 @@ function remembering(config: Config, name: string, repository: Repository, optio
   const state = new StateFolder(config.repository.state, options.files);
   return {
     ...repository,
-    memory: new CatalogMemory(state.memoryOf(name, repository.address?.path ?? ""), repository.keys),
+    memory: new CatalogMemory(state.memoryOf(name, repository.address === undefined ? "" : placeOf(repository.address)), repository.keys),
   };
 }
 
@@ -150,16 +151,20 @@ function storageAt(address: StorageAddress, bandwidth: number | undefined, optio
   return openAt(address, { clock, readOnly, observer, bandwidth });
 }
 
-/** Only the last folder of the path: a parent that lacks is a disk or share that isn't mounted. */
-async function makeFolder(replica: Replica, options: LocationOptions): Promise<void> {
-  const parent = path.dirname(replica.path);
+/** Of a folder only the last part of the path: a parent that lacks is a disk or share that isn't mounted. */
+async function makeRoot(replica: Replica, options: LocationOptions): Promise<void> {
+  if (replica.place.kind === "fs") await requireParent(replica.name, replica.place.path, options);
+  await createStorage(addressOfReplica(replica));
+}
+
+async function requireParent(name: string, folder: string, options: LocationOptions): Promise<void> {
+  const parent = path.dirname(folder);
   const found = await (options.files ?? nodeFiles).stat(parent).catch(() => undefined);
   if (found?.kind !== "folder") {
     throw new StillpointError("storage_unreachable", {
-      what: `Cannot make the replica ${replica.name} in ${replica.path}: there is no folder ${parent}`,
+      what: `Cannot make the replica ${name} in ${folder}: there is no folder ${parent}`,
       safe: "Nothing was made in its place.",
       next: "Mount the disk or share that belongs there, or make the folder.",
     });
   }
-  await createStorage(addressOfReplica(replica));
 }

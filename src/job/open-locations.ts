@@ -52,11 +52,13 @@ export class OpenLocations {
   }
 
   /**
-   * Looks whether the folder answers at all. A call to a dead network mount never returns, and each takes one of the few
+   * Looks whether a folder answers at all. A call to a dead network mount never returns, and each takes one of the few
    * threads that serve all files of the process: so only this one call is made until it does.
    */
   async #knock(name: string, signal: AbortSignal | undefined): Promise<void> {
-    const { path } = replicaNamed(this.#config(), name);
+    const { place } = replicaNamed(this.#config(), name);
+    if (place.kind !== "fs") return;
+    const { path } = place;
     const files = this.#options.files ?? nodeFiles;
     const answer =
       this.#knocking.get(path) ??

@@ -1,6 +1,7 @@
 /** The main path: capture, replicate, prune, report. */
 import type { Clock } from "../host/clock.ts";
 import type { Policy, Replication, Source } from "../policy/config.ts";
+import type { CapturedPoint } from "./capture-stage.ts";
 import type { CaptureGate } from "./capture-gate.ts";
 import { primaryName } from "./locations.ts";
 import type { CaptureReport, JobEvent, JobReport, Pruned, PruneReport, ReplicaReport, Replicated } from "./report.ts";
@@ -38,7 +39,10 @@ export async function runJob(context: JobContext, request: JobRequest): Promise<
   const { policy, sources = policy.sources, onCaptured } = request;
   const started = context.clock.now();
 
-  const captures = await Promise.all(sources.map((source) => capture(context, request, source)));
+  const captures =
+    policy.together && sources.length === policy.sources.length
+      ? await captureTogether(context, request, sources)
+      : await Promise.all(sources.map((source) => capture(context, request, source)));
   onCaptured?.();
   const replicas = await Promise.all(policy.replicate.map((replication) => replicate(context, request, replication)));
   const reached = replicas.filter(({ outcome }) => outcome === "ok" || outcome === "partial");
@@ -58,12 +62,48 @@ async function capture(context: JobContext, request: JobRequest, source: Source)
     onEvent?.({ event: "capture-started", source: source.name });
     const progress = (done: number, total: number | undefined): void =>
       onEvent?.({ event: "capture-progress", source: source.name, done, total });
-    const { point, errors } = await stages.capture({ policy, source, signal, progress });
-    return { outcome: point.leftOut === 0 && errors.length === 0 ? "ok" : "partial", point, errors };
+    return described(await stages.capture({ policy, source, signal, progress }));
   };
-  const report = await stage(clock, blank, async () => await gate.run(source.name, work, signal));
+  const report = await stage(clock, blank, async () => await gate.run([source.name], work, signal));
   onEvent?.({ event: "capture-finished", ...report });
   return report;
+}
+
+/** All at one instant: each has a new point, or none has. */
+async function captureTogether(
+  context: JobContext,
+  request: JobRequest,
+  sources: readonly Source[],
+): Promise<CaptureReport[]> {
+  const { stages, clock, gate } = context;
+  const { policy, signal, onEvent } = request;
+  const names = sources.map(({ name }) => name);
+  const progress = (done: number, total: number | undefined): void => {
+    for (const source of names) onEvent?.({ event: "capture-progress", source, done, total });
+  };
+  const all = gate.run(
+    names,
+    async () => {
+      for (const source of names) onEvent?.({ event: "capture-started", source });
+      return await stages.captureGroup({ policy, sources, signal, progress });
+    },
+    signal,
+  );
+  return await Promise.all(
+    names.map(async (source, number) => {
+      const blank: Blank<CaptureReport> = { source, outcome: "ok", point: undefined, errors: [] };
+      const report = await stage(clock, blank, async () => {
+        const captured = (await all)[number];
+        return captured === undefined ? { outcome: "failed" } : described(captured);
+      });
+      onEvent?.({ event: "capture-finished", ...report });
+      return report;
+    }),
+  );
+}
+
+function described({ point, errors }: CapturedPoint): Partial<Blank<CaptureReport>> {
+  return { outcome: point.leftOut === 0 && errors.length === 0 ? "ok" : "partial", point, errors };
 }
 
 async function replicate(context: JobContext, request: JobRequest, to: Replication): Promise<ReplicaReport> {

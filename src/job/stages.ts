@@ -1,5 +1,5 @@
 /** The stages of a job, as they are in production. */
-import type { CapturedPoint, CaptureRequest } from "./capture-stage.ts";
+import type { CapturedPoint, CaptureRequest, GroupRequest } from "./capture-stage.ts";
 import { PrimaryViews } from "./primary-view.ts";
 import type { PruneRequest } from "./prune-stage.ts";
 import type { ReplicateRequest } from "./replicate-stage.ts";
@@ -9,6 +9,8 @@ import type { StageContext } from "./stage-context.ts";
 /** Each throws what ends it early. */
 export interface Stages {
   capture(request: CaptureRequest): Promise<CapturedPoint>;
+  /** Several sources at one instant; their points in the same order. */
+  captureGroup(request: GroupRequest): Promise<readonly CapturedPoint[]>;
   replicate(request: ReplicateRequest): Promise<Replicated>;
   prune(request: PruneRequest): Promise<Pruned>;
 }
@@ -18,6 +20,7 @@ export function makeStages(options: Omit<StageContext, "views">): Stages {
   const context = { ...options, views: new PrimaryViews() };
   return {
     capture: async (request) => await (await import("./capture-stage.ts")).captureStage(context, request),
+    captureGroup: async (request) => await (await import("./capture-stage.ts")).captureGroupStage(context, request),
     replicate: async (request) => await (await import("./replicate-stage.ts")).replicateStage(context, request),
     prune: async (request) => await (await import("./prune-stage.ts")).pruneStage(context, request),
   };

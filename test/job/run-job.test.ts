@@ -32,6 +32,7 @@ function contextWith(stages: Partial<Stages>): { context: JobContext; calls: str
   const calls: string[] = [];
   const all: Stages = {
     capture: () => Promise.resolve({ point, errors: [] }),
+    captureGroup: ({ sources }) => Promise.resolve(sources.map(() => ({ point, errors: [] }))),
     replicate: () => Promise.resolve(sent),
     prune: () => Promise.resolve({ outcome: "ok", kept: 1, forgotten: 1, givenUp: 0, errors: [] }),
     ...stages,
@@ -40,6 +41,10 @@ function contextWith(stages: Partial<Stages>): { context: JobContext; calls: str
     capture: (request) => {
       calls.push(`capture ${request.source.name}`);
       return all.capture(request);
+    },
+    captureGroup: (request) => {
+      calls.push(`capture ${request.sources.map(({ name }) => name).join(" and ")}`);
+      return all.captureGroup(request);
     },
     replicate: (request) => {
       calls.push(`replicate ${request.to.replica.name}`);
@@ -111,6 +116,26 @@ describe("a job", () => {
     });
     for (const { context } of [failing, leaving, frozen])
       expect(await runJob(context, { policy })).toMatchObject({ outcome: "partial" });
+  });
+
+  it("captures sources together where the policy says so, and all of them are asked for", async () => {
+    const together = { ...policy, together: true, replicate: [] };
+    const { context, calls } = contextWith({});
+    const report = await runJob(context, { policy: together });
+    expect(calls).toEqual(["capture docs and www", "prune primary"]);
+    expect(report.sources.map(({ source, outcome, point: id }) => [source, outcome, id?.id])).toEqual([
+      ["docs", "ok", "ab"],
+      ["www", "ok", "ab"],
+    ]);
+    await runJob(context, { policy: together, sources: together.sources.slice(1) });
+    expect(calls.slice(2)).toEqual(["capture www", "prune primary"]);
+  });
+
+  it("reports the failure of a group for each of its sources", async () => {
+    const { context } = contextWith({ captureGroup: () => Promise.reject(broken) });
+    const report = await runJob(context, { policy: { ...policy, together: true } });
+    expect(report.outcome).toBe("failed");
+    expect(report.sources.map(({ errors }) => errors[0]?.code)).toEqual(["storage_failed", "storage_failed"]);
   });
 
   it("doesn't prune at a replica that it could not reach, but at all others", async () => {

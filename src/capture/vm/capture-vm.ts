@@ -1,7 +1,7 @@
 /** The source kind `vm`: a running virtual machine of QEMU, all of it of one instant. */
-import { isStillpointError, StillpointError } from "../../errors.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
 import { prepareVm } from "./prepare-vm.ts";
+import { withProblems } from "./trouble.ts";
 import type { VmSource } from "./vm-source.ts";
 
 /**
@@ -19,15 +19,4 @@ export async function captureVm(context: CaptureContext, source: VmSource): Prom
   } catch (error) {
     throw withProblems(error, await prepared.close(false));
   }
-}
-
-/** The error, which also tells what could not be put right after it. */
-export function withProblems(error: unknown, problems: readonly StillpointError[]): unknown {
-  if (problems.length === 0 || !isStillpointError(error)) return error;
-  const also = problems.map(({ parts }) => parts.what).join("; ");
-  return new StillpointError(error.code, {
-    ...error.parts,
-    what: `${error.parts.what}; and then: ${also}`,
-    cause: error,
-  });
 }

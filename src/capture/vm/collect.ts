@@ -54,7 +54,7 @@ export async function collect(context: CaptureContext, what: Collection): Promis
   ];
   return {
     parts,
-    instant: time,
+    instant: Math.round(time),
     consistency: source.memory ? "full-state" : source.guestAgent === undefined ? "crash" : "application",
     size: parts.reduce((sum, part) => sum + (part.kind === "directory" ? 0 : part.size), 0),
     read: reads.reduce((sum, read) => sum + read, 0),

@@ -51,7 +51,7 @@ export class Standstill {
     const [time] = this.#stops;
     const [end] = this.#resumes;
     if (time === undefined) return { time: this.#clock.now(), pause: 0 };
-    return { time: Math.round(time), pause: Math.max(0, (end ?? time) - time) };
+    return { time, pause: Math.max(0, (end ?? time) - time) };
   }
 
   /** To be called before `stop`, well ahead when time matters: it writes to a disk. */

@@ -29,3 +29,14 @@ export function asProblem(doing: string, error: unknown): StillpointError {
   if (isStillpointError(error)) return error;
   return failed(`Cannot ${doing}: ${describeError(error)}`, undefined, error);
 }
+
+/** The error, which also tells what could not be put right after it. */
+export function withProblems(error: unknown, problems: readonly StillpointError[]): unknown {
+  if (problems.length === 0 || !isStillpointError(error)) return error;
+  const also = problems.map(({ parts }) => parts.what).join("; ");
+  return new StillpointError(error.code, {
+    ...error.parts,
+    what: `${error.parts.what}; and then: ${also}`,
+    cause: error,
+  });
+}
