@@ -38,6 +38,8 @@ function makeProgram(cli: Cli): Command {
     .version(version, "-V, --version", "print the version")
     .helpOption("-h, --help", "explain")
     .helpCommand(false)
+    // What stands behind a verb is the verb's, and what stands behind a verb of a verb is that one's.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       writeOut: (text) => cli.output.print(text.trimEnd()),

@@ -25,6 +25,7 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
     verb("diff", "compare two recovery points", () => import("./diff.ts")),
     verb("restore", "bring back files, an image or a command's output", () => import("./restore.ts")),
     verb("serve", "serve the disks of a recovery point by NBD", () => import("./serve.ts")),
+    verb("boot", "run a virtual machine again from a recovery point", () => import("./boot.ts")),
   ],
   "Keep and forget:": [
     verb("prune", "forget what no rule keeps", () => import("./prune.ts")),

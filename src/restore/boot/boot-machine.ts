@@ -1,0 +1,172 @@
+/** Starts a machine from a recovery point, at the captured instant, without restoring anything first. */
+import * as fs from "node:fs/promises";
+import { StillpointError } from "../../errors.ts";
+import { throwIfCancelled } from "../../host/cancel.ts";
+import { run } from "../../host/process.ts";
+import { NbdServer } from "../../nbd/server.ts";
+import type { BlobStore } from "../../repository/blobs/blob-store.ts";
+import type { Machine } from "../../repository/points/machine.ts";
+import type { RecoveryPoint } from "../../repository/points/manifest.ts";
+import type { Repository } from "../../repository/repository.ts";
+import { openFile } from "../browse.ts";
+import { exportImage } from "../serve/export-image.ts";
+import { PointImages } from "../serve/point-images.ts";
+import { type Launch, relaunch } from "../vm/launch.ts";
+import type { BootPaths, ProcessName } from "./boot-folder.ts";
+import { mayMount, MemoryMount } from "./memory-mount.ts";
+import { incoming, QemuProcess } from "./qemu-process.ts";
+import { hasState, isSplit, savedState } from "./saved-state.ts";
+
+export interface BootOptions {
+  readonly repository: Repository;
+  readonly store: BlobStore;
+  readonly point: RecoveryPoint;
+  /** Of a folder that is there, with nothing in it that has one of these names. */
+  readonly paths: BootPaths;
+  /** Whether it starts from its disks alone, as after a loss of power. */
+  readonly cold: boolean;
+  /** Whether it stays at the instant until someone tells it to go on. */
+  readonly paused: boolean;
+  readonly network: "isolated" | "keep";
+  /** Told of what couldn't be read while it runs. */
+  readonly onFailure: (message: string) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface BootedMachine {
+  readonly qemu: ProcessName;
+  /** Paths of the files that its serial ports print to. */
+  readonly serial: readonly string[];
+  /** How QEMU ended, once it has. */
+  readonly ended: Promise<string>;
+  /** Ends it, and whatever served it. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The disks are served from the repository, with what the machine writes in local files over them. Its memory is mapped from a
+ * file of our own, whose pages are read when they are touched, where this process may mount one; else QEMU reads all of it first.
+ *
+ * Throws `boot_failed`, `vm_refused`, `damaged`, a storage error, or `cancelled`; nothing runs then.
+ */
+export async function bootMachine(options: BootOptions): Promise<BootedMachine> {
+  const { point, paths, paused, signal } = options;
+  const machine = machineOf(options);
+  const images = new PointImages(options);
+  await using undo = new AsyncDisposableStack();
+  await bringFiles(options, machine);
+  undo.defer(await serveDisks(options, images));
+  await makeOverlays(options, images, machine);
+  const mapped = !options.cold && isSplit(point) && mayMount();
+  if (mapped) undo.defer(await mountMemory(options, images, machine));
+  const launch = launchOf(options, machine, mapped);
+  throwIfCancelled(signal);
+  const qemu = await QemuProcess.start(argvOf(launch, options), paths);
+  undo.defer(async () => await qemu.stop());
+  await Promise.all([qemu.ready(paused, signal), options.cold ? undefined : loadState(qemu, options, images, launch)]);
+  const name = await qemu.name();
+  if (name === undefined)
+    throw new StillpointError("boot_failed", { what: `The machine ended at once: ${await qemu.ended}` });
+  const running = undo.move();
+  return {
+    qemu: name,
+    serial: Array.from({ length: launch.serials }, (_, number) => paths.serial(number)),
+    ended: qemu.ended,
+    stop: async () => await running.disposeAsync(),
+  };
+}
+
+function machineOf({ point, cold }: BootOptions): Machine {
+  const { machine, kind } = point.manifest;
+  if (machine === undefined) {
+    throw new StillpointError("usage", {
+      what: `Cannot boot the recovery point ${point.id}: it is of a ${kind}, not of a virtual machine`,
+      safe: "Nothing was changed.",
+      next: "`stillpoint serve` offers a disk to a machine of your own; `stillpoint restore` brings it back.",
+    });
+  }
+  if (cold || hasState(point)) return machine;
+  throw new StillpointError("usage", {
+    what: `Cannot boot the recovery point ${point.id} at its instant: only the machine's disks were captured`,
+    safe: "Nothing was changed.",
+    next: "Add --cold: it starts from its disks.",
+  });
+}
+
+/** Kernels and firmware: QEMU reads them when it starts. */
+async function bringFiles({ store, point, paths, signal }: BootOptions, machine: Machine): Promise<void> {
+  for (const number of machine.files.keys())
+    await fs.writeFile(paths.file(number), openFile(store.reader, point, `file/${number}`, { signal }), {
+      mode: 0o600,
+    });
+}
+
+async function serveDisks({ point, paths, onFailure }: BootOptions, images: PointImages): Promise<() => Promise<void>> {
+  const exports = images.disks.map((name) =>
+    exportImage(images.disk(name), { name, description: point.id, onFailure }),
+  );
+  if (exports.length === 0) return () => Promise.resolve();
+  const server = await NbdServer.listen({ exports, address: { socket: paths.nbd } });
+  return async () => await server.close();
+}
+
+/** In ms; it only writes a header. */
+const overlayTime = 60_000;
+
+/** Empty files over the served disks: the size is told, so that nothing has to be opened. */
+async function makeOverlays({ paths, signal }: BootOptions, images: PointImages, { disks }: Machine): Promise<void> {
+  await Promise.all(
+    disks.map(async ({ part }, number) => {
+      if (part === null) return;
+      const name = part.replace(/^disk\//, "");
+      const backing = `nbd+unix:///${encodeURIComponent(name)}?socket=${encodeURI(paths.nbd)}`;
+      const format = ["-q", "-u", "-f", "qcow2", "-F", "raw", "-b", backing];
+      const size = String(images.disk(name).size);
+      await run(["qemu-img", "create", ...format, paths.overlay(number), size], { timeout: overlayTime, signal });
+    }),
+  );
+}
+
+async function mountMemory(
+  { paths, onFailure }: BootOptions,
+  images: PointImages,
+  { memory }: Machine,
+): Promise<() => Promise<void>> {
+  await fs.mkdir(paths.memory, { mode: 0o700 });
+  const files = (memory?.blocks ?? []).map((_, number) => {
+    const source = images.part(`memory/${number}`);
+    return {
+      name: String(number),
+      size: source.size,
+      read: async (offset: number, length: number) => await source.read(offset, length),
+    };
+  });
+  const mount = await MemoryMount.mount({ folder: paths.memory, files, onFailure });
+  return async () => await mount.unmount();
+}
+
+function launchOf({ paths, cold, network }: BootOptions, machine: Machine, mapped: boolean): Launch {
+  return relaunch(machine, {
+    disk: (_, number) => ({ file: paths.overlay(number), format: "qcow2" }),
+    memory: mapped ? (number) => `${paths.memory}/${number}` : undefined,
+    file: paths.file,
+    qmp: paths.qmp,
+    network,
+    incoming: cold ? undefined : incoming,
+    serial: paths.serial,
+    socket: paths.channel,
+  });
+}
+
+function argvOf({ argv }: Launch, { cold, paused }: BootOptions): readonly string[] {
+  return cold && paused ? [...argv, "-S"] : argv;
+}
+
+async function loadState(
+  qemu: QemuProcess,
+  { store, point, paused }: BootOptions,
+  images: PointImages,
+  { mapped }: Launch,
+): Promise<void> {
+  await qemu.load(savedState({ reader: store.reader, point, images, mapped, running: !paused }));
+}

@@ -1,0 +1,75 @@
+/** The state of a machine as QEMU takes it: the stream that a capture took apart, put together again. */
+import { StillpointError } from "../../errors.ts";
+import { emitStream } from "../../qemu/stream/emit-stream.ts";
+import { asRunning } from "../../qemu/stream/run-state.ts";
+import type { BlobReader } from "../../repository/blobs/blob-reader.ts";
+import type { RecoveryPoint } from "../../repository/points/manifest.ts";
+import { openFile } from "../browse.ts";
+import type { ImageSource } from "../serve/image-source.ts";
+import type { PointImages } from "../serve/point-images.ts";
+
+export interface StateOptions {
+  readonly reader: BlobReader;
+  readonly point: RecoveryPoint;
+  readonly images: PointImages;
+  /** Numbers of the RAM blocks that QEMU has from elsewhere. */
+  readonly mapped: readonly number[];
+  /** Whether the machine is to run as soon as it is loaded; one whose stream was kept whole needs `cont`. */
+  readonly running: boolean;
+}
+
+/** Whether the machine's memory was captured. */
+export function hasState(point: RecoveryPoint): boolean {
+  return point.manifest.machine?.memory !== null && point.manifest.parts.some(({ name }) => name.startsWith("state/"));
+}
+
+/** Whether the pages are apart from the stream, so that they can come from elsewhere. */
+export function isSplit(point: RecoveryPoint): boolean {
+  return point.manifest.parts.some(({ name }) => name === "state/head");
+}
+
+/** The stream. Throws `damaged`, `stream_invalid`, a storage error, or `not_found` when the point has no state. */
+export async function* savedState({
+  reader,
+  point,
+  images,
+  mapped,
+  running,
+}: StateOptions): AsyncGenerator<Uint8Array> {
+  if (!isSplit(point)) {
+    yield* openFile(reader, point, "state/stream");
+    return;
+  }
+  const head = await contentOf(reader, point, "state/head");
+  const tail = await contentOf(reader, point, "state/tail");
+  yield* emitStream({
+    head,
+    tail: running ? asRunning(tail) : tail,
+    content: ({ id }, number) => {
+      const known = point.manifest.machine?.memory?.blocks[number]?.id;
+      if (known === id) return mapped.includes(number) ? undefined : pagesOf(images.part(`memory/${number}`));
+      throw new StillpointError("damaged", {
+        what: `The recovery point ${point.id} can't be started: its state has a RAM block ${id} where its manifest has ${known ?? "none"}`,
+        safe: "Its disks aren't touched by this.",
+        next: "`stillpoint boot --cold` starts it from its disks alone.",
+      });
+    },
+  });
+}
+
+/** States without pages have some 100 KiB. */
+async function contentOf(reader: BlobReader, point: RecoveryPoint, name: string): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of openFile(reader, point, name)) pieces.push(Buffer.from(piece));
+  return Buffer.concat(pieces);
+}
+
+const bytesAtOnce = 1024 * 1024;
+
+async function* pagesOf(source: ImageSource): AsyncGenerator<Uint8Array> {
+  const zeros = Buffer.alloc(bytesAtOnce);
+  for (let at = 0; at < source.size; at += bytesAtOnce) {
+    const length = Math.min(bytesAtOnce, source.size - at);
+    yield (await source.read(at, length)) ?? zeros.subarray(0, length);
+  }
+}

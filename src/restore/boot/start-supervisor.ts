@@ -1,0 +1,81 @@
+/** Starts the process behind a booted machine, and waits for what it has to say. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import * as fs from "node:fs/promises";
+import * as z from "zod";
+import { StillpointError } from "../../errors.ts";
+import { cancelled } from "../../host/cancel.ts";
+import { fromPlainError, type PlainError } from "../../repository/threads/worker-protocol.ts";
+import { makeBootFolder, pathsOf, writeRecord } from "./boot-folder.ts";
+import { clearDeadBoots } from "./boots.ts";
+import { newRecord, type StartedBoot } from "./supervise.ts";
+
+/** What a supervisor prints, in one line, and nothing after it. */
+export type SupervisorWords = { readonly ready: StartedBoot } | { readonly error: PlainError };
+
+export interface StartOptions {
+  /** Where the folders of boots are. */
+  readonly base: string;
+  readonly keep: boolean;
+  readonly started: Date;
+  /** The command line of a supervisor for that folder, the program first. */
+  readonly command: (folder: string) => readonly string[];
+  readonly signal?: AbortSignal | undefined;
+}
+
+const words = z.union([
+  z.object({ ready: z.custom<StartedBoot>((value) => typeof value === "object") }),
+  z.object({ error: z.custom<PlainError>((value) => typeof value === "object") }),
+]);
+
+/** Throws what the supervisor throws, `boot_failed` when it dies without a word, `target_failed`, or `cancelled`. */
+export async function startSupervisor({ base, keep, started, command, signal }: StartOptions): Promise<StartedBoot> {
+  await clearDeadBoots(base);
+  const folder = await makeBootFolder(base);
+  const paths = pathsOf(folder);
+  await writeRecord(paths, await newRecord(paths, { keep, started }));
+  const [program = "", ...args] = command(folder);
+  await using log = await fs.open(paths.log, "a", 0o600);
+  // In a session of its own: neither the terminal's end nor its Ctrl-C is for the machine.
+  const child = spawn(program, args, { detached: true, stdio: ["ignore", "pipe", log.fd] });
+  const stop = (): void => void child.kill("SIGTERM");
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted === true) stop();
+  try {
+    const said = await lineOf(child);
+    if (said !== undefined && "ready" in said) {
+      child.unref();
+      return said.ready;
+    }
+    if (signal?.aborted === true) throw cancelled();
+    if (said !== undefined) throw fromPlainError(said.error);
+    throw new StillpointError("boot_failed", {
+      what: `The process for the machine ended without a word, saying: ${(await fs.readFile(paths.log, "utf8")).slice(-500).trim() || "nothing"}`,
+      safe: "Recovery points are untouched.",
+    });
+  } catch (error) {
+    await fs.rm(folder, { recursive: true, force: true });
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", stop);
+    child.stdout?.destroy();
+  }
+}
+
+/** Undefined when it ended before it had said anything. */
+async function lineOf(child: ChildProcess): Promise<SupervisorWords | undefined> {
+  let text = "";
+  const failed = once(child, "error").then(([error]) => Promise.reject(error as Error));
+  const read = async (): Promise<SupervisorWords | undefined> => {
+    for await (const piece of child.stdout ?? []) {
+      text += String(piece);
+      if (text.endsWith("\n")) return words.parse(JSON.parse(text));
+    }
+    return undefined;
+  };
+  const said = await Promise.race([read(), failed]);
+  // An error comes when all is cleared away; the process is about to end, or has.
+  if (said !== undefined && "error" in said && child.exitCode === null && child.signalCode === null)
+    await once(child, "exit");
+  return said;
+}

@@ -1,0 +1,91 @@
+/**
+ * The process behind a booted machine. It serves its disks and its memory for as long as the machine runs, so it outlives the
+ * command that began it, and ends with the machine.
+ */
+import * as fs from "node:fs/promises";
+import * as path from "node:path";
+import { cancelled } from "../../host/cancel.ts";
+import { describeProcess } from "../../qemu/qmp-peer.ts";
+import type { BlobStore } from "../../repository/blobs/blob-store.ts";
+import type { RecoveryPoint } from "../../repository/points/manifest.ts";
+import type { Repository } from "../../repository/repository.ts";
+import { type BootPaths, type BootRecord, pathsOf, type ProcessName, writeRecord } from "./boot-folder.ts";
+import { type BootedMachine, type BootOptions, bootMachine } from "./boot-machine.ts";
+
+export interface SuperviseOptions extends Pick<BootOptions, "cold" | "paused" | "network" | "onFailure"> {
+  /** Of the boot; there already. */
+  readonly folder: string;
+  readonly keep: boolean;
+  readonly started: Date;
+  /** Opens the repository and finds the point. */
+  readonly open: () => Promise<{ repository: Repository; store: BlobStore; point: RecoveryPoint }>;
+  /** Called when the machine is there. */
+  readonly onReady: (started: StartedBoot) => void;
+  /** Ends the machine. */
+  readonly signal: AbortSignal;
+}
+
+/** What a booted machine is known by; `boot list --json` and `boot --json` print it. */
+export interface StartedBoot {
+  readonly boot: string;
+  readonly id: string;
+  readonly source: string;
+  /** Of QEMU. */
+  readonly pid: number;
+  readonly qmp: string;
+  readonly serial: readonly string[];
+  readonly dir: string;
+}
+
+/** Resolves when the machine has ended, and nothing is left of it but what is to be kept. Throws what `bootMachine` throws. */
+export async function supervise(options: SuperviseOptions): Promise<void> {
+  const { folder, keep, signal } = options;
+  const paths = pathsOf(folder);
+  let machine: BootedMachine | undefined;
+  try {
+    let record: BootRecord = await newRecord(paths, options);
+    await writeRecord(paths, record);
+    const { repository, store, point } = await options.open();
+    record = { ...record, id: point.id, source: point.manifest.source };
+    machine = await bootMachine({ ...options, repository, store, point, paths });
+    record = { ...record, qemu: machine.qemu, serial: [...machine.serial] };
+    await writeRecord(paths, record);
+    options.onReady(startedBoot(paths, record));
+    const stop = Promise.withResolvers<undefined>();
+    signal.addEventListener("abort", () => stop.resolve(undefined), { once: true });
+    if (!signal.aborted) await Promise.race([machine.ended, stop.promise]);
+  } finally {
+    await machine?.stop();
+    // Of a machine that never ran there is nothing to keep.
+    if (!keep || machine === undefined) await fs.rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** What is to be said of a boot whose machine runs. */
+export function startedBoot(paths: BootPaths, { boot, id, source, qemu, serial }: BootRecord): StartedBoot {
+  return { boot, id: id ?? "", source: source ?? "", pid: qemu?.pid ?? 0, qmp: paths.qmp, serial, dir: paths.folder };
+}
+
+/** With this process as supervisor. */
+export async function newRecord(
+  { folder }: BootPaths,
+  { keep, started }: { readonly keep: boolean; readonly started: Date },
+): Promise<BootRecord> {
+  return {
+    version: 1,
+    boot: path.basename(folder),
+    id: null,
+    source: null,
+    started: started.toISOString(),
+    keep,
+    supervisor: await ownName(),
+    qemu: null,
+    serial: [],
+  };
+}
+
+async function ownName(): Promise<ProcessName> {
+  const described = await describeProcess(process.pid);
+  if (described === undefined) throw cancelled();
+  return { pid: described.pid, startTime: described.startTime };
+}
