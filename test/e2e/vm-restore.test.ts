@@ -115,7 +115,7 @@ test("-S stays at the instant, and can be left and entered again; resumed once, 
     await qmp.execute("quit").catch(() => undefined);
     await qmp.close();
     await once(waiting, "exit");
-    if (turn === 1) expect(readSerialCount(path.join(folder, "serial0.log"))).toBe(0);
+    expect(readSerialCount(path.join(folder, "serial0.log")) > 0).toBe(turn === 2);
   }
   const again = launch(folder);
   expect((await once(again, "exit"))[0]).toBe(1);

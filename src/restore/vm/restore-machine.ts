@@ -11,7 +11,7 @@ import { isStillpointError } from "../../errors.ts";
 import { systemClock } from "../../host/clock.ts";
 import { errnoOf } from "../../host/files.ts";
 import { run } from "../../host/process.ts";
-import { emitStream } from "../../qemu/stream/emit-stream.ts";
+import { blocksOfHead, emitStream } from "../../qemu/stream/emit-stream.ts";
 import { asRunning } from "../../qemu/stream/run-state.ts";
 import type { RecoveryPoint, StreamPart } from "../../repository/points/manifest.ts";
 import { damagedObject } from "../../repository/format.ts";
@@ -134,29 +134,32 @@ class MachineRestore {
     const [head, tail] = [await this.#stateBytes(state.head), await this.#stateBytes(state.tail)];
     if (tally.damaged.length > before)
       return "The state of its processors and devices is damaged; it can only be booted from its disks.";
+    await this.#requireSameBlocks(head);
     tally.files += 1;
     const emitted = emitStream({
       head,
       tail: asRunning(tail),
-      content: (block, number) => {
+      content: ({ size }, number) => {
         const part = memory[number];
-        if (part?.size !== block.size)
-          throw damagedObject(`of the point ${this.#point.id}`, "its memory isn't that of its state");
-        if (mapped.includes(number)) return undefined;
-        tally.bytes += part.size;
-        advance(part.size);
-        return readContent(
-          reader,
-          part,
-          (range) => tally.damage(Buffer.from(`memory block ${number}`), [range]),
-          signal,
-        );
+        if (part === undefined || mapped.includes(number)) return undefined;
+        tally.bytes += size;
+        advance(size);
+        return readContent(reader, part, (range) => tally.damage(Buffer.from(part.name), [range]), signal);
       },
     });
     const file = path.join(this.#place, "state");
     rmSync(file, { force: true });
     await pipeline(Readable.from(emitted), createWriteStream(file, { flags: "wx", mode: 0o600 }));
     return undefined;
+  }
+
+  /** What is called memory must be that of the state, or the guest would wake with another's. */
+  async #requireSameBlocks(head: Buffer): Promise<void> {
+    const inState = await blocksOfHead(head);
+    const inPoint = this.#parts.machine.memory?.blocks ?? [];
+    const isSame = inState.every(({ id, size }, number) => inPoint[number]?.id === id && inPoint[number].size === size);
+    if (!isSame || inState.length !== inPoint.length)
+      throw damagedObject(`of the point ${this.#point.id}`, "its memory isn't that of its state");
   }
 
   async #stateBytes(part: StreamPart): Promise<Buffer> {
