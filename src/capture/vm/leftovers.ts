@@ -16,8 +16,10 @@ const filterPattern = /^stillpoint-cbw-\d+$/;
 const copiedBitmap = "stillpoint-changes";
 /** Our sockets for NBD lie in a capture's folder. */
 const socketPattern = /\/\.stillpoint-capture-[^/]+\/nbd\.sock$/;
-/** Of a kind of node, before those of the next can go: each is used by the ones before it. */
-const order = [/-access-/, /-cbw-/, /-scratch-\d/, /-scratch-file-/];
+/** Nodes that read through a filter. While there are any, a device can't be connected past it. */
+const readers = [/-access-/];
+/** Of the other nodes, each kind before the next, which it uses. */
+const layers = [/-cbw-/, /-scratch-\d/, /-scratch-file-/];
 /** In ms, for QEMU to end an export or a job that it was told to end. */
 const patience = 10_000;
 
@@ -40,8 +42,9 @@ export async function removeLeftovers(guest: Guest, clock: Clock): Promise<Lefto
     ["jobs", async () => await endJobs(qmp, clock)],
     ["exports", async () => await endExports(qmp, clock)],
     ["NBD servers", async () => await stopServer(guest)],
+    ["readable points", async () => await removeNodes(qmp, readers)],
     ["filters between the devices and their disks", async () => await disconnectFilters(qmp)],
-    ["block nodes", async () => await removeNodes(qmp)],
+    ["block nodes", async () => await removeNodes(qmp, layers)],
     ["copies of bitmaps", async () => await removeCopies(qmp)],
   ];
   const removed: string[] = [];
@@ -127,7 +130,7 @@ async function disconnectFilters(qmp: Qmp): Promise<number> {
   return filtered.length;
 }
 
-async function removeNodes(qmp: Qmp): Promise<number> {
+async function removeNodes(qmp: Qmp, order: readonly RegExp[]): Promise<number> {
   const names = (await listNodes(qmp)).map((node) => node["node-name"] ?? "").filter((name) => name.startsWith(prefix));
   const found = order.flatMap((pattern) => names.filter((name) => pattern.test(name)));
   for (const name of found) await qmp.execute("blockdev-del", { "node-name": name });

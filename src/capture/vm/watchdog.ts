@@ -52,6 +52,8 @@ export class Watchdog implements PauseGuard {
       // It shares our connection to QEMU, and can write to it even when we can't.
       stdio: ["ignore", "ignore", "inherit", guest.qmp.socket, "ipc"],
     });
+    // Node takes it that the child reads from now on, which it never does.
+    guest.qmp.socket.resume();
     this.#child.on("message", () => this.#answered?.());
     this.#child.on("error", () => this.#end());
     this.#child.on("exit", () => this.#end());
