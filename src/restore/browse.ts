@@ -34,7 +34,9 @@ export async function listPath(
   const steps = stepsOf(path);
   const [first] = point.manifest.parts;
   if (first?.kind !== "directory") {
-    const parts = point.manifest.parts.filter((part) => steps.length === 0 || steps.join("/") === part.name);
+    const wanted = steps.join("/");
+    const isWanted = ({ name }: Part): boolean => name === wanted || name.startsWith(`${wanted}/`);
+    const parts = point.manifest.parts.filter((part) => steps.length === 0 || isWanted(part));
     if (parts.length === 0) throw notThere(point, path);
     return parts.map((part) => ({
       path: part.name,
@@ -49,7 +51,7 @@ export async function listPath(
 }
 
 /**
- * The content of a file of a directory, or of an image or a stream (whose path may be left out), in order.
+ * The content of a file of a directory, or of an image or a stream (whose path may be left out when it is all there is), in order.
  * Throws `not_found`, `usage` (when it has no content), `damaged`, or a storage error.
  */
 export async function* openFile(
@@ -105,9 +107,14 @@ async function contentAt(
   path: string,
   options?: CallOptions,
 ): Promise<Content> {
-  const part = point.manifest.parts.find(
-    (one) => one.kind === "directory" || steps.length === 0 || one.name === steps.join("/"),
-  );
+  const { parts } = point.manifest;
+  if (steps.length === 0 && parts.length > 1) {
+    throw new StillpointError("usage", {
+      what: `Cannot show the recovery point ${point.id} as a whole: it has ${parts.length} parts`,
+      next: `Name one of them: \`stillpoint ls ${point.id}\` lists them.`,
+    });
+  }
+  const part = parts.find((one) => one.kind === "directory" || steps.length === 0 || one.name === steps.join("/"));
   if (part === undefined) throw notThere(point, path);
   if (part.kind !== "directory") return part;
   const { type, size, depth, root } = await findEntry(reader, point, part.entry, steps, options);
