@@ -1,12 +1,22 @@
 import { hostname } from "node:os";
 import * as path from "node:path";
 import { describeError, exitStatus, isStillpointError, StillpointError } from "../errors.ts";
-import { addressOfPrimary, connectReplica, type Location, openPrimary, primaryName } from "../job/locations.ts";
+import {
+  addressOfPrimary,
+  addressOfReplica,
+  connectReplica,
+  type Location,
+  openPrimary,
+  primaryName,
+  replicaNamed,
+} from "../job/locations.ts";
 import { readSecret } from "../job/read-secret.ts";
 import type { Config } from "../policy/config.ts";
 import { newKeyFile, type NewKey } from "../repository/keys/key-objects.ts";
-import { createRepository } from "../repository/repository.ts";
+import { createRepository, exists } from "../repository/repository.ts";
 import { createStorage, openStorage } from "../storage/open.ts";
+import { placeOf } from "../storage/place-of.ts";
+import type { StorageAddress } from "../storage/storage.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { isThere, makeFile } from "./make-file.ts";
 import { addConfigOption } from "./open-location.ts";
@@ -77,13 +87,13 @@ async function hasRepository(config: Config): Promise<boolean> {
 async function makeKey({ repository }: Config, there: boolean): Promise<Step | undefined> {
   const { key } = repository;
   if (key.kind === "key_credential") return undefined;
-  const exists = await isThere(key.path);
-  if (!exists && key.kind === "key_file" && !there) {
+  const found = await isThere(key.path);
+  if (!found && key.kind === "key_file" && !there) {
     await makeFile(key.path, newKeyFile().text);
     return { what: "key", place: key.path, made: true };
   }
   // What lacks now is named with its place by whoever opens the repository.
-  return exists ? { what: "key", place: key.path, made: false } : undefined;
+  return found ? { what: "key", place: key.path, made: false } : undefined;
 }
 
 async function makePrimary(cli: Cli, config: Config, there: boolean): Promise<Location> {
@@ -108,16 +118,22 @@ async function makePrimary(cli: Cli, config: Config, there: boolean): Promise<Lo
 
 async function makeReplica(cli: Cli, config: Config, primary: Location, name: string): Promise<Step> {
   const { clock, signal, environment } = cli;
-  const place = config.replicas.find((replica) => replica.name === name)?.path ?? "";
-  const step = { what: "replica", name, place } as const;
+  const address = addressOfReplica(replicaNamed(config, name));
+  const step = { what: "replica", name, place: placeOf(address) } as const;
   try {
-    const there = await isThere(path.join(place, "format"));
+    const there = await isRepository(address, cli);
     await connectReplica(config, primary, name, { clock, signal, environment });
     return { ...step, made: !there };
   } catch (error) {
     if (!isStillpointError(error) || error.code === "cancelled") throw error;
     return { ...step, made: false, error: describeError(error) };
   }
+}
+
+async function isRepository(address: StorageAddress, { clock, signal }: Cli): Promise<boolean> {
+  // A folder that isn't there yet is nothing to try again for.
+  if (address.kind === "fs") return await isThere(path.join(address.path, "format"));
+  return await exists(openStorage(address, { clock }), "format", { signal });
 }
 
 function nothingToDo(config: Config): StillpointError {

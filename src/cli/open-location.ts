@@ -1,4 +1,4 @@
-/** Opening the repository that a verb works on: one of the configuration, or any other by its path and key. */
+/** Opening the repository that a verb works on: one of the configuration, or any other by its place and key. */
 import * as path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
@@ -8,6 +8,8 @@ import type { Config } from "../policy/config.ts";
 import { parseKeyFile, type Secret } from "../repository/keys/key-objects.ts";
 import { openRepository } from "../repository/repository.ts";
 import { openStorage } from "../storage/open.ts";
+import { parseS3Url } from "../storage/drivers/s3/s3-url.ts";
+import type { StorageAddress } from "../storage/storage.ts";
 import type { Cli } from "./cli.ts";
 import { readConfig } from "./read-config.ts";
 import { readText } from "./read-text.ts";
@@ -22,7 +24,7 @@ export interface LocationFlags {
 }
 
 export interface OpenedLocation extends Location {
-  /** Undefined for a repository that was named by its path. */
+  /** Undefined for a repository that was named by its place. */
   readonly config: Config | undefined;
 }
 
@@ -37,7 +39,7 @@ export function addConfigOption(command: Command): Command {
 export function addLocationOptions(command: Command, locationFlag = "--location <name>"): Command {
   return addConfigOption(command)
     .option(locationFlag, "a location of the configuration: primary, or a replica's name", primaryName)
-    .option("--repository <path>", "a repository anywhere: needs no configuration, but a key")
+    .option("--repository <place>", "a repository anywhere, by path or s3:// URL: needs no configuration, but a key")
     .option("--key-file <file>", "the key file that opens --repository")
     .option("--passphrase-file <file>", "or the file with its passphrase")
     .option("--age-identity <file>", "or the file with an age identity");
@@ -58,12 +60,11 @@ export async function openLocation(cli: Cli, flags: LocationFlags, { write }: Op
     const name = flags.location ?? primaryName;
     return { ...(await openConfigured(config, name, { ...options, environment })), config };
   }
-  const folder = pathOf(flags.repository);
-  const address = { kind: "fs", location: folder, path: folder } as const;
+  const address = addressOf(flags.repository);
   const secret = await secretOf(flags);
   const storage = openStorage(address, options);
   return {
-    name: folder,
+    name: address.location,
     config: undefined,
     repository: await openRepository({ storage, clock, secret, address, signal }),
   };
@@ -123,6 +124,12 @@ function refuseKeysAlone({ keyFile, passphraseFile, ageIdentity }: LocationFlags
   }
 }
 
+function addressOf(text: string): StorageAddress {
+  if (text.startsWith("s3:")) return parseS3Url(text);
+  const folder = pathOf(text);
+  return { kind: "fs", location: folder, path: folder };
+}
+
 function pathOf(text: string): string {
   if (text.startsWith("file:")) {
     try {
@@ -133,8 +140,8 @@ function pathOf(text: string): string {
   }
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return path.resolve(text);
   throw usage(
-    `Cannot use ${text} as a repository: this Stillpoint opens folders only`,
-    "Give a path, or copy the repository's objects to a folder, under the same names.",
+    `Cannot use ${text} as a repository: this Stillpoint opens folders and s3:// URLs only`,
+    "Give a path or such a URL, or copy the repository's objects to a folder, under the same names.",
   );
 }
 

@@ -9,6 +9,7 @@ import type { StateFolder } from "../job/state-folder.ts";
 import { withinTime } from "../job/within-time.ts";
 import type { Config, Policy } from "../policy/config.ts";
 import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
+import { placeOf } from "../storage/place-of.ts";
 import type { StorageAddress } from "../storage/storage.ts";
 import { LocationWatch, type LookOptions } from "./location-watch.ts";
 
@@ -63,7 +64,9 @@ export class Monitor {
   /** Takes up what earlier processes knew of the locations; to be called again after each change of the configuration. */
   async restore(): Promise<void> {
     const { state, clock } = this.#options;
-    for (const { location, path } of this.#addresses()) {
+    for (const address of this.#addresses()) {
+      const { location } = address;
+      const path = placeOf(address);
       if (this.#watches.get(location)?.path === path) continue;
       const watch = new LocationWatch({ location, path, state, clock });
       await watch.restore();

@@ -142,7 +142,10 @@ function remembering(config: Config, name: string, repository: Repository, optio
   const state = new StateFolder(config.repository.state, options.files);
   return {
     ...repository,
-    memory: new CatalogMemory(state.memoryOf(name, repository.address === undefined ? "" : placeOf(repository.address)), repository.keys),
+    memory: new CatalogMemory(
+      state.memoryOf(name, repository.address === undefined ? "" : placeOf(repository.address)),
+      repository.keys,
+    ),
   };
 }
 

@@ -34,10 +34,40 @@ export type KeyOrigin =
 
 export interface Replica {
   readonly name: string;
-  readonly path: string;
+  readonly place: ReplicaPlace;
   /** Bytes per second; undefined is as fast as it goes. */
   readonly bandwidth: number | undefined;
 }
+
+/** Where a replica is: a storage's address without its name. */
+export type ReplicaPlace = FolderPlace | S3Place;
+
+export interface FolderPlace {
+  readonly kind: "fs";
+  readonly path: string;
+}
+
+/** In a bucket of AWS S3 or of a store that speaks its language. */
+export interface S3Place {
+  readonly kind: "s3";
+  /** A URL; undefined for AWS's own of the region. */
+  readonly endpoint: string | undefined;
+  readonly region: string;
+  readonly bucket: string;
+  /** "", or ending in `/`. */
+  readonly prefix: string;
+  readonly pathStyle: boolean;
+  readonly caFile: string | undefined;
+  readonly credentials: S3CredentialsOrigin;
+}
+
+/** Where the access key comes from; never the key itself. */
+export type S3CredentialsOrigin =
+  | { readonly kind: "file"; readonly path: string }
+  /** A systemd credential: the file of that name in $CREDENTIALS_DIRECTORY. */
+  | { readonly kind: "credential"; readonly name: string }
+  /** Where AWS's programs look for it. */
+  | { readonly kind: "chain" };
 
 export type Source = DirectorySource | ImageSource | CommandSource | VmSource;
 

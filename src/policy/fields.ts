@@ -48,6 +48,10 @@ export const path = z
   .refine((text) => !text.includes("\0"), { error: "a path can't contain a NUL character" })
   .refine((text) => !text.startsWith("~"), { error: "`~` isn't expanded: write the whole path" });
 
+export const credential = z
+  .string()
+  .regex(/^[A-Za-z0-9_.-]{1,255}$/, { error: "a credential's name has letters, digits and `_.-` only" });
+
 export const tag = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:=@/+-]{0,62}$/, {
   error: "a tag has 1 to 63 of A-Z, a-z, 0-9 and `._:=@/+-`, and begins with a letter or a digit",
 });

@@ -2,6 +2,7 @@
 
 import type * as c from "./config.ts";
 import { isInside } from "./references.ts";
+import { resolveS3Place } from "./replica-s3.ts";
 import type { Schedule } from "./schedule.ts";
 import type { ConfigFile } from "./schema.ts";
 
@@ -14,9 +15,10 @@ type FileHook = NonNullable<FileSource["hooks"]["before"]>;
 export function resolveConfig(file: File, path: (written: string) => string): Omit<c.Config, "warnings"> {
   const repository = resolveRepository(file.repository, path);
   const replicas = Object.entries(file.replicas).map(
-    ([name, replica]): c.Replica => ({ name, path: path(replica.path), bandwidth: replica.bandwidth }),
+    ([name, replica]): c.Replica => ({ name, place: resolvePlace(replica, path), bandwidth: replica.bandwidth }),
   );
-  const ownFolders = [repository.path, repository.state, ...replicas.map((replica) => replica.path)];
+  const replicaFolders = replicas.flatMap(({ place }) => (place.kind === "fs" ? [place.path] : []));
+  const ownFolders = [repository.path, repository.state, ...replicaFolders];
   const sources = Object.entries(file.sources).map(([name, source]) =>
     resolveSource(name, source, path, { state: repository.state, ownFolders }),
   );
@@ -45,6 +47,11 @@ function resolveRepository(file: File["repository"], path: (written: string) => 
   const folder = path(file.path);
   const state = file.state === undefined ? `${folder.slice(0, folder.lastIndexOf("/"))}/state` : path(file.state);
   return { path: folder, key: resolveKey(file, path), state };
+}
+
+function resolvePlace(file: File["replicas"][string], path: (written: string) => string): c.ReplicaPlace {
+  if (file.s3 !== undefined) return resolveS3Place(file.s3, path);
+  return { kind: "fs", path: path(known(file.path)) };
 }
 
 function resolveKey(file: File["repository"], path: (written: string) => string): c.KeyOrigin {

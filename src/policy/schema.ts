@@ -2,6 +2,7 @@
 
 import * as z from "zod";
 import {
+  credential,
   duration,
   exactlyOne,
   keepRules,
@@ -14,19 +15,19 @@ import {
   size,
   tag,
 } from "./fields.ts";
+import { s3Place } from "./replica-s3.ts";
 import { cronGap, schedule } from "./schedule-settings.ts";
 import { formatDuration } from "./units.ts";
 
 const keyOrigins = ["key_file", "key_credential", "passphrase_file"] as const;
+const replicaKinds = ["path", "s3"] as const;
 const sourceKinds = ["directory", "image", "command", "vm"] as const;
 
 const repository = z
   .strictObject({
     path: path.describe("Folder of the repository. A relative path begins at this file."),
     key_file: path.optional().describe("File with the repository's key."),
-    key_credential: z
-      .string()
-      .regex(/^[A-Za-z0-9_.-]{1,255}$/, { error: "a credential's name has letters, digits and `_.-` only" })
+    key_credential: credential
       .optional()
       .describe("Name of a systemd credential (LoadCredential=) with the repository's key."),
     passphrase_file: path.optional().describe("File with the repository's passphrase."),
@@ -40,9 +41,12 @@ const repository = z
 
 const replica = z
   .strictObject({
-    path: path.describe("Folder of the replica, such as a mounted disk or share."),
+    path: path.optional().describe("Folder of the replica, such as a mounted disk or share."),
+    s3: s3Place.optional(),
     bandwidth: rate.optional().describe("The most that is sent, such as 50MiB/s. Default: no limit."),
   })
+  .superRefine(exactlyOne(replicaKinds))
+  .meta(oneOf(replicaKinds))
   .describe("A complete copy elsewhere, restorable with the key alone.");
 
 const hook = z.strictObject({

@@ -4,6 +4,7 @@ import { systemClock, type Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import { systemRandom, type Random } from "../host/random.ts";
 import { createFsStorage, FsStorage } from "./drivers/fs.ts";
+import { S3Storage } from "./drivers/s3/s3-storage.ts";
 import type { Storage, StorageAddress } from "./storage.ts";
 import { withBandwidthLimit } from "./wrappers/limit-bandwidth.ts";
 import { withConcurrencyLimit } from "./wrappers/limit-concurrency.ts";
@@ -33,7 +34,7 @@ export interface OpenStorageOptions {
  */
 export function openStorage(address: StorageAddress, options: OpenStorageOptions = {}): Storage {
   const { clock = systemClock, random = systemRandom, concurrency, bandwidth, observer } = options;
-  let storage: Storage = new FsStorage({ location: address.location, root: address.path, files: nodeFiles, clock });
+  let storage = driverFor(address, clock, random);
   if (observer) storage = withObserver(storage, observer, clock);
   if (concurrency !== undefined) storage = withConcurrencyLimit(storage, concurrency);
   if (bandwidth !== undefined) storage = withBandwidthLimit(storage, { clock, rate: bandwidth });
@@ -41,11 +42,18 @@ export function openStorage(address: StorageAddress, options: OpenStorageOptions
   return options.readOnly ? readOnly(storage) : storage;
 }
 
+function driverFor(address: StorageAddress, clock: Clock, random: Random): Storage {
+  if (address.kind === "s3") return new S3Storage({ address, clock, random });
+  return new FsStorage({ location: address.location, root: address.path, files: nodeFiles, clock });
+}
+
 /**
- * Makes a new, empty storage at an address. Harmless when there is one already.
+ * Makes a new, empty storage at an address. Harmless when there is one already. A bucket isn't made: whoever owns it decides
+ * how it is kept.
  *
  * @throws StillpointError as the storage contract says
  */
 export async function createStorage(address: StorageAddress): Promise<void> {
-  await createFsStorage({ location: address.location, root: address.path, files: nodeFiles });
+  if (address.kind === "s3") await new S3Storage({ address }).requireBucket();
+  else await createFsStorage({ location: address.location, root: address.path, files: nodeFiles });
 }

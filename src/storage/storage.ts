@@ -54,4 +54,34 @@ export interface ObjectInfo {
 }
 
 /** Everything needed to open a storage, as plain data: it is sent to worker threads. Never holds a secret itself. */
-export type StorageAddress = { readonly kind: "fs"; readonly location: string; readonly path: string };
+export type StorageAddress = FsAddress | S3Address;
+
+export interface FsAddress {
+  readonly kind: "fs";
+  readonly location: string;
+  readonly path: string;
+}
+
+export interface S3Address {
+  readonly kind: "s3";
+  readonly location: string;
+  /** `https://host:port`; undefined for AWS's own of the region. */
+  readonly endpoint: string | undefined;
+  readonly region: string;
+  readonly bucket: string;
+  /** What every object's key begins with: "", or ending in `/`. */
+  readonly prefix: string;
+  /** Whether the bucket is named in the path, not in the host's name. */
+  readonly pathStyle: boolean;
+  /** PEM file with the authorities to trust instead of the usual ones. */
+  readonly caFile: string | undefined;
+  readonly credentials: S3Credentials;
+}
+
+/** Where the access key comes from; never the key itself. */
+export type S3Credentials =
+  | { readonly kind: "file"; readonly path: string }
+  /** A systemd credential: the file of that name in $CREDENTIALS_DIRECTORY. */
+  | { readonly kind: "credential"; readonly name: string }
+  /** Where AWS's programs look for it: environment, ~/.aws, the machine's role. */
+  | { readonly kind: "chain" };

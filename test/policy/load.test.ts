@@ -63,7 +63,11 @@ describe("what a valid file becomes", () => {
     const often = policy("often");
     expect(often?.sources.map(({ name }) => name)).toEqual(["crm"]);
     expect(often?.sources[0]).toMatchObject({ kind: "command", timeout: 7_200_000, run: ["crm-dump", "--consistent"] });
-    expect(often?.replicate[0]?.replica).toEqual({ name: "vault", path: "/mnt/vault/host7", bandwidth: 52_428_800 });
+    expect(often?.replicate[0]?.replica).toEqual({
+      name: "vault",
+      place: { kind: "fs", path: "/mnt/vault/host7" },
+      bandwidth: 52_428_800,
+    });
     expect(often?.schedule).toMatchObject({ kind: "rpo", rpo: 14_400_000, timezone: "Europe/Berlin" });
     expect(often?.schedule.blackout).toEqual([{ from: 28_800_000, to: 36_000_000, days: [1, 2, 3, 4, 5] }]);
     expect(config.repository).toEqual({

@@ -1,5 +1,5 @@
-import { cancelled, throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions, Storage } from "../storage.ts";
+import { Turns } from "../turns.ts";
 
 /**
  * Lets at most `limit` calls be at work at once; the others wait their turn, first come, first served. A listing counts
@@ -37,44 +37,4 @@ export function withConcurrencyLimit(storage: Storage, limit: number): Storage {
       }
     },
   };
-}
-
-class Turns {
-  #free: number;
-  readonly #waiting = new Set<() => void>();
-
-  constructor(limit: number) {
-    this.#free = limit;
-  }
-
-  async begin(signal: AbortSignal | undefined): Promise<void> {
-    throwIfCancelled(signal);
-    if (this.#free > 0) {
-      this.#free -= 1;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const stop = (): void => {
-        this.#waiting.delete(start);
-        reject(cancelled());
-      };
-      const start = (): void => {
-        signal?.removeEventListener("abort", stop);
-        resolve();
-      };
-      this.#waiting.add(start);
-      signal?.addEventListener("abort", stop, { once: true });
-    });
-  }
-
-  /** Hands the turn to whoever has waited longest. */
-  end(): void {
-    const [next] = this.#waiting;
-    if (next) {
-      this.#waiting.delete(next);
-      next();
-    } else {
-      this.#free += 1;
-    }
-  }
 }

@@ -1,0 +1,110 @@
+import type { S3, S3ClientConfig } from "@aws-sdk/client-s3";
+import { Agent as HttpAgent } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
+import { StillpointError, toError } from "../../../errors.ts";
+import type { Clock } from "../../../host/clock.ts";
+import type { Files } from "../../../host/files.ts";
+import type { S3Address } from "../../storage.ts";
+import { Turns } from "../../turns.ts";
+import { type AccessKey, readAccessKey } from "./s3-credentials.ts";
+
+export interface S3RequestsOptions {
+  readonly address: S3Address;
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** In ms: how long connecting may take, and how long nothing may move on a connection. */
+  readonly patience: { readonly connect: number; readonly idle: number };
+}
+
+/** Requests under way at once, and so connections. */
+const requestsAtOnce = 32;
+/** In ms: an access key in a file is read again after so long, so that a new one needs no restart. */
+const keyIsFresh = 5 * 60_000;
+
+/** What goes with each request of AWS's client. */
+export interface SendOptions {
+  readonly abortSignal?: AbortSignal;
+}
+
+/** The way to the store: AWS's client, loaded and made when it is first needed, and a bounded number of requests. */
+export class S3Requests {
+  readonly #options: S3RequestsOptions;
+  readonly #turns = new Turns(requestsAtOnce);
+  #client: Promise<S3> | undefined;
+
+  constructor(options: S3RequestsOptions) {
+    this.#options = options;
+  }
+
+  /** Makes one request when it is its turn. `use` also reads the answer's body, which holds the connection. */
+  async send<T>(signal: AbortSignal | undefined, use: (s3: S3, options: SendOptions) => Promise<T>): Promise<T> {
+    await this.#turns.begin(signal);
+    try {
+      return await use(await this.#ready(), signal === undefined ? {} : { abortSignal: signal });
+    } finally {
+      this.#turns.end();
+    }
+  }
+
+  async #ready(): Promise<S3> {
+    this.#client ??= this.#make();
+    try {
+      return await this.#client;
+    } catch (error) {
+      this.#client = undefined;
+      throw error;
+    }
+  }
+
+  async #make(): Promise<S3> {
+    const { address, patience } = this.#options;
+    const sdk = await import("@aws-sdk/client-s3");
+    const ca = await this.#authorities();
+    const agent = { keepAlive: true, maxSockets: requestsAtOnce };
+    // Checksums that AWS's client adds by itself confuse other stores; there, the signature covers what is sent, and every
+    // object is authenticated when it is opened.
+    const checksums = address.endpoint === undefined ? "WHEN_SUPPORTED" : "WHEN_REQUIRED";
+    const config: S3ClientConfig = {
+      region: address.region,
+      forcePathStyle: address.pathStyle,
+      requestChecksumCalculation: checksums,
+      responseChecksumValidation: checksums,
+      // Trying again is the retry wrapper's task, with the waits that tests can see.
+      maxAttempts: 1,
+      // It would take a new connection for each larger object.
+      expectContinueHeader: false,
+      followRegionRedirects: false,
+      requestHandler: {
+        connectionTimeout: patience.connect,
+        socketTimeout: patience.idle,
+        httpAgent: new HttpAgent(agent),
+        httpsAgent: new HttpsAgent({ ...agent, ...(ca !== undefined && { ca }) }),
+      },
+    };
+    if (address.endpoint !== undefined) config.endpoint = address.endpoint;
+    const { credentials } = address;
+    if (credentials.kind !== "chain") config.credentials = async () => await this.#accessKey(credentials);
+    return new sdk.S3(config);
+  }
+
+  async #accessKey(origin: Parameters<typeof readAccessKey>[0]): Promise<AccessKey & { expiration: Date }> {
+    const key = await readAccessKey(origin, this.#options);
+    return { ...key, expiration: new Date(this.#options.clock.now() + keyIsFresh) };
+  }
+
+  async #authorities(): Promise<Buffer | undefined> {
+    const { address, files } = this.#options;
+    if (address.caFile === undefined) return undefined;
+    try {
+      return await files.read(address.caFile);
+    } catch (error) {
+      throw new StillpointError("storage_unreachable", {
+        what: `Cannot read the authorities for ${address.location} in ${address.caFile}: ${toError(error).message}`,
+        safe: "Nothing was changed.",
+        next: "Correct `ca_file`, or run Stillpoint with the rights to read it.",
+        retryable: false,
+      });
+    }
+  }
+}
