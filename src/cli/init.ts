@@ -133,7 +133,13 @@ async function makeReplica(cli: Cli, config: Config, primary: Location, name: st
 async function isRepository(address: StorageAddress, { clock, signal }: Cli): Promise<boolean> {
   // A folder that isn't there yet is nothing to try again for.
   if (address.kind === "fs") return await isThere(path.join(address.path, "format"));
-  return await exists(openStorage(address, { clock }), "format", { signal });
+  try {
+    return await exists(openStorage(address, { clock }), "format", { signal });
+  } catch (error) {
+    // It may lack as a whole. If something else ails it, that shows when it is made.
+    if (isStillpointError(error, "storage_unreachable")) return false;
+    throw error;
+  }
 }
 
 function nothingToDo(config: Config): StillpointError {

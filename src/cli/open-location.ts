@@ -9,6 +9,7 @@ import { parseKeyFile, type Secret } from "../repository/keys/key-objects.ts";
 import { openRepository } from "../repository/repository.ts";
 import { openStorage } from "../storage/open.ts";
 import { parseS3Url } from "../storage/drivers/s3/s3-url.ts";
+import { parseSftpUrl } from "../storage/drivers/sftp/sftp-url.ts";
 import type { StorageAddress } from "../storage/storage.ts";
 import type { Cli } from "./cli.ts";
 import { readConfig } from "./read-config.ts";
@@ -39,7 +40,10 @@ export function addConfigOption(command: Command): Command {
 export function addLocationOptions(command: Command, locationFlag = "--location <name>"): Command {
   return addConfigOption(command)
     .option(locationFlag, "a location of the configuration: primary, or a replica's name", primaryName)
-    .option("--repository <place>", "a repository anywhere, by path or s3:// URL: needs no configuration, but a key")
+    .option(
+      "--repository <place>",
+      "a repository anywhere, by path, s3:// or sftp:// URL: needs no configuration, but a key",
+    )
     .option("--key-file <file>", "the key file that opens --repository")
     .option("--passphrase-file <file>", "or the file with its passphrase")
     .option("--age-identity <file>", "or the file with an age identity");
@@ -126,6 +130,7 @@ function refuseKeysAlone({ keyFile, passphraseFile, ageIdentity }: LocationFlags
 
 function addressOf(text: string): StorageAddress {
   if (text.startsWith("s3:")) return parseS3Url(text);
+  if (text.startsWith("sftp:")) return parseSftpUrl(text);
   const folder = pathOf(text);
   return { kind: "fs", location: folder, path: folder };
 }
@@ -140,7 +145,7 @@ function pathOf(text: string): string {
   }
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return path.resolve(text);
   throw usage(
-    `Cannot use ${text} as a repository: this Stillpoint opens folders and s3:// URLs only`,
+    `Cannot use ${text} as a repository: this Stillpoint opens folders, s3:// and sftp:// URLs only`,
     "Give a path or such a URL, or copy the repository's objects to a folder, under the same names.",
   );
 }

@@ -89,7 +89,7 @@ export async function* streamCommand(
 }
 
 /** What execa says about a program that has ended, as far as it matters here. */
-interface Ended {
+export interface Ended {
   readonly failed: boolean;
   readonly isCanceled: boolean;
   readonly timedOut: boolean;
@@ -129,7 +129,7 @@ function start(argv: readonly string[], options: CommandOptions) {
 const keptOfStderr = 16 * 1024;
 
 /** Reads a stream to its end, however long, and keeps the last of it. */
-function keepEnd(stream: Readable): () => string {
+export function keepEnd(stream: Readable): () => string {
   let end = Buffer.alloc(0);
   stream.on("data", (chunk: Buffer) => {
     end = Buffer.concat([end, chunk]).subarray(-keptOfStderr);
@@ -144,7 +144,8 @@ function requireSuccess(argv: readonly string[], options: CommandOptions, ended:
   throw failure(argv, howItEnded(ended, options), words);
 }
 
-function howItEnded(ended: Ended, options: CommandOptions): string {
+/** For messages. */
+export function howItEnded(ended: Ended, options: Pick<CommandOptions, "timeout">): string {
   if (ended.timedOut) return `it took longer than ${options.timeout / 1000} s`;
   if (ended.exitCode !== undefined) return `it ended with exit status ${ended.exitCode}`;
   if (ended.signal !== undefined) return `it was ended by ${ended.signal}`;
@@ -153,7 +154,7 @@ function howItEnded(ended: Ended, options: CommandOptions): string {
 }
 
 /** The last few lines of a message, on one line. */
-function lastLines(text: string): string {
+export function lastLines(text: string): string {
   const lines = text.split("\n").map((line) => line.trim());
   return lines.filter(Boolean).slice(-5).join(" / ").slice(-1000).replace(/\.$/, "");
 }

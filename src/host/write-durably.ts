@@ -41,7 +41,8 @@ export async function writeDurably(
 
 const tempPattern = /^\.stillpoint-[0-9a-f]{32}\.tmp$/;
 
-function tempName(): string {
+/** A name that no other writer has, for a file that isn't complete yet. */
+export function tempName(): string {
   return `.stillpoint-${randomBytes(16).toString("hex")}.tmp`;
 }
 
@@ -61,7 +62,7 @@ export async function removeLeftovers(files: Files, folder: string, now: number)
     if (entry.kind !== "file" || !tempPattern.test(entry.name)) continue;
     const leftover = path.join(folder, entry.name);
     try {
-      if (now - (await files.stat(leftover)).time < leftoverAge) continue;
+      if (!isLeftover(entry.name, (await files.stat(leftover)).time, now)) continue;
       await files.unlink(leftover);
       removed += 1;
     } catch {
@@ -69,4 +70,9 @@ export async function removeLeftovers(files: Files, folder: string, now: number)
     }
   }
   return removed;
+}
+
+/** Whether a file is what a killed writer has left: by its name (see `tempName`) and its age, both times in ms since the epoch. */
+export function isLeftover(name: string, time: number, now: number): boolean {
+  return tempPattern.test(name) && now - time >= leftoverAge;
 }

@@ -40,7 +40,7 @@ export interface Replica {
 }
 
 /** Where a replica is: a storage's address without its name. */
-export type ReplicaPlace = FolderPlace | S3Place;
+export type ReplicaPlace = FolderPlace | S3Place | SftpPlace;
 
 export interface FolderPlace {
   readonly kind: "fs";
@@ -59,6 +59,19 @@ export interface S3Place {
   readonly pathStyle: boolean;
   readonly caFile: string | undefined;
   readonly credentials: S3CredentialsOrigin;
+}
+
+/** On an SFTP server. What is undefined is as ssh_config has it. */
+export interface SftpPlace {
+  readonly kind: "sftp";
+  readonly host: string;
+  readonly port: number | undefined;
+  readonly user: string | undefined;
+  /** Absolute, or relative to where the server puts the user. */
+  readonly path: string;
+  readonly identityFile: string | undefined;
+  readonly knownHostsFile: string | undefined;
+  readonly sshConfig: string | undefined;
 }
 
 /** Where the access key comes from; never the key itself. */

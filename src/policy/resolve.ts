@@ -3,6 +3,7 @@
 import type * as c from "./config.ts";
 import { isInside } from "./references.ts";
 import { resolveS3Place } from "./replica-s3.ts";
+import { resolveSftpPlace } from "./replica-sftp.ts";
 import type { Schedule } from "./schedule.ts";
 import type { ConfigFile } from "./schema.ts";
 
@@ -51,6 +52,7 @@ function resolveRepository(file: File["repository"], path: (written: string) => 
 
 function resolvePlace(file: File["replicas"][string], path: (written: string) => string): c.ReplicaPlace {
   if (file.s3 !== undefined) return resolveS3Place(file.s3, path);
+  if (file.sftp !== undefined) return resolveSftpPlace(file.sftp, path);
   return { kind: "fs", path: path(known(file.path)) };
 }
 

@@ -16,11 +16,12 @@ import {
   tag,
 } from "./fields.ts";
 import { s3Place } from "./replica-s3.ts";
+import { sftpPlace } from "./replica-sftp.ts";
 import { cronGap, schedule } from "./schedule-settings.ts";
 import { formatDuration } from "./units.ts";
 
 const keyOrigins = ["key_file", "key_credential", "passphrase_file"] as const;
-const replicaKinds = ["path", "s3"] as const;
+const replicaKinds = ["path", "s3", "sftp"] as const;
 const sourceKinds = ["directory", "image", "command", "vm"] as const;
 
 const repository = z
@@ -43,6 +44,7 @@ const replica = z
   .strictObject({
     path: path.optional().describe("Folder of the replica, such as a mounted disk or share."),
     s3: s3Place.optional(),
+    sftp: sftpPlace.optional(),
     bandwidth: rate.optional().describe("The most that is sent, such as 50MiB/s. Default: no limit."),
   })
   .superRefine(exactlyOne(replicaKinds))

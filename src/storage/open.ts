@@ -5,7 +5,8 @@ import { nodeFiles } from "../host/node-files.ts";
 import { systemRandom, type Random } from "../host/random.ts";
 import { createFsStorage, FsStorage } from "./drivers/fs.ts";
 import { S3Storage } from "./drivers/s3/s3-storage.ts";
-import type { Storage, StorageAddress } from "./storage.ts";
+import { createSftpStorage, SftpStorage, type SftpStorageOptions } from "./drivers/sftp/sftp-storage.ts";
+import type { SftpAddress, Storage, StorageAddress } from "./storage.ts";
 import { withBandwidthLimit } from "./wrappers/limit-bandwidth.ts";
 import { withConcurrencyLimit } from "./wrappers/limit-concurrency.ts";
 import { withObserver, type StorageObserver } from "./wrappers/observe.ts";
@@ -43,8 +44,26 @@ export function openStorage(address: StorageAddress, options: OpenStorageOptions
 }
 
 function driverFor(address: StorageAddress, clock: Clock, random: Random): Storage {
-  if (address.kind === "s3") return new S3Storage({ address, clock, random });
-  return new FsStorage({ location: address.location, root: address.path, files: nodeFiles, clock });
+  switch (address.kind) {
+    case "fs":
+      return new FsStorage({ location: address.location, root: address.path, files: nodeFiles, clock });
+    case "s3":
+      return new S3Storage({ address, clock, random });
+    case "sftp":
+      return withConcurrencyLimit(new SftpStorage(sftpOptions(address, clock)), sftpCalls);
+  }
+}
+
+/** Calls at once on one connection. Each may hold open two of the thousand or so files that a server allows. */
+const sftpCalls = 32;
+
+function sftpOptions(address: SftpAddress, clock: Clock): SftpStorageOptions {
+  const { location, path } = address;
+  const connect: SftpStorageOptions["connect"] = async () => {
+    const { connectBySsh } = await import("./drivers/sftp/connect-ssh.ts");
+    return await connectBySsh(address, clock);
+  };
+  return { location, path, clock, connect };
 }
 
 /**
@@ -54,6 +73,15 @@ function driverFor(address: StorageAddress, clock: Clock, random: Random): Stora
  * @throws StillpointError as the storage contract says
  */
 export async function createStorage(address: StorageAddress): Promise<void> {
-  if (address.kind === "s3") await new S3Storage({ address }).requireBucket();
-  else await createFsStorage({ location: address.location, root: address.path, files: nodeFiles });
+  switch (address.kind) {
+    case "fs":
+      await createFsStorage({ location: address.location, root: address.path, files: nodeFiles });
+      break;
+    case "s3":
+      await new S3Storage({ address }).requireBucket();
+      break;
+    case "sftp":
+      await createSftpStorage(sftpOptions(address, systemClock));
+      break;
+  }
 }

@@ -54,7 +54,7 @@ export interface ObjectInfo {
 }
 
 /** Everything needed to open a storage, as plain data: it is sent to worker threads. Never holds a secret itself. */
-export type StorageAddress = FsAddress | S3Address;
+export type StorageAddress = FsAddress | S3Address | SftpAddress;
 
 export interface FsAddress {
   readonly kind: "fs";
@@ -85,3 +85,21 @@ export type S3Credentials =
   | { readonly kind: "credential"; readonly name: string }
   /** Where AWS's programs look for it: environment, ~/.aws, the machine's role. */
   | { readonly kind: "chain" };
+
+/** What lacks is as ssh_config and the user's own files for ssh have it. */
+export interface SftpAddress {
+  readonly kind: "sftp";
+  readonly location: string;
+  /** A name or an address; may be one that only ssh_config knows. */
+  readonly host: string;
+  readonly port: number | undefined;
+  readonly user: string | undefined;
+  /** Absolute, or relative to where the server puts the user. */
+  readonly path: string;
+  /** File with the private key to log in by. */
+  readonly identityFile: string | undefined;
+  /** File with the servers' keys to trust instead of the usual ones. */
+  readonly knownHostsFile: string | undefined;
+  /** Configuration of ssh to read instead of the usual ones. */
+  readonly sshConfig: string | undefined;
+}

@@ -1,0 +1,23 @@
+import { systemClock, type Clock } from "../../../host/clock.ts";
+import { openProgramPipe } from "../../../host/program-pipe.ts";
+import type { SftpAddress } from "../../storage.ts";
+import { SftpClient } from "./client.ts";
+import { SftpConnection } from "./connection.ts";
+import { sftpUrlOf } from "./sftp-url.ts";
+import { sshCommand, sshEnvironment } from "./ssh-command.ts";
+import { connectionError } from "./ssh-trouble.ts";
+
+/**
+ * Connects to the server of an address by the system's ssh.
+ *
+ * @throws StillpointError `storage_unreachable`, `storage_denied`, `storage_failed`
+ */
+export async function connectBySsh(address: SftpAddress, clock: Clock = systemClock): Promise<SftpClient> {
+  const where = sftpUrlOf(address);
+  const connection = new SftpConnection({
+    pipe: openProgramPipe(sshCommand(address), sshEnvironment),
+    clock,
+    explain: (trouble) => connectionError(address.location, where, trouble),
+  });
+  return await SftpClient.greet(connection);
+}

@@ -1,0 +1,282 @@
+/** A storage on an SFTP server: `<root>/<name>`, and unfinished work in `<root>/tmp/`. Its connection is made anew when it is lost. */
+
+import { StillpointError } from "../../../errors.ts";
+import { throwIfCancelled, unlessCancelled } from "../../../host/cancel.ts";
+import type { Clock } from "../../../host/clock.ts";
+import { isObjectName, requireObjectName, requirePrefix } from "../../names.ts";
+import type { ByteRange, CallOptions, ObjectInfo, Storage } from "../../storage.ts";
+import type { FolderEntry, SftpClient } from "./client.ts";
+import { kindOf } from "./file-kind.ts";
+import {
+  absent,
+  Folders,
+  letGo,
+  makeOrFind,
+  orAbsent,
+  parentOf,
+  type Place,
+  readFolder,
+  syncFolder,
+} from "./folders.ts";
+import { readRange, readWhole } from "./read-object.ts";
+import { hasStatus, StatusError, statusCodes } from "./protocol.ts";
+import { storageErrorFrom } from "./sftp-errors.ts";
+import { writeObject } from "./write-object.ts";
+
+export interface SftpStorageOptions {
+  readonly location: string;
+  /** The folder: absolute, or relative to where the server puts this user. */
+  readonly path: string;
+  readonly clock: Clock;
+  /** Makes a new connection. Throws StillpointError. */
+  readonly connect: () => Promise<SftpClient>;
+}
+
+/**
+ * Makes the folder of a new storage, but not the one above it. Harmless when it is there already.
+ *
+ * @throws StillpointError `storage_denied`, `storage_full`, `storage_unreachable`, `storage_failed`
+ */
+export async function createSftpStorage({ location, path, connect }: Omit<SftpStorageOptions, "clock">): Promise<void> {
+  const root = rootOf(path);
+  const folder = root.replace(/\/$/, "");
+  const client = await connect();
+  try {
+    await makeOrFind(client, folder);
+    await makeOrFind(client, `${root}tmp`);
+    await syncFolder(client, folder);
+    await syncFolder(client, parentOf(folder) || (folder.startsWith("/") ? "/" : "."));
+  } catch (error) {
+    if (hasStatus(error, statusCodes.noSuchFile)) {
+      throw new StillpointError("storage_unreachable", {
+        what: `Cannot make the storage ${location} in ${folder} on the server: there is no folder above it`,
+        safe: "Nothing was made in its place.",
+        next: "Mount the disk that belongs there, or make the folder.",
+      });
+    }
+    throw storageErrorFrom(error, { location, path: folder, action: "make the folder" });
+  } finally {
+    client.close();
+  }
+}
+
+/** One connection, and what is known of the server's folders while it lasts. */
+interface Session {
+  readonly client: SftpClient;
+  readonly folders: Folders;
+}
+
+type Action = "store" | "read" | "look at" | "delete" | "list";
+
+/** Folders that are read at once while listing. */
+const foldersAtOnce = 16;
+/** More than any name of an object has; a folder that is inside itself ends here. */
+const deepestFolder = 16;
+
+export class SftpStorage implements Storage {
+  readonly location: string;
+  readonly #options: SftpStorageOptions;
+  readonly #place: Place;
+  #session: Promise<Session> | undefined;
+
+  constructor(options: SftpStorageOptions) {
+    this.location = options.location;
+    this.#options = options;
+    this.#place = { location: options.location, root: rootOf(options.path) };
+  }
+
+  async put(name: string, data: readonly Uint8Array[], { signal }: CallOptions = {}): Promise<void> {
+    await this.#call("store", name, signal, async ({ client, folders }) => {
+      await folders.make(parentOf(name));
+      await folders.removeLeftoversOnce();
+      await writeObject(client, this.#place, name, data, signal);
+    });
+  }
+
+  async get(name: string, range?: ByteRange, { signal }: CallOptions = {}): Promise<Buffer> {
+    return await this.#call("read", name, signal, async (session, path) => {
+      const { client } = session;
+      const file = await orAbsent(client.openToRead(path));
+      if (file === absent) throw await this.#missing(session, name);
+      try {
+        const object = { client, file, location: this.location, name, signal };
+        return range ? await readRange(object, range) : await readWhole(object);
+      } finally {
+        letGo(client, file);
+      }
+    });
+  }
+
+  async stat(name: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
+    return await this.#call("look at", name, signal, async (session, path) => {
+      const info = await orAbsent(session.client.stat(path));
+      if (info === absent || kindOf(info) !== "file") throw await this.#missing(session, name);
+      return { name, size: info.size ?? 0, time: (info.time ?? 0) * 1000 };
+    });
+  }
+
+  async delete(name: string, { signal }: CallOptions = {}): Promise<void> {
+    await this.#call("delete", name, signal, async ({ client, folders }, path) => {
+      if ((await removeFile(client, path)) === absent) await folders.requireRoot();
+      // Also when it was gone already: whoever deleted it may have failed, or not have come, to make that durable.
+      await orAbsent(syncFolder(client, this.#place.root + parentOf(name)));
+    });
+  }
+
+  async *list(prefix: string, { signal }: CallOptions = {}): AsyncIterable<ObjectInfo> {
+    requirePrefix(prefix);
+    const unread = [prefix.slice(0, prefix.lastIndexOf("/") + 1)];
+    const reading: Promise<FolderContent>[] = [];
+    for (;;) {
+      for (const folder of unread.splice(0, foldersAtOnce - reading.length)) {
+        const content = this.#call("list", folder, signal, (session) => this.#readFolder(session, folder, prefix));
+        // One that fails while others are waited for is reported in its turn, or not at all when the consumer has left.
+        content.catch(() => undefined);
+        reading.push(content);
+      }
+      const next = reading.shift();
+      if (next === undefined) break;
+      const { objects, subfolders } = await next;
+      unread.push(...subfolders);
+      yield* objects;
+    }
+    // What was missing on the way counts as deleted, or as never there, only if the storage itself still is.
+    await this.#call("list", "", signal, ({ folders }) => folders.requireRoot());
+  }
+
+  /** The objects under `prefix` in one folder (`""`, or ending in `/`), and the folders that may hold more. */
+  async #readFolder({ client }: Session, folder: string, prefix: string): Promise<FolderContent> {
+    const entries = await readFolder(client, this.#place.root + folder);
+    // Only the folder that the prefix names may lack; any other was seen a moment ago, and folders are never deleted.
+    if (entries === absent && !prefix.startsWith(folder)) throw this.#folderVanished(folder);
+    const content: FolderContent = { objects: [], subfolders: [] };
+    for (const entry of entries === absent ? [] : entries) {
+      const name = folder + entry.name;
+      // A name that no object can have isn't ours: `tmp`, or the `lost+found` of an ext4 file system.
+      if (!isObjectName(name) || !name.startsWith(prefix)) continue;
+      const info = await knownWell(client, this.#place.root + name, entry);
+      if (info === absent) continue;
+      const kind = kindOf(info);
+      if (kind === "file") content.objects.push({ name, size: info.size ?? 0, time: (info.time ?? 0) * 1000 });
+      else if (kind === "folder" && name.split("/").length < deepestFolder) content.subfolders.push(`${name}/`);
+      else throw this.#stranger(name);
+    }
+    return content;
+  }
+
+  /** Does the work on the file of that name: cancelled soon when the signal aborts, and with the contract's errors. */
+  async #call<T>(
+    action: Action,
+    name: string,
+    signal: AbortSignal | undefined,
+    work: (session: Session, path: string) => Promise<T>,
+  ): Promise<T> {
+    if (action !== "list") requireObjectName(name);
+    throwIfCancelled(signal);
+    const attempt = async (): Promise<T> => {
+      const session = await this.#connected();
+      try {
+        return await work(session, this.#place.root + name);
+      } catch (error) {
+        throw await this.#explain(error, session, action, name);
+      }
+    };
+    return await unlessCancelled(attempt(), signal);
+  }
+
+  async #connected(): Promise<Session> {
+    const session = this.#session ?? this.#connect();
+    this.#session = session;
+    try {
+      const { client } = await session;
+      if (!client.over) return await session;
+    } catch (error) {
+      if (this.#session === session) this.#session = undefined;
+      throw error;
+    }
+    // Lost since it was used last.
+    if (this.#session === session) this.#session = undefined;
+    return await this.#connected();
+  }
+
+  async #connect(): Promise<Session> {
+    const client = await this.#options.connect();
+    return { client, folders: new Folders(client, this.#place, this.#options.clock) };
+  }
+
+  async #explain(error: unknown, session: Session, action: Action, name: string): Promise<unknown> {
+    const { client, folders } = session;
+    // What was believed about folders may be wrong now; the next try looks again.
+    if (action === "store") folders.forget();
+    const { root } = this.#place;
+    if (!(error instanceof StatusError))
+      return storageErrorFrom(error, { location: this.location, path: root + name, action });
+    try {
+      // Where a folder lacks that was expected, most likely the whole storage does.
+      if (hasStatus(error, statusCodes.noSuchFile))
+        await (action === "store" ? folders.requireTmp() : folders.requireRoot());
+      if (action === "read" && (await isFolder(client, root + name))) return await this.#missing(session, name);
+    } catch (betterError) {
+      return betterError;
+    }
+    const space =
+      action === "store" && client.features.statvfs ? await client.space(root).catch(() => undefined) : undefined;
+    return storageErrorFrom(error, { location: this.location, path: root + name, action, space });
+  }
+
+  async #missing({ folders }: Session, name: string): Promise<StillpointError> {
+    await folders.requireRoot();
+    return new StillpointError("object_missing", {
+      what: `Cannot find ${name} in ${this.location}: there is no such object`,
+    });
+  }
+
+  #folderVanished(folder: string): StillpointError {
+    return new StillpointError("storage_failed", {
+      what: `Cannot list ${this.location}: the folder ${this.#place.root}${folder} vanished meanwhile`,
+      safe: "Nothing was changed.",
+      next: "Look for another program that deletes folders there.",
+    });
+  }
+
+  #stranger(name: string): StillpointError {
+    return new StillpointError("storage_failed", {
+      what: `Cannot list ${this.location}: ${this.#place.root}${name} is neither a file nor a folder of a storage`,
+      safe: "Nothing was changed.",
+      next: "Move it away: a storage holds no symbolic links or special files.",
+    });
+  }
+}
+
+interface FolderContent {
+  readonly objects: ObjectInfo[];
+  readonly subfolders: string[];
+}
+
+/** With a slash at its end; `""` and `.` are where the server puts this user. */
+function rootOf(path: string): string {
+  const trimmed = path.replace(/\/+$/, "");
+  return trimmed === "" && path !== "" ? "/" : `${trimmed || "."}/`;
+}
+
+/** What the listing itself says of an entry, or, where the server leaves out some of it, what it says when asked. */
+async function knownWell(client: SftpClient, path: string, { attributes }: FolderEntry) {
+  const { size, mode, time } = attributes;
+  if (size !== undefined && mode !== undefined && time !== undefined) return attributes;
+  return await orAbsent(client.stat(path));
+}
+
+/** A folder is no object, so there is none. */
+async function removeFile(client: SftpClient, path: string): Promise<"removed" | typeof absent> {
+  try {
+    return (await orAbsent(client.remove(path))) === absent ? absent : "removed";
+  } catch (error) {
+    if (error instanceof StatusError && (await isFolder(client, path))) return absent;
+    throw error;
+  }
+}
+
+async function isFolder(client: SftpClient, path: string): Promise<boolean> {
+  const info = await orAbsent(client.stat(path));
+  return info !== absent && kindOf(info) === "folder";
+}

@@ -1,0 +1,105 @@
+/** The durable, atomic write of one object. */
+
+import { sizeOf } from "../../size-of.ts";
+import { StillpointError } from "../../../errors.ts";
+import { tempName } from "../../../host/write-durably.ts";
+import type { Handle, SftpClient } from "./client.ts";
+import { absent, letGo, orAbsent, parentOf, type Place, syncFolder } from "./folders.ts";
+import { StatusError } from "./protocol.ts";
+import { readFile, writeFile } from "./transfer.ts";
+
+/**
+ * Objects are written once. Whoever may log in as this user, and neither change modes nor delete (docs/offsite.md), can't
+ * write into what is there.
+ */
+const objectMode = 0o400;
+
+/**
+ * Writes `<root>/tmp/<a new name>`, forces it to the medium, gives it its name, and forces the folder to the medium. Where the
+ * server can't replace files, an object that is there already must be the same.
+ *
+ * @throws StatusError, StillpointError
+ */
+export async function writeObject(
+  client: SftpClient,
+  { location, root }: Place,
+  name: string,
+  data: readonly Uint8Array[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  requireNaming(client, location);
+  const temp = `${root}tmp/${tempName()}`;
+  const target = root + name;
+  const file = await client.openToMake(temp, objectMode);
+  try {
+    await writeFile(client, file, data, signal);
+    if (client.features.fsync) await client.fsync(file);
+    await client.closeHandle(file);
+    if (client.features.posixRename) await client.rename(temp, target);
+    else await giveFirstName(client, { location, name, temp, target }, data);
+  } catch (error) {
+    letGo(client, file);
+    removeSoon(client, temp);
+    throw error;
+  }
+  await syncFolder(client, root + parentOf(name));
+}
+
+/** Without either of them an object could only be replaced by deleting it first, and would be gone for a moment, or for ever. */
+function requireNaming({ features }: SftpClient, location: string): void {
+  if (features.posixRename || features.hardlink) return;
+  throw new StillpointError("storage_failed", {
+    what: `Cannot store anything in ${location}: its server offers neither posix-rename@openssh.com nor hardlink@openssh.com`,
+    safe: "Nothing was changed.",
+    next: "Use a server of OpenSSH, and let this user have one of them.",
+    retryable: false,
+  });
+}
+
+interface Naming {
+  readonly location: string;
+  readonly name: string;
+  readonly temp: string;
+  readonly target: string;
+}
+
+/** A second name for the file instead of another: never takes a name that is in use. */
+async function giveFirstName(
+  client: SftpClient,
+  { location, name, temp, target }: Naming,
+  data: readonly Uint8Array[],
+): Promise<void> {
+  try {
+    await client.link(temp, target);
+  } catch (error) {
+    if (!(error instanceof StatusError) || (await orAbsent(client.stat(target))) === absent) throw error;
+    if (!(await holds(client, target, data))) {
+      throw new StillpointError("storage_denied", {
+        what: `Cannot replace ${name} in ${location}: its server lets this user add objects, and not change them`,
+        safe: "The object is as it was.",
+        next: "Do this with a login that may do more.",
+        cause: error,
+      });
+    }
+  }
+  removeSoon(client, temp);
+}
+
+/** Whether the file has just this content. */
+async function holds(client: SftpClient, path: string, data: readonly Uint8Array[]): Promise<boolean> {
+  const wanted = Buffer.concat(data);
+  const file: Handle = await client.openToRead(path);
+  try {
+    // One byte more than there may be.
+    const found = Buffer.allocUnsafeSlow(sizeOf(data) + 1);
+    const length = await readFile(client, file, { offset: 0, into: found }, undefined);
+    return found.subarray(0, length).equals(wanted);
+  } finally {
+    letGo(client, file);
+  }
+}
+
+/** A file that can't be removed is found by whoever removes leftovers later. */
+function removeSoon(client: SftpClient, path: string): void {
+  client.remove(path).catch(() => undefined);
+}

@@ -1,0 +1,77 @@
+/** SFTP servers for tests: OpenSSH's own, over a pipe. */
+
+import { spawnSync } from "node:child_process";
+import { onTestFinished } from "vitest";
+import { openProgramPipe, type ProgramPipe } from "../../src/host/program-pipe.ts";
+import { systemClock, type Clock } from "../../src/host/clock.ts";
+import { SftpClient } from "../../src/storage/drivers/sftp/client.ts";
+import { SftpConnection } from "../../src/storage/drivers/sftp/connection.ts";
+import { createSftpStorage, SftpStorage } from "../../src/storage/drivers/sftp/sftp-storage.ts";
+import { connectionError } from "../../src/storage/drivers/sftp/ssh-trouble.ts";
+import { tempDir } from "./temp-dir.ts";
+
+export const sftpServer = "/usr/lib/openssh/sftp-server";
+
+/** Speaks to what a pipe leads to. */
+export async function connectTo(pipe: ProgramPipe, clock: Clock = systemClock): Promise<SftpClient> {
+  const connection = new SftpConnection({
+    pipe,
+    clock,
+    explain: (trouble) => connectionError("replica", "sftp://test", trouble),
+  });
+  return await SftpClient.greet(connection);
+}
+
+export interface LocalServer {
+  readonly storage: SftpStorage;
+  /** The storage's folder. */
+  readonly root: string;
+  /** Every server process so far, the latest last. */
+  readonly pipes: readonly ProgramPipe[];
+  connect(): Promise<SftpClient>;
+}
+
+export interface LocalServerOptions {
+  /** Arguments for sftp-server, such as `-R`; see sftp-server(8). */
+  readonly args?: readonly string[];
+  /** Another program that speaks SFTP, or runs one. */
+  readonly command?: readonly [string, ...string[]];
+  readonly root?: string;
+  readonly clock?: Clock;
+  /** Whether the storage is there already. */
+  readonly made?: boolean;
+}
+
+/** A new, empty storage on OpenSSH's SFTP server, without ssh. */
+export async function localServer(options: LocalServerOptions = {}): Promise<LocalServer> {
+  const {
+    args = [],
+    command = [sftpServer, ...args],
+    root = `${await tempDir()}/store`,
+    clock = systemClock,
+  } = options;
+  const pipes: ProgramPipe[] = [];
+  onTestFinished(() => {
+    for (const pipe of pipes) pipe.kill();
+  });
+  const connect = async (): Promise<SftpClient> => {
+    const pipe = openProgramPipe(command);
+    pipes.push(pipe);
+    return await connectTo(pipe, clock);
+  };
+  if (options.made !== true) {
+    await createSftpStorage({
+      location: "replica",
+      path: root,
+      connect: async () => await connectTo(openProgramPipe([sftpServer])),
+    });
+  }
+  return { storage: new SftpStorage({ location: "replica", path: root, clock, connect }), root, pipes, connect };
+}
+
+/** Runs a program to its end. Throws what it has to say when it fails. */
+export function runProgram(program: string, ...args: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")}: ${error?.message ?? stderr}`);
+  return stdout;
+}
