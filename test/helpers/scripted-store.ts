@@ -1,0 +1,74 @@
+/** An S3 store that answers what a test tells it to: for what a real one can't be made to do. */
+import { createServer, type IncomingHttpHeaders } from "node:http";
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { buffer } from "node:stream/consumers";
+import { onTestFinished } from "vitest";
+import { S3Storage, type S3StorageOptions } from "../../src/storage/drivers/s3/s3-storage.ts";
+import type { S3Address } from "../../src/storage/storage.ts";
+import { tempDir } from "./temp-dir.ts";
+
+export interface Request {
+  /** `METHOD /path?query` */
+  readonly line: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+}
+
+export interface Answer {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer;
+}
+
+export interface ScriptedStore {
+  readonly address: S3Address;
+  readonly storage: S3Storage;
+  /** In the order in which they came. */
+  readonly requests: Request[];
+}
+
+export async function scriptedStore(
+  answer: (request: Request) => Answer,
+  options: Partial<S3StorageOptions> = {},
+): Promise<ScriptedStore> {
+  const requests: Request[] = [];
+  const server = createServer(async (incoming, outgoing) => {
+    const { method, url, headers } = incoming;
+    const request = { line: `${method} ${url}`, headers, body: await buffer(incoming) };
+    requests.push(request);
+    const { status = 200, headers: given = {}, body = "" } = answer(request);
+    outgoing.writeHead(status, given).end(body);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(async () => {
+    server.closeAllConnections();
+    await server[Symbol.asyncDispose]();
+  });
+  const path = `${await tempDir()}/credentials`;
+  await writeFile(path, "aws_access_key_id = AKIA\naws_secret_access_key = hidden\n");
+  const address: S3Address = {
+    kind: "s3",
+    location: "far",
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    region: "us-east-1",
+    bucket: "bucket",
+    prefix: "host/",
+    pathStyle: true,
+    caFile: undefined,
+    credentials: { kind: "file", path },
+  };
+  return { address, storage: new S3Storage({ address, ...options }), requests };
+}
+
+/** The answer with which a store refuses. */
+export function refusal(status: number, code: string): Answer {
+  const body = `<?xml version="1.0"?><Error><Code>${code}</Code><Message>made up</Message></Error>`;
+  return { status, headers: { "content-type": "application/xml" }, body };
+}
+
+export function xml(name: string, content: string): Answer {
+  return { headers: { "content-type": "application/xml" }, body: `<?xml version="1.0"?><${name}>${content}</${name}>` };
+}

@@ -1,0 +1,183 @@
+/** What a real store can't be made to do; the rest is in test/e2e/s3-storage.test.ts. */
+import { createHash, randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { inspect } from "node:util";
+import { describe, expect, test } from "vitest";
+import type { ErrorCode } from "../../../../src/errors.ts";
+import { S3Storage } from "../../../../src/storage/drivers/s3/s3-storage.ts";
+import { collect } from "../../../helpers/collect.ts";
+import { rejection } from "../../../helpers/rejection.ts";
+import { type Answer, refusal, scriptedStore, xml } from "../../../helpers/scripted-store.ts";
+import { ManualClock } from "../../../helpers/manual-clock.ts";
+
+describe("what a store's refusal means", () => {
+  test.each<[number, string, ErrorCode, boolean]>([
+    [403, "AccessDenied", "storage_denied", false],
+    [403, "InvalidAccessKeyId", "storage_denied", false],
+    [403, "RequestTimeTooSkewed", "storage_denied", false],
+    [400, "ExpiredToken", "storage_denied", false],
+    [401, "Unauthorized", "storage_denied", false],
+    [403, "QuotaExceeded", "storage_full", false],
+    [507, "XMinioStorageFull", "storage_full", false],
+    [400, "BadDigest", "storage_failed", true],
+    [400, "RequestTimeout", "storage_failed", true],
+    [409, "OperationAborted", "storage_failed", true],
+    [429, "TooManyRequests", "storage_failed", true],
+    [500, "InternalError", "storage_failed", true],
+    [503, "SlowDown", "storage_failed", true],
+    [404, "NoSuchBucket", "storage_unreachable", true],
+    [301, "PermanentRedirect", "storage_failed", false],
+    [400, "AuthorizationHeaderMalformed", "storage_failed", false],
+    [405, "MethodNotAllowed", "storage_failed", false],
+  ])("%i %s", async (status, name, code, retryable) => {
+    const { storage } = await scriptedStore(() => refusal(status, name));
+    const error = await rejection(storage.put("a", [Buffer.from("x")]));
+    expect(error).toMatchObject({ code, retryable, message: expect.stringContaining(`${name} (${status})`) });
+  });
+
+  test("what can't be read in it is told without it, and nothing secret ever", async () => {
+    const { storage } = await scriptedStore(() => refusal(500, "\u001b[2Jhidden code!"));
+    const error = await rejection(storage.get("a"));
+    expect(error).toMatchObject({ code: "storage_failed", retryable: true });
+    expect(error.message).toContain("an error without a name (500)");
+    expect(inspect(error, { depth: 9 })).not.toMatch(/hidden\n|Signature=|AWS4-HMAC/);
+  });
+});
+
+test("each request is signed over its content, and asks for nothing conditional", async () => {
+  const { storage, requests } = await scriptedStore(() => ({ headers: { etag: '"x"' } }));
+  const data = Buffer.from("content");
+  await storage.put("packs/ab/one", [data.subarray(0, 3), data.subarray(3)]);
+  const [put] = requests;
+  expect(put?.line).toMatch(/^PUT \/bucket\/host\/packs\/ab\/one/);
+  expect(put?.body.equals(data)).toBe(true);
+  expect(put?.headers).toMatchObject({
+    "x-amz-content-sha256": createHash("sha256").update(data).digest("hex"),
+    authorization: expect.stringContaining("Credential=AKIA/"),
+  });
+  for (const name of Object.keys(put?.headers ?? {}))
+    expect(name).not.toMatch(/^if-|expect|x-amz-(checksum|sdk-checksum)/);
+});
+
+describe("a listing", () => {
+  const object = (key: string): string =>
+    `<Contents><Key>${key}</Key><Size>3</Size><LastModified>2026-11-22T15:00:00.789Z</LastModified></Contents>`;
+
+  test("goes on where the store says, and leaves out what can't be an object", async () => {
+    const { storage, requests } = await scriptedStore(({ line }) =>
+      line.includes("continuation-token")
+        ? xml("ListBucketResult", `<IsTruncated>false</IsTruncated>${object("host/b")}`)
+        : xml(
+            "ListBucketResult",
+            `<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>${["host/a", "host/", "host/tmp/x", "host/ö", "other/c"].map(object).join("")}`,
+          ),
+    );
+    const time = Date.parse("2026-11-22T15:00:00Z");
+    expect(await collect(storage.list(""))).toEqual(["a", "b"].map((name) => ({ name, size: 3, time })));
+    expect(requests).toHaveLength(2);
+  });
+
+  test.each([
+    ["says nothing about its end", object("host/a")],
+    ["isn't the last, and has no token", `<IsTruncated>true</IsTruncated>${object("host/a")}`],
+  ])("that %s fails instead of ending early", async (_, content) => {
+    const { storage } = await scriptedStore(() => xml("ListBucketResult", content));
+    expect(await rejection(collect(storage.list("")))).toMatchObject({ code: "storage_failed", retryable: true });
+  });
+
+  test("that turns in circles fails", async () => {
+    const again = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>";
+    const { storage } = await scriptedStore(() => xml("ListBucketResult", again));
+    expect(await rejection(collect(storage.list("")))).toMatchObject({ code: "storage_failed" });
+  });
+
+  test.each<[string, Answer]>([
+    ["a web page", { headers: { "content-type": "text/html" }, body: "<html><body>Sign in</body></html>" }],
+    ["nothing", {}],
+    ["half of it", { body: "<ListBucketResult><IsTruncated>fal" }],
+  ])("answered with %s fails", async (_, answer) => {
+    const { storage } = await scriptedStore(() => answer);
+    expect(await rejection(collect(storage.list("")))).toMatchObject({ code: "storage_failed" });
+  });
+});
+
+describe("reading a range", () => {
+  const range = { offset: 2, length: 3 };
+
+  test.each<[string, Answer]>([
+    ["the whole object", { status: 200, body: "0123456789" }],
+    ["another range", { status: 206, headers: { "content-range": "bytes 0-2/10" }, body: "012" }],
+    ["less than it says", { status: 206, headers: { "content-range": "bytes 2-4/10" }, body: "23" }],
+    ["a refusal", refusal(416, "InvalidRange")],
+  ])("answered with %s fails", async (_, answer) => {
+    const { storage } = await scriptedStore(() => answer);
+    expect(await rejection(storage.get("a", range))).toMatchObject({ code: "storage_failed", retryable: false });
+  });
+});
+
+describe("sending in parts", () => {
+  const sizes = { single: 10, part: 10 };
+  const begun = xml("InitiateMultipartUploadResult", "<UploadId>u1</UploadId>");
+
+  function store(complete: Answer, old = ""): (request: { line: string }) => Answer {
+    return ({ line }) => {
+      if (/^GET .*uploads/.test(line))
+        return old === "" ? refusal(403, "AccessDenied") : xml("ListMultipartUploadsResult", old);
+      if (/^POST .*uploads/.test(line)) return begun;
+      if (line.startsWith("POST")) return complete;
+      return { status: line.startsWith("DELETE") ? 204 : 200, headers: { etag: '"e"' } };
+    };
+  }
+
+  test("a success that turns out to be an error isn't a success, and clears up", async () => {
+    const { storage, requests } = await scriptedStore(store({ ...refusal(200, "InternalError") }), { sizes });
+    expect(await rejection(storage.put("a", [randomBytes(25)]))).toMatchObject({
+      code: "storage_failed",
+      retryable: true,
+    });
+    expect(
+      requests
+        .filter(({ line }) => line.includes("partNumber="))
+        .map(({ body }) => body.length)
+        .toSorted(),
+    ).toEqual([10, 10, 5].toSorted());
+    expect(requests.at(-1)?.line).toMatch(/^DELETE .*uploadId=u1/);
+  });
+
+  test("what killed processes left is removed when it is a day old, once; other uploads stay", async () => {
+    const clock = new ManualClock();
+    const upload = (id: string, age: number): string =>
+      `<Upload><Key>host/${id}</Key><UploadId>${id}</UploadId><Initiated>${new Date(clock.now() - age).toISOString()}</Initiated></Upload>`;
+    const old = upload("dead", 25 * 3_600_000) + upload("alive", 23 * 3_600_000);
+    const done = xml("CompleteMultipartUploadResult", "<ETag>e</ETag>");
+    const { storage, requests } = await scriptedStore(store(done, old), { sizes, clock });
+    await storage.put("a", [randomBytes(25)]);
+    await storage.put("b", [randomBytes(25)]);
+    const lines = requests.map(({ line }) => line);
+    expect(lines.filter((line) => line.startsWith("DELETE"))).toEqual([expect.stringContaining("uploadId=dead")]);
+    expect(lines.filter((line) => /^GET .*uploads/.test(line))).toHaveLength(1);
+  });
+});
+
+test("a certificate that nobody vouches for, or no file with authorities, is said once and not tried again", async () => {
+  const { address } = await scriptedStore(() => ({}));
+  const storage = new S3Storage({ address: { ...address, caFile: "/nowhere/ca.pem" } });
+  const error = await rejection(storage.get("a"));
+  expect(error).toMatchObject({ code: "storage_unreachable", retryable: false });
+  expect(error.message).toContain("/nowhere/ca.pem");
+});
+
+test("an access key that was exchanged is taken up without a restart", async () => {
+  const clock = new ManualClock();
+  const { storage, requests, address } = await scriptedStore(() => ({ headers: { etag: '"x"' } }), { clock });
+  if (address.credentials.kind !== "file") throw new Error("not a file");
+  await storage.put("a", []);
+  await writeFile(address.credentials.path, "aws_access_key_id = NEXT\naws_secret_access_key = other\n");
+  await storage.put("a", []);
+  await expect
+    .poll(async () => {
+      await storage.put("a", []);
+      return requests.at(-1)?.headers.authorization;
+    })
+    .toContain("Credential=NEXT/");
+});
