@@ -10,6 +10,7 @@ import { StateFolder } from "../job/state-folder.ts";
 import { Metrics } from "../metrics/metrics.ts";
 import type { Config, Policy } from "../policy/config.ts";
 import { ConfigFile } from "./config-file.ts";
+import { FailureRecords } from "./failure-records.ts";
 import { HttpFront } from "./http-front.ts";
 import { JobRunner } from "./job-runner.ts";
 import { withLiveLevel } from "./live-level.ts";
@@ -36,6 +37,7 @@ export interface Parts {
   readonly work: WorkProcess;
   readonly monitor: Monitor;
   readonly jobs: JobRunner;
+  readonly failures: FailureRecords;
   readonly maintenance: Maintenance;
   readonly scheduler: Scheduler;
   readonly http: HttpFront;
@@ -65,12 +67,13 @@ export async function assemble({ configFile: path, version, clock, log: allLines
   const locations = new OpenLocations(config, clock);
   const monitor = new Monitor({ config, locations, state, clock, log });
   const metrics = new Metrics();
+  const failures = new FailureRecords(state);
   const gate = new CaptureGate(daemon.concurrency);
   const onFree = (): void => scheduler.wake();
   const work = new WorkProcess({ config, version, clock });
   const context = { stages: work.stages, clock, gate, replications: new SingleFlight() };
   const policies = (): readonly Policy[] => config().policies;
-  const jobs = new JobRunner({ context, policies, monitor, metrics, clock, log, onFree });
+  const jobs = new JobRunner({ context, policies, monitor, metrics, failures, clock, log, onFree });
   const holder = `stillpoint daemon on ${hostname()}, process ${String(process.pid)}`;
   const maintenance = new Maintenance({ config, work, state, holder, metrics, clock, log, onFree });
   const scheduler = new Scheduler(clock, () => [
@@ -80,16 +83,32 @@ export async function assemble({ configFile: path, version, clock, log: allLines
   const sources: StatusSources = {
     configFile,
     jobs,
+    failures,
     maintenance,
     monitor,
     clock,
     version,
     started: clock.now(),
     nextRun: (policy) => scheduler.nextRun(entryOf(policy, jobs, log)),
+    nextSweep: () => scheduler.nextRun(maintenance.entry("sweep")),
     address: () => http.url ?? "",
   };
   const http = new HttpFront(makeRoutes({ sources, metrics, scheduler, clock }), log);
-  return { configFile, state, locations, work, monitor, jobs, maintenance, scheduler, http, sources, clock, log };
+  return {
+    configFile,
+    state,
+    locations,
+    work,
+    monitor,
+    jobs,
+    failures,
+    maintenance,
+    scheduler,
+    http,
+    sources,
+    clock,
+    log,
+  };
 }
 
 function entryOf(policy: Policy, jobs: JobRunner, log: Logger): Entry {

@@ -9,6 +9,7 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { Policy, Source } from "../policy/config.ts";
 import type { RunHistory } from "../policy/schedule.ts";
 import { logJobEvent } from "./log-job-event.ts";
+import type { FailureRecords } from "./failure-records.ts";
 import type { Monitor } from "./monitor.ts";
 import { newestOf } from "./known-location.ts";
 
@@ -20,6 +21,7 @@ export interface JobRunnerOptions {
   readonly policies: () => readonly Policy[];
   readonly monitor: Monitor;
   readonly metrics: Metrics;
+  readonly failures: FailureRecords;
   readonly clock: Clock;
   readonly log: Logger;
   /** Called when a policy may run again. */
@@ -120,7 +122,7 @@ export class JobRunner {
   }
 
   async #run(policy: Policy, { sources, onEvent, lag }: StartOptions, signal: AbortSignal): Promise<JobReport> {
-    const { context, clock, metrics, monitor, onFree } = this.#options;
+    const { context, clock, metrics, failures, monitor, onFree } = this.#options;
     const log = this.#options.log.child({ policy: policy.name });
     const memory = this.#memory(policy.name);
     const started = clock.now();
@@ -154,6 +156,7 @@ export class JobRunner {
       });
       this.#remember(memory, report);
       metrics.countJob(report);
+      await failures.note(report).catch((error: unknown) => log.warn("state not written", { error }));
       log[report.outcome === "ok" ? "info" : "warn"]("job finished", {
         outcome: report.outcome,
         duration: report.finished - report.started,

@@ -36,6 +36,8 @@ export const knownLocation = z.object({
   counts: z.array(z.object({ source: z.string(), count: z.number() })),
   /** Ids of all points that are there, and of those forgotten there: what need not be sent. */
   settled: z.array(z.string()),
+  /** How many points are dated in the future. */
+  inFuture: z.number().optional(),
   sizeBytes: z.number().optional(),
   freeBytes: z.number().optional(),
 });

@@ -7,7 +7,7 @@ import { type ErrorReport, errorReport } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import type { Policy } from "../policy/config.ts";
 import { readPoint } from "../repository/points/catalog.ts";
-import { parsePointName } from "../repository/points/manifest.ts";
+import { compactTime, parsePointName } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
 import { getSmallObject } from "../repository/points/small-objects.ts";
 import type { CallOptions } from "../storage/storage.ts";
@@ -108,6 +108,7 @@ export class LocationWatch {
       verified: [...verified.values()],
       counts: this.#counts(options),
       settled: [...(await this.#settled(options))],
+      inFuture: this.#inFuture(),
       sizeBytes: options.sizes ? await sizeOfPacks(options) : this.#known?.sizeBytes,
       freeBytes: await nodeFiles.freeSpace(this.path).catch(() => undefined),
     });
@@ -164,6 +165,13 @@ export class LocationWatch {
     const here = seriesOf(policies).filter(({ location }) => location === this.location);
     const sources = [...new Set(here.map(({ source }) => source))];
     return sources.map((source) => ({ source, count: this.#ofSource(repository, source).length }));
+  }
+
+  /** By their names alone, which a manifest must agree with. */
+  #inFuture(): number {
+    const latest = compactTime(this.#options.clock.now() + tolerance);
+    const names = [...this.#listed.values()].flatMap((points) => points.map(({ name }) => name));
+    return names.filter((name) => (name.split("/")[2] ?? "") > latest).length;
   }
 
   async #settled({ repository, signal }: LookOptions): Promise<Set<string>> {

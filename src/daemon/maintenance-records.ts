@@ -7,6 +7,8 @@ export type Task = "sweep" | "check";
 const atLocation = z.object({
   /** When the last sweep, and the last check without findings, ended. */
   lastSweep: z.number().optional(),
+  /** How many sweeps have failed since the last one. */
+  sweepFailures: z.number().optional(),
   lastCheck: z.number().optional(),
   /** Damage that the last check found. */
   findings: z.number().optional(),
@@ -60,7 +62,11 @@ export class MaintenanceRecords {
   }
 
   async noteSweep(location: string, lastSweep: number): Promise<void> {
-    await this.#note(location, { lastSweep });
+    await this.#note(location, { lastSweep, sweepFailures: 0 });
+  }
+
+  async noteSweepFailure(location: string): Promise<void> {
+    await this.#note(location, { sweepFailures: (this.at(location).sweepFailures ?? 0) + 1 });
   }
 
   async noteCheck(location: string, now: number, findings: number, part: number | undefined): Promise<void> {

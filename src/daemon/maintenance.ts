@@ -37,11 +37,7 @@ export class Maintenance {
   }
 
   entries(): Entry[] {
-    const { sweep, check } = this.#options.config().maintenance;
-    return [
-      { name: "sweep", schedule: sweep, ...this.#entry("sweep") },
-      { name: "check", schedule: check.schedule, ...this.#entry("check") },
-    ];
+    return [this.entry("sweep"), this.entry("check")];
   }
 
   /** Aborts what is under way, and resolves when it has ended. */
@@ -50,8 +46,11 @@ export class Maintenance {
     await this.#running;
   }
 
-  #entry(task: Task): Pick<Entry, "history" | "busy" | "start"> {
+  entry(task: Task): Entry {
+    const { sweep, check } = this.#options.config().maintenance;
     return {
+      name: task,
+      schedule: task === "sweep" ? sweep : check.schedule,
       history: () => ({ lastStarted: this.records.started(task) }),
       busy: () => this.#running !== undefined || this.#stop.signal.aborted,
       start: () => {
@@ -78,12 +77,22 @@ export class Maintenance {
         ({ outcome, fields } = result);
       } catch (error) {
         fields = { error };
-        if (task === "sweep") this.#options.metrics.countSweep(location, "failed", 0);
-        else this.#options.metrics.countCheck(location, "failed");
+        await this.#countFailure(task, location);
       }
       if (this.#stop.signal.aborted) return;
       const level = outcome === "ok" ? "info" : "error";
       line[level](`${task} finished`, { ...fields, outcome, duration: clock.monotonic() - started });
+    }
+  }
+
+  /** What the end of the daemon has cut off hasn't failed in a way that is worth remembering. */
+  async #countFailure(task: Task, location: string): Promise<void> {
+    const { metrics, log } = this.#options;
+    if (task === "check") metrics.countCheck(location, "failed");
+    else {
+      metrics.countSweep(location, "failed", 0);
+      if (this.#stop.signal.aborted) return;
+      await this.records.noteSweepFailure(location).catch((error: unknown) => log.warn("state not written", { error }));
     }
   }
 

@@ -5,6 +5,7 @@ import type { Snapshot } from "../metrics/snapshot.ts";
 import type { Policy } from "../policy/config.ts";
 import type { ConfigFile } from "./config-file.ts";
 import type { DaemonStatus, LocationStatus, PointStatus, PolicyStatus } from "./control-protocol.ts";
+import type { FailureRecords } from "./failure-records.ts";
 import type { JobRunner } from "./job-runner.ts";
 import { newestOf, seriesOf } from "./known-location.ts";
 import type { Maintenance } from "./maintenance.ts";
@@ -13,6 +14,7 @@ import type { Monitor } from "./monitor.ts";
 export interface StatusSources {
   readonly configFile: ConfigFile;
   readonly jobs: JobRunner;
+  readonly failures: FailureRecords;
   readonly maintenance: Maintenance;
   readonly monitor: Monitor;
   readonly clock: Clock;
@@ -20,6 +22,7 @@ export interface StatusSources {
   /** When the process started. */
   readonly started: number;
   readonly nextRun: (policy: Policy) => number | undefined;
+  readonly nextSweep: () => number | undefined;
   readonly address: () => string;
 }
 
@@ -95,15 +98,39 @@ function locationsOf({ maintenance, monitor }: StatusSources): LocationStatus[] 
 }
 
 export function snapshotOf(sources: StatusSources): Snapshot {
+  const { failures, maintenance, monitor } = sources;
   const { version, started, policies, points, locations, config } = statusOf(sources);
+  const atPrimary = points.filter(({ location }) => location === primaryName);
   return {
     now: sources.clock.now(),
     version,
     series: points,
-    locations,
-    backlogs: sources.monitor.backlogs,
+    locations: locations.map((state) => ({
+      ...state,
+      inFuture: monitor.watch(state.location)?.known?.inFuture,
+      sweepFailures: maintenance.records.at(state.location).sweepFailures ?? 0,
+    })),
+    backlogs: monitor.backlogs,
+    captures: atPrimary.map(({ policy, source, newest }) => ({
+      policy,
+      source,
+      failures: failures.captures(policy, source, newest?.time),
+    })),
+    prunes: prunedBy(sources).map(({ policy, location }) => ({
+      policy,
+      location,
+      failures: failures.prunes(policy, location),
+    })),
+    nextSweep: sources.nextSweep(),
     policies,
     config,
     process: { started, residentBytes: process.memoryUsage.rss() },
   };
+}
+
+/** Each policy with every location that it prunes. */
+function prunedBy({ configFile }: StatusSources): { policy: string; location: string }[] {
+  return configFile.config.policies.flatMap(({ name: policy, replicate }) =>
+    [primaryName, ...replicate.map(({ replica }) => replica.name)].map((location) => ({ policy, location })),
+  );
 }

@@ -58,6 +58,20 @@ export const definitions = {
     ...perSeries,
   ),
   stillpoint_recovery_points: gauge("Recovery points of the source at the location.", "source", "location"),
+  stillpoint_recovery_points_in_future: gauge(
+    "Recovery points dated more than 5 minutes in the future, which are passed over.",
+    "location",
+  ),
+  stillpoint_capture_consecutive_failures: gauge(
+    "Captures that failed since the last recovery point.",
+    "policy",
+    "source",
+  ),
+  stillpoint_prune_consecutive_failures: gauge(
+    "Prunes that failed since the last one that succeeded.",
+    "policy",
+    "location",
+  ),
 
   stillpoint_location_reachable: gauge(
     "Whether the location answered when it was last looked at (1) or not (0).",
@@ -80,6 +94,10 @@ export const definitions = {
   ),
   stillpoint_schedule_lag_seconds: gauge("How late the policy's last job started, in this process.", "policy"),
   stillpoint_sweep_last_success_timestamp_seconds: gauge("When the last sweep that succeeded ended.", "location"),
+  stillpoint_sweep_consecutive_failures: gauge("Sweeps that failed since the last one that succeeded.", "location"),
+  stillpoint_sweep_next_run_timestamp_seconds: gauge(
+    "When the next sweep starts, of all locations; in the past when it waits for something.",
+  ),
   stillpoint_check_last_success_timestamp_seconds: gauge("When the last check that found no damage ended.", "location"),
   stillpoint_check_findings: gauge("Damage that the last check found.", "location"),
 
@@ -87,6 +105,7 @@ export const definitions = {
     "Whether the configuration file, as it is now, is the one in force (1) or not (0).",
   ),
   stillpoint_config_last_reload_success_timestamp_seconds: gauge("When the configuration in force was read."),
+  stillpoint_clock_timestamp_seconds: gauge("What the host's clock says when it is scraped."),
   stillpoint_build_info: gauge("1, with the versions that run.", "version", "node"),
   process_start_time_seconds: gauge("When the process started."),
   process_resident_memory_bytes: gauge("Resident memory of the process."),

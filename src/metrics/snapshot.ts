@@ -8,6 +8,10 @@ export interface Snapshot {
   readonly series: readonly SeriesState[];
   readonly locations: readonly LocationState[];
   readonly backlogs: readonly BacklogState[];
+  readonly captures: readonly CaptureState[];
+  readonly prunes: readonly PruneState[];
+  /** When the next sweep starts. */
+  readonly nextSweep: number | undefined;
   readonly policies: readonly PolicyState[];
   readonly config: { readonly current: boolean; readonly loaded: number };
   readonly process: { readonly started: number; readonly residentBytes: number };
@@ -41,7 +45,11 @@ export interface LocationState {
   readonly freeBytes: number | undefined;
   readonly sizeBytes: number | undefined;
   readonly points: readonly { readonly source: string; readonly count: number }[];
+  /** How many points are dated in the future. */
+  readonly inFuture: number | undefined;
   readonly lastSweep: number | undefined;
+  /** How many sweeps have failed since. */
+  readonly sweepFailures: number;
   readonly lastCheck: number | undefined;
   readonly findings: number | undefined;
 }
@@ -51,6 +59,19 @@ export interface BacklogState {
   readonly location: string;
   readonly points: number;
   readonly bytes: number;
+}
+
+/** `failures` are those in a row, up to now. */
+export interface CaptureState {
+  readonly policy: string;
+  readonly source: string;
+  readonly failures: number;
+}
+
+export interface PruneState {
+  readonly policy: string;
+  readonly location: string;
+  readonly failures: number;
 }
 
 export interface PolicyState {
@@ -67,6 +88,13 @@ export function setGauges(samples: Samples, snapshot: Snapshot): void {
     samples.set("stillpoint_replication_backlog_points", { policy, location }, points);
     samples.set("stillpoint_replication_backlog_bytes", { policy, location }, bytes);
   }
+  for (const { policy, source, failures } of snapshot.captures) {
+    samples.set("stillpoint_capture_consecutive_failures", { policy, source }, failures);
+  }
+  for (const { policy, location, failures } of snapshot.prunes) {
+    samples.set("stillpoint_prune_consecutive_failures", { policy, location }, failures);
+  }
+  samples.set("stillpoint_sweep_next_run_timestamp_seconds", {}, seconds(snapshot.nextSweep));
   for (const { policy, running, nextRun, lag } of snapshot.policies) {
     samples.set("stillpoint_policy_running", { policy }, Number(running));
     samples.set("stillpoint_policy_next_run_timestamp_seconds", { policy }, seconds(nextRun));
@@ -75,6 +103,7 @@ export function setGauges(samples: Samples, snapshot: Snapshot): void {
   const { config, process: own, version } = snapshot;
   samples.set("stillpoint_config_last_reload_successful", {}, Number(config.current));
   samples.set("stillpoint_config_last_reload_success_timestamp_seconds", {}, seconds(config.loaded));
+  samples.set("stillpoint_clock_timestamp_seconds", {}, seconds(snapshot.now));
   samples.set("stillpoint_build_info", { version, node: process.versions.node }, 1);
   samples.set("process_start_time_seconds", {}, seconds(own.started));
   samples.set("process_resident_memory_bytes", {}, own.residentBytes);
@@ -105,6 +134,8 @@ function setLocation(samples: Samples, state: LocationState): void {
   samples.set("stillpoint_location_free_bytes", { location }, state.freeBytes);
   samples.set("stillpoint_repository_size_bytes", { location }, state.sizeBytes);
   samples.set("stillpoint_sweep_last_success_timestamp_seconds", { location }, seconds(state.lastSweep));
+  samples.set("stillpoint_sweep_consecutive_failures", { location }, state.sweepFailures);
+  samples.set("stillpoint_recovery_points_in_future", { location }, state.inFuture);
   samples.set("stillpoint_check_last_success_timestamp_seconds", { location }, seconds(state.lastCheck));
   samples.set("stillpoint_check_findings", { location }, state.findings);
   for (const { source, count } of state.points) samples.set("stillpoint_recovery_points", { source, location }, count);

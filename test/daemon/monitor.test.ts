@@ -109,6 +109,8 @@ describe("what is known of the primary", () => {
     const monitor = await make();
     await monitor.look(false);
     expect(seen(monitor, site)).toEqual({ newest: 1 });
+    // Neither 1 nor 2 minutes after the start is further ahead of the clock than clocks may differ.
+    expect(monitor.watch("primary")?.known?.inFuture).toBe(1);
   });
 
   it("tells policies that share a source apart, and looks past the other's points", async () => {

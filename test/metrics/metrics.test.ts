@@ -19,6 +19,9 @@ const snapshot: Snapshot = {
   series: [series],
   locations: [],
   backlogs: [],
+  captures: [],
+  prunes: [],
+  nextSweep: undefined,
   policies: [],
   config: { current: true, loaded: now },
   process: { started: now, residentBytes: 1 },
@@ -58,6 +61,40 @@ describe("ages", () => {
     expect(found).toContain(`stillpoint_recovery_point_age_seconds{${labels}} 0`);
     expect(found.some((line) => line.includes("objective"))).toBe(false);
   });
+});
+
+describe("failures in a row", () => {
+  const location = {
+    location: "far",
+    reachable: true,
+    checked: now,
+    freeBytes: undefined,
+    sizeBytes: undefined,
+    points: [],
+    inFuture: 1,
+    lastSweep: undefined,
+    sweepFailures: 3,
+    lastCheck: undefined,
+    findings: undefined,
+  };
+
+  it("are told also when there are none, so that an alert can end", async () => {
+    const found = await lines({
+      captures: [{ policy: "often", source: "docs", failures: 0 }],
+      prunes: [{ policy: "often", location: "far", failures: 2 }],
+      locations: [location],
+    });
+    expect(found).toContain('stillpoint_capture_consecutive_failures{policy="often",source="docs"} 0');
+    expect(found).toContain('stillpoint_prune_consecutive_failures{policy="often",location="far"} 2');
+    expect(found).toContain('stillpoint_sweep_consecutive_failures{location="far"} 3');
+    expect(found).toContain('stillpoint_recovery_points_in_future{location="far"} 1');
+  });
+});
+
+it("tells the host's clock and when the next sweep starts, so that others can judge both", async () => {
+  const found = await lines({ nextSweep: now + 3_600_000 });
+  expect(found).toContain(`stillpoint_clock_timestamp_seconds ${String(now / 1000)}`);
+  expect(found).toContain(`stillpoint_sweep_next_run_timestamp_seconds ${String(now / 1000 + 3600)}`);
 });
 
 describe("counters", () => {

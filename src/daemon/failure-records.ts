@@ -1,0 +1,78 @@
+/** How often captures and prunes have failed in a row, kept in the state folder: a restart mends nothing. */
+import * as z from "zod";
+import type { JobReport } from "../job/report.ts";
+import type { StateFolder } from "../job/state-folder.ts";
+
+const failures = z.object({
+  count: z.number(),
+  /** When the last of them ended, in ms since the epoch. */
+  last: z.number(),
+});
+
+/** By policy, then by source or location. */
+const byPolicy = z.record(z.string(), z.record(z.string(), failures));
+
+const schema = z.object({ version: z.literal(1), captures: byPolicy, prunes: byPolicy });
+
+type Records = z.output<typeof schema>;
+export type Failures = Readonly<z.output<typeof failures>>;
+
+const record = "failures.json";
+
+/** What is told of a stage: part of a capture's report, or of a prune's. */
+interface Ended {
+  readonly outcome: string;
+  readonly finished: number;
+  readonly errors: readonly { readonly code: string }[];
+}
+
+export class FailureRecords {
+  readonly #state: StateFolder;
+  #records: Records = { version: 1, captures: {}, prunes: {} };
+
+  constructor(state: StateFolder) {
+    this.#state = state;
+  }
+
+  /** Takes up what an earlier process noted. */
+  async load(): Promise<void> {
+    this.#records = (await this.#state.read(record, schema)) ?? this.#records;
+  }
+
+  /**
+   * Captures of the source by the policy that failed in a row. `newest` is the instant of its newest recovery point: one
+   * made since by somebody else (`stillpoint run`, while no daemon ran) ends the row too.
+   */
+  captures(policy: string, source: string, newest: number | undefined): number {
+    const { count, last } = this.#records.captures[policy]?.[source] ?? none;
+    return newest !== undefined && newest > last ? 0 : count;
+  }
+
+  /** Prunes of the policy at the location that failed in a row. */
+  prunes(policy: string, location: string): number {
+    return (this.#records.prunes[policy]?.[location] ?? none).count;
+  }
+
+  /** Notes what a job came to. Throws `storage_denied` or `storage_failed`; what is known in this process is right then too. */
+  async note({ policy, sources, prune }: Pick<JobReport, "policy" | "sources" | "prune">): Promise<void> {
+    const captures = (this.#records.captures[policy] ??= {});
+    const prunes = (this.#records.prunes[policy] ??= {});
+    const news = [
+      ...sources.map((ended) => tally(captures, ended.source, ended)),
+      ...prune.map((ended) => tally(prunes, ended.location, ended)),
+    ];
+    if (news.includes(true)) await this.#state.write(record, this.#records);
+  }
+}
+
+const none: Failures = { count: 0, last: 0 };
+
+/** Returns whether that is news. What was told to stop has neither failed nor succeeded. */
+function tally(records: Record<string, Failures>, name: string, { outcome, finished, errors }: Ended): boolean {
+  const before = records[name];
+  if (outcome !== "failed") delete records[name];
+  else if (errors.length === 0 || errors.some(({ code }) => code !== "cancelled")) {
+    records[name] = { count: (before ?? none).count + 1, last: finished };
+  }
+  return records[name] !== before;
+}
