@@ -17,6 +17,9 @@ import { mayMount, MemoryMount } from "./memory-mount.ts";
 import { incoming, QemuProcess } from "./qemu-process.ts";
 import { hasState, isSplit, savedState } from "./saved-state.ts";
 
+/** Contents of blobs kept in memory for one machine, in bytes: what it has read stays in the kernel's cache, and in its own. */
+const cache = 128 * 1024 * 1024;
+
 export interface BootOptions {
   readonly repository: Repository;
   readonly store: BlobStore;
@@ -52,7 +55,7 @@ export interface BootedMachine {
 export async function bootMachine(options: BootOptions): Promise<BootedMachine> {
   const { point, paths, paused, signal } = options;
   const machine = machineOf(options);
-  const images = new PointImages(options);
+  const images = new PointImages({ ...options, cache });
   await using undo = new AsyncDisposableStack();
   await bringFiles(options, machine);
   undo.defer(await serveDisks(options, images));
