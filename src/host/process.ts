@@ -15,6 +15,8 @@ export interface CommandOptions {
   readonly cwd?: string | undefined;
   /** Standard input; empty by default. */
   readonly input?: string | Uint8Array | undefined;
+  /** The number of an open file as standard input, instead of `input`. */
+  readonly inputFile?: number | undefined;
   /** In ms, between asking the program to end (SIGTERM) and making it (SIGKILL). By default 5000. */
   readonly grace?: number | undefined;
 }
@@ -118,7 +120,8 @@ function start(argv: readonly string[], options: CommandOptions) {
       ...(options.signal && { cancelSignal: options.signal }),
       ...(options.env && { env: options.env }),
       ...(options.cwd !== undefined && { cwd: options.cwd }),
-      input: options.input ?? "",
+      // Any number will do; the types of execa name the first ones only.
+      ...(options.inputFile === undefined ? { input: options.input ?? "" } : { stdin: options.inputFile as 3 }),
     });
   } catch {
     // execa refuses arguments with null bytes before it starts anything; its own message would quote them.

@@ -1,6 +1,6 @@
 /**
- * Messages of the kernel's FUSE protocol (include/uapi/linux/fuse.h, version 7.31), as far as a folder of read-only files
- * needs them. Numbers are little-endian here, as on all machines that Node runs on under Linux.
+ * Messages of the kernel's FUSE protocol (include/uapi/linux/fuse.h, version 7.31), as far as a folder of files that are read,
+ * and at most written to in place, needs them. Numbers are little-endian here, as on all machines that Node runs on under Linux.
  */
 
 export const opcodes = {
@@ -29,7 +29,7 @@ export const rootNode = 1n;
 const inHeaderLength = 40;
 const outHeaderLength = 16;
 
-/** Room for any request: nothing is written here, so none is long. */
+/** Room for any request: what is written comes in pieces of 4 KiB, so none is long. */
 export const longestMessage = 64 * 1024;
 
 /** Pages of one read: 1 MiB. */
@@ -71,7 +71,7 @@ export function initReply(body: Buffer): Buffer {
   reply.writeUInt32LE((asyncRead | maxPages) & body.readUInt32LE(12), 12);
   reply.writeUInt16LE(64, 16); // requests of read-ahead under way
   reply.writeUInt16LE(48, 18); // from here on it holds back
-  reply.writeUInt32LE(4096, 20); // the longest write, which is refused anyway
+  reply.writeUInt32LE(4096, 20); // the longest write
   reply.writeUInt32LE(1, 24); // ns of a time stamp's step
   reply.writeUInt16LE(mostPages, 28);
   return reply;
@@ -142,4 +142,20 @@ export function readRange(body: Buffer): { readonly offset: number; readonly len
 /** The name that a look-up asks for. */
 export function lookupName(body: Buffer): string {
   return body.toString("latin1", 0, Math.max(0, body.indexOf(0)));
+}
+
+/** What is to be written, and where, in bytes. */
+export function writtenBytes(body: Buffer): { readonly offset: number; readonly bytes: Buffer } {
+  const writeHeaderLength = 40;
+  const length = body.readUInt32LE(16);
+  return {
+    offset: Number(body.readBigUInt64LE(8)),
+    bytes: body.subarray(writeHeaderLength, writeHeaderLength + length),
+  };
+}
+
+export function writeReply(length: number): Buffer {
+  const reply = Buffer.alloc(8);
+  reply.writeUInt32LE(length, 0);
+  return reply;
 }
