@@ -39,11 +39,11 @@ export interface Leftovers {
 export async function removeLeftovers(guest: Guest, clock: Clock): Promise<Leftovers> {
   const { qmp } = guest;
   const steps: readonly [string, () => Promise<number>][] = [
-    ["jobs", async () => await endJobs(qmp, clock)],
+    ["block jobs", async () => await endJobs(qmp, clock)],
     ["exports", async () => await endExports(qmp, clock)],
     ["NBD servers", async () => await stopServer(guest)],
     ["readable points", async () => await removeNodes(qmp, readers)],
-    ["filters between the devices and their disks", async () => await disconnectFilters(qmp)],
+    ["filters of disks", async () => await disconnectFilters(qmp)],
     ["block nodes", async () => await removeNodes(qmp, layers)],
     ["copies of bitmaps", async () => await removeCopies(qmp)],
   ];
@@ -51,9 +51,9 @@ export async function removeLeftovers(guest: Guest, clock: Clock): Promise<Lefto
   const problems: StillpointError[] = [];
   for (const [what, work] of steps) {
     try {
-      if ((await work()) > 0) removed.push(`${what} of an earlier capture were left`);
+      if ((await work()) > 0) removed.push(what);
     } catch (error) {
-      problems.push(asProblem(`remove ${what} of an earlier capture`, error));
+      problems.push(asProblem(`remove what an earlier capture left: ${what}`, error));
     }
   }
   return { removed, problems };

@@ -30,7 +30,7 @@ export interface ReconcileOptions {
 }
 
 export interface Reconciled {
-  /** What was found and made good, in words; empty when nothing was left. */
+  /** What was left and was made good, in words; empty when there was nothing. */
   readonly mended: readonly string[];
   readonly problems: readonly StillpointError[];
 }
@@ -120,7 +120,7 @@ class Reconciliation implements Reconciled {
 
   async #rescue(): Promise<boolean> {
     const { ranges } = await rescueGuest(this.#process.pid);
-    if (ranges > 0) this.mended.push("the guest's memory was left write-protected by a save that failed");
+    if (ranges > 0) this.mended.push("the guest's memory write-protected");
     return ranges > 0;
   }
 
@@ -139,7 +139,7 @@ class Reconciliation implements Reconciled {
         );
       }
       await qmp.execute("cont");
-      this.mended.push("the guest was left paused");
+      this.mended.push("the guest paused");
     }
     if (guestAgent !== undefined) await thaw(guestAgent, this.#clock);
   }
@@ -165,7 +165,7 @@ class Reconciliation implements Reconciled {
     for (const capabilities of [changed.filter(({ state }) => !state), changed.filter(({ state }) => state)]) {
       if (capabilities.length > 0) await qmp.execute("migrate-set-capabilities", { capabilities });
     }
-    if (changed.length > 0) this.mended.push("QEMU's migration capabilities were left changed");
+    if (changed.length > 0) this.mended.push("QEMU's migration capabilities changed");
     const { bandwidth } = record;
     if (bandwidth !== undefined) await qmp.execute("migrate-set-parameters", { "max-bandwidth": bandwidth });
   }
@@ -174,7 +174,7 @@ class Reconciliation implements Reconciled {
     const { spool } = this.#source;
     if (!existsSync(spool)) return;
     const removed = (await removeLeftSpools(spool)) + (await removeLeftFolders(spool));
-    if (removed > 0) this.mended.push("spools and scratch files were left");
+    if (removed > 0) this.mended.push("spools and scratch files");
     await removeOldRecords(spool);
   }
 
@@ -227,7 +227,9 @@ async function thaw(agentSocket: string, clock: Clock): Promise<void> {
   }
 }
 
-/** For a log: what was mended, or why not, as one sentence. */
+/** For a log: what was left and is mended, and what isn't. */
 export function describeReconciled({ mended, problems }: Reconciled): string {
-  return [...mended, ...problems.map((problem) => describeError(problem))].join("; ");
+  const left =
+    mended.length === 0 ? "nothing was left in the guest" : `left in the guest, and made good: ${mended.join(", ")}`;
+  return [left, ...problems.map((problem) => describeError(problem))].join("; ");
 }

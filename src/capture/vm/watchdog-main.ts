@@ -96,7 +96,7 @@ async function cleanUp({ socket, spool, guestAgent, ...qemu }: WatchdogSettings)
   for (let attempt = 1; attempt <= attempts && (await isAlive(qemu)); attempt += 1) {
     try {
       const result = await reconcile({ qmp: socket, spool, guestAgent });
-      log.info(describeReconciled(result) || "nothing was left in the guest", { qmp: socket });
+      log.info(describeReconciled(result), { qmp: socket });
       if (result.problems.length === 0) return;
     } catch (error) {
       log.warn("the guest can't be spoken to yet", { qmp: socket, error });

@@ -43,7 +43,8 @@ export class Watchdog implements PauseGuard {
     this.#source = source;
     this.#before = before;
     this.#clock = clock;
-    this.#child = fork(entry, [], {
+    // The argument is for whoever reads a list of processes.
+    this.#child = fork(entry, [source.qmp], {
       // Its own session: what ends our terminal or process group leaves it alone.
       detached: true,
       // It needs no secret of ours.

@@ -15,8 +15,8 @@ export interface Doom {
   readonly source: VmSource;
   /** Where the repository is made. */
   readonly repository: string;
-  /** Killed at the step of this number (from 1 on); never by default. */
-  readonly step?: number;
+  /** Killed at the step of this number (from 1 on), or at the first command of this name; never by default. */
+  readonly step?: number | string;
   /** Before the command is given, when it is given, or when it is answered. By default the last. */
   readonly moment?: "before" | "given" | "answered";
   /** Instead of SIGKILL: the process stands still, as one that hangs does. */
@@ -25,11 +25,14 @@ export interface Doom {
 
 async function main({ source, repository: path, step, moment = "answered", stand = false }: Doom): Promise<void> {
   let steps = 0;
-  const execute = Qmp.prototype.execute;
+  let doomed = false;
+  // oxlint-disable-next-line typescript/unbound-method -- called with its object below
+  const { execute } = Qmp.prototype;
   const end = (): void => void process.kill(process.pid, stand ? "SIGSTOP" : "SIGKILL");
   Qmp.prototype.execute = async function <T>(this: Qmp, ...args: Parameters<typeof execute>): Promise<T> {
     steps += 1;
-    const mine = steps === step;
+    const mine = steps === step || (args[0] === step && !doomed);
+    doomed ||= mine;
     if (mine && moment === "before") end();
     const answer = execute.apply(this, args) as Promise<T>;
     if (mine && moment === "given") end();

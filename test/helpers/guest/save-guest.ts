@@ -58,7 +58,8 @@ export async function saveGuest(
   await qmp.execute("stop");
   const disks: Machine["disks"] = [];
   for (const { device, qdev = "", inserted } of await qmp.execute<readonly Block[]>("query-block")) {
-    if (inserted === undefined) continue;
+    // A drive without a device is nothing that the guest sees.
+    if (inserted === undefined || qdev === "") continue;
     const name = (device === "" ? qdev.replace(/^\/machine\/peripheral\//, "").split("/")[0] : device) ?? "disk";
     const raw = path.join(guest.folder, `${name}.copy`);
     execFileSync("qemu-img", ["convert", "-U", "-O", "raw", inserted.image.filename, raw]);
@@ -102,10 +103,10 @@ export async function saveGuest(
     memory = captured.memory;
   }
   await qmp.execute("cont").catch(() => undefined);
-  const types = await qmp.execute<readonly { readonly name: string; readonly alias?: string }[]>("query-machines");
+  const type = await qmp.execute<string>("qom-get", { path: "/machine", property: "type" });
   const machine: Machine = {
     qemu: { version: `${qmp.version.major}.${qmp.version.minor}.${qmp.version.micro}`, binary: guest.argv[0] ?? "" },
-    type: types.find(({ alias, name }) => alias === "pc" || name === "pc")?.name ?? "pc",
+    type: type.replace(/-machine$/, ""),
     command: [...peer.command],
     folder: peer.folder,
     pause: 0,
