@@ -147,3 +147,36 @@ test("qcow2 with memory, a network card and a channel: the card is cut off, the 
   expect(await qmp.hmp("info network")).toContain("restrict=on");
   await qmp.close();
 });
+
+const tap = process.getuid?.() === 0 && fs.existsSync("/dev/net/tun");
+
+test.each<[string, string, Partial<CounterGuestOptions>]>([
+  ["a q35 with several processors", "-smp 2 -device e1000 -nic user,model=virtio", { machine: "q35" }],
+  ["RAM in a file descriptor", "-object memory-backend-memfd,id=m0,size=64M,share=on -machine memory-backend=m0", {}],
+  [
+    "two nodes, and room for more",
+    `-object memory-backend-ram,id=m0,size=32M -object {"qom-type":"memory-backend-ram","id":"m1","size":33554432}
+      -numa node,memdev=m0 -numa node,memdev=m1 -machine pc,usb=on`,
+    {},
+  ],
+  [
+    "video, sound, a CD drive, a floppy",
+    "-vga std -device intel-hda -device hda-duplex -device usb-ehci -drive if=ide,index=2,media=cdrom",
+    {},
+  ],
+  ...(tap
+    ? [
+        ["a tap", "-netdev tap,id=n,script=no,downscript=no -device virtio-net-pci,netdev=n", {}] as [
+          string,
+          string,
+          object,
+        ],
+      ]
+    : []),
+])("it goes on with %s", async (_, args, options) => {
+  const { folder } = await restored({ ...options, args: args.split(/\s+/) });
+  const { count } = readMemoryRecord(path.join(folder, "memory/0.raw"));
+  const [first = 0, second = 0] = await counts(folder, launch(folder), 3);
+  expect([count, count + 1]).toContain(first);
+  expect(second).toBe(first + 1);
+});

@@ -40,36 +40,52 @@ const shortForms: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 const kept =
   /^(if|id|bus|unit|index|media|readonly|read-only|node-name|werror|rerror|discard|detect-zeroes|group|throttling\..*|bps.*|iops.*)$/;
 
+export interface DriveOptions {
+  readonly imageOf: (disk: MachineDisk, number: number) => DiskImage;
+  /** Whether the guest goes on from its state: it then misses what a cold start would do without. */
+  readonly resumed: boolean;
+}
+
 /**
- * Replaces the images of all drives. A drive whose disk isn't in the point was taken out, or was empty: its device goes too,
- * unless the disk's place is known to be empty. Throws `vm_refused` when a disk of the point has no drive.
+ * Replaces the images of all drives. A drive that the machine no longer had goes with its device, and in a cold start also one
+ * whose disk wasn't captured. Throws `vm_refused` for a disk that it had and that can't be given to it.
  */
-export function relaunchDrives(
-  options: readonly Option[],
-  machine: Machine,
-  imageOf: (disk: MachineDisk, number: number) => DiskImage,
-): Option[] {
+export function relaunchDrives(options: readonly Option[], machine: Machine, how: DriveOptions): Option[] {
   const drives = findDrives(options, machine.folder);
   const disks = matchDisks(drives, machine);
+  const lacking = machine.disks.find((disk) => disk.part === null && disk.file !== "");
+  if (lacking !== undefined && how.resumed) throw cannotLaunch(`the disk ${lacking.name} wasn't captured`);
   const result = new Map<number, Option | undefined>();
   for (const [position, { name }] of options.entries()) if (name === "blockdev") result.set(position, undefined);
   const gone = new Set<string>();
+  const empty = new Set<string>();
   for (const drive of drives) {
     const number = disks.get(drive);
     const disk = number === undefined ? undefined : machine.disks[number];
-    const image = disk === undefined || disk.part === null ? undefined : imageOf(disk, number as number);
-    const isThere = disk !== undefined || (drive.files.size === 0 && drive.kind === "drive");
-    if (isThere) result.set(drive.position, formatDrive(drive, image, disk));
-    else {
-      result.set(drive.position, undefined);
-      for (const id of [drive.fields.get("id"), drive.node]) if (id !== undefined) gone.add(id);
-    }
+    const image = disk === undefined || disk.part === null ? undefined : how.imageOf(disk, number as number);
+    const isEmpty = disk === undefined ? drive.files.size === 0 && drive.kind === "drive" : disk.file === "";
+    const stays = image !== undefined || isEmpty;
+    result.set(drive.position, stays ? formatDrive(drive, image, disk) : undefined);
+    const ids = [drive.fields.get("id"), drive.node].filter((id) => id !== undefined);
+    if (!stays) for (const id of ids) gone.add(id);
+    else if (image === undefined && drive.kind === "blockdev") for (const id of ids) empty.add(id);
   }
   return options.flatMap((option, position) => {
-    if (option.name === "device" && gone.has(parseFields(option.value, "driver").get("drive") ?? "")) return [];
+    const used = option.name === "device" ? parseFields(option.value, "driver").get("drive") : undefined;
+    if (used !== undefined && gone.has(used)) return [];
+    if (used !== undefined && empty.has(used)) return [withoutDrive(option)];
     const changed = result.has(position) ? result.get(position) : option;
     return changed === undefined ? [] : [changed];
   });
+}
+
+/** A device for media, with none in it. */
+function withoutDrive({ name, value }: Option): Option {
+  const fields = parseFields(value, "driver");
+  const driver = fields.get("driver");
+  fields.delete("driver");
+  fields.delete("drive");
+  return { name, value: formatFields(driver, fields) };
 }
 
 function formatDrive(drive: Drive, image: DiskImage | undefined, disk: MachineDisk | undefined): Option | undefined {
@@ -176,8 +192,7 @@ function matchDisks(drives: readonly Drive[], { disks, folder }: Machine): Map<D
       found.set(drive, number);
       free.delete(number);
     }
-  const left = [...free].map((number) => disks[number] as MachineDisk).filter(({ part }) => part !== null);
-  const [first] = left.filter((disk) => !disk.read_only);
+  const first = disks.find((disk, number) => free.has(number) && disk.part !== null && !disk.read_only);
   if (first === undefined) return found;
   throw cannotLaunch(`the disk ${first.name} was plugged in while it ran, so its command line doesn't say how`);
 }

@@ -52,7 +52,10 @@ export function relaunch(machine: Machine, launch: LaunchOptions): Launch {
   const networked = launch.network === "keep" ? requireOwnNetworks(own) : isolateNetworks(own);
   const ports = relaunchPorts(networked, launch);
   const memory = relaunchMemory(ports.options, machine, launch.memory);
-  const drives = relaunchDrives(memory.options, machine, launch.disk);
+  const drives = relaunchDrives(memory.options, machine, {
+    imageOf: launch.disk,
+    resumed: launch.incoming !== undefined,
+  });
   const options = [
     { name: "machine", value: machineOf(given, machine, memory.backend) },
     ...drives.filter(({ name }) => name !== "machine"),

@@ -97,6 +97,24 @@ test("a disk that was taken out is left out with its device; an empty drive stay
   );
 });
 
+test.each(["ide-cd,drive=n,id=cd", '{"driver":"ide-cd","drive":"n","id":"cd"}'])(
+  "a medium that was taken out leaves its device: %s",
+  (device) => {
+    const given = `-blockdev driver=file,node-name=n,filename=/iso -device ${device}`;
+    const disks = [disk("cd", { part: null, file: "" })];
+    expect(wordsOf(machine(`${bare} ${given}`, { disks }))).toBe(`${bare} -device ide-cd,id=cd`);
+  },
+);
+
+test("a disk that wasn't captured is missing in a cold start; the guest can't go on without it", () => {
+  const given =
+    "-drive file=/images/a,if=virtio,id=a -blockdev driver=file,node-name=n,filename=/b -device ide-hd,drive=n";
+  const disks = [disk("a"), disk("n", { part: null, node: "n", file: "/b" })];
+  const one = machine(`${bare} ${given}`, { disks });
+  expect(wordsOf(one)).toBe(`${bare} -drive if=virtio,id=a,file=disks/a.raw,format=raw`);
+  expect(() => launched(one, { incoming: "fd:3" })).toThrow("the disk n wasn't captured");
+});
+
 test.each<[string, string, string]>([
   [
     "QEMU's own",
