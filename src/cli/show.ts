@@ -1,6 +1,7 @@
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import type { Part } from "../repository/points/manifest.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
+import { describeMachine, machineFacts } from "./describe-machine.ts";
 import { describePoint } from "./describe-point.ts";
 import { loadPoint } from "./find-points.ts";
 import { count, formatAge, formatBytes, formatTime, printable } from "./format.ts";
@@ -46,6 +47,8 @@ function describeFully(point: CatalogPoint, location: string): object {
         : { time: proof.time, method: proof.method, result: proof.result, detail: proof.detail },
     parts: manifest.parts.map((part) => ({ name: part.name, kind: part.kind, size: sizeOf(part) })),
     left_out_paths: manifest.left_out,
+    ...(manifest.machine && { machine: machineFacts(manifest.machine) }),
+    ...(manifest.group && { group: manifest.group }),
     software: manifest.software,
   };
 }
@@ -69,6 +72,8 @@ function printPoint(cli: Cli, point: CatalogPoint, location: string): void {
     ["protects", formatBytes(statistics.size)],
     ["read", formatBytes(statistics.read)],
     ["new", `${formatBytes(statistics.new)}, ${formatBytes(statistics.stored)} stored`],
+    ...(manifest.group === undefined ? [] : together(manifest.group.sources)),
+    ...(manifest.machine === undefined ? [] : describeMachine(manifest.machine)),
     ...manifest.parts.map((part): [string, string] => ["part", describePart(part)]),
     ["tags", tags.length === 0 ? "none" : tags.join(", ")],
     ["held", hold === undefined ? "no" : `since ${formatTime(Date.parse(hold.time))} UTC: ${hold.reason}`],
@@ -81,6 +86,10 @@ function printPoint(cli: Cli, point: CatalogPoint, location: string): void {
     const name = path ?? Buffer.from(path64 ?? "", "base64").toString();
     cli.output.print(`${"".padEnd(12)} ${printable(name)}: ${printable(reason)}`);
   }
+}
+
+function together(sources: readonly string[]): [string, string][] {
+  return [["one instant", `with ${sources.join(", ")}`]];
 }
 
 function describePart(part: Part): string {
