@@ -78,6 +78,7 @@ export const errorTable = {
   // restore
   target_exists: kind(exitStatus.usage, false, "The target of a restore exists already."),
   target_failed: kind(exitStatus.failed, false, "The target of a restore can't be written."),
+  disk_unreadable: kind(exitStatus.failed, false, "A disk's file systems can't be looked into here."),
   boot_failed: kind(exitStatus.failed, true, "A virtual machine didn't start from a recovery point."),
 } as const satisfies Record<string, ErrorKind>;
 

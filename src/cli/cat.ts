@@ -1,7 +1,11 @@
 import { openFile } from "../restore/browse.ts";
+import { parseDiskPath } from "../restore/disks/disk-path.ts";
+import { openInside } from "../restore/disks/look-inside.ts";
+import { PointImages } from "../restore/serve/point-images.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { loadPoint } from "./find-points.ts";
 import { loadStore } from "./load-store.ts";
+import { noteTrouble } from "./note-trouble.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 
 interface Flags extends LocationFlags {
@@ -26,7 +30,9 @@ Writes the content to standard output, byte by byte as it was captured. Everythi
 
 Examples:
   stillpoint cat 3f5a91c2 ssh/sshd_config
-  stillpoint cat latest --source billing | psql`,
+  stillpoint cat latest --source billing | psql
+  stillpoint cat latest disk/root --source web > root.raw
+  stillpoint cat latest disk/root:1/etc/passwd --source web        # ext2, ext3 and ext4; see \`stillpoint ls --help\``,
     )
     .action(async (id: string, path: string, flags: Flags) => await cat(cli, id, path, flags));
 };
@@ -34,6 +40,12 @@ Examples:
 async function cat(cli: Cli, id: string, path: string, flags: Flags): Promise<void> {
   const { repository } = await openLocation(cli, flags, { write: false });
   const point = await loadPoint(cli, repository, id, flags);
-  const { reader } = await loadStore(cli, repository);
-  for await (const piece of openFile(reader, point, path, { signal: cli.signal })) await cli.output.write(piece);
+  const store = await loadStore(cli, repository);
+  const { signal } = cli;
+  const inside = parseDiskPath(point, path);
+  const content =
+    inside === undefined
+      ? openFile(store.reader, point, path, { signal })
+      : openInside(new PointImages({ repository, store, point }), inside, { signal, onTrouble: noteTrouble(cli) });
+  for await (const piece of content) await cli.output.write(piece);
 }

@@ -1,9 +1,13 @@
 import { listPath, type Listed } from "../restore/browse.ts";
+import { parseDiskPath } from "../restore/disks/disk-path.ts";
+import { listInside } from "../restore/disks/look-inside.ts";
+import { PointImages } from "../restore/serve/point-images.ts";
 import { encodeText, nameOf, targetOf } from "../repository/tree/directory-tree.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { loadPoint } from "./find-points.ts";
 import { formatTime, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
+import { noteTrouble } from "./note-trouble.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 import { formatTable } from "./table.ts";
 
@@ -16,15 +20,19 @@ export const define: DefineVerb = (command, cli) => {
   addLocationOptions(
     command
       .argument("<id>", "the point's id or its beginning, or `latest`")
-      .argument("[path]", "a folder or file, relative to the source's folder", ""),
+      .argument("[path]", "a folder or file, relative to the source's folder; a disk, or a place in one", ""),
   )
     .option("--source <name>", "with `latest`: of which source")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
       `
+Of a disk: disk/NAME is the image, disk/NAME: shows its partitions, disk/NAME:2/etc is a folder in the second, disk/NAME:/etc in the
+only one. An image that was captured by itself is called image. ext2, ext3 and ext4 are read, by root; links aren't followed.
+
 Examples:
   stillpoint ls 3f5a91c2
+  stillpoint ls latest disk/root:1/etc --source web
   stillpoint ls latest ssh --source etc`,
     )
     .action(async (id: string, path: string, flags: Flags) => await ls(cli, id, path, flags));
@@ -33,15 +41,23 @@ Examples:
 async function ls(cli: Cli, id: string, path: string, flags: Flags): Promise<void> {
   const { repository } = await openLocation(cli, flags, { write: false });
   const point = await loadPoint(cli, repository, id, flags);
-  const { reader } = await loadStore(cli, repository);
-  const found = await listPath(reader, point, path, { signal: cli.signal });
+  const store = await loadStore(cli, repository);
+  const { signal } = cli;
+  const inside = parseDiskPath(point, path);
+  const found =
+    inside === undefined
+      ? await listPath(store.reader, point, path, { signal })
+      : await listInside(new PointImages({ repository, store, point }), inside, {
+          signal,
+          onTrouble: noteTrouble(cli),
+        });
   if (flags.json === true) cli.output.json(found.map(describe));
   else print(cli, found);
 }
 
 /** As docs/operations.md says. */
-function describe({ path, type, size, entry }: Listed): object {
-  if (entry === undefined) return { path, type, size };
+function describe({ path, type, size, entry, content }: Listed): object {
+  if (entry === undefined) return { path, type, size, ...(type === "partition" && { content: content ?? null }) };
   const { mode, uid, gid, mtime, device } = entry;
   const name = nameOf(entry);
   const folder = path.slice(0, path.length - name.toString().length);
@@ -60,12 +76,12 @@ function describe({ path, type, size, entry }: Listed): object {
 }
 
 function print({ output }: Cli, found: readonly Listed[]): void {
-  const rows = found.map(({ path, type, size, entry }) => [
+  const rows = found.map(({ path, type, size, entry, content }) => [
     entry === undefined ? type : modeText(type, entry.mode),
     entry === undefined ? "" : `${entry.uid}:${entry.gid}`,
     entry?.device?.join(",") ?? (size === undefined ? "" : String(size)),
     entry === undefined ? "" : formatTime(Number(entry.mtime) * 1000),
-    `${printable(path)}${type === "directory" ? "/" : ""}${entry !== undefined && type === "symlink" ? ` -> ${printable(targetOf(entry).toString())}` : ""}`,
+    `${printable(path)}${type === "directory" ? "/" : ""}${content === undefined ? "" : ` (${content})`}${entry !== undefined && type === "symlink" ? ` -> ${printable(targetOf(entry).toString())}` : ""}`,
   ]);
   const columns = [
     { title: "MODE" },

@@ -10,15 +10,17 @@ import type { CallOptions } from "../storage/storage.ts";
 import { type Content, type Piece, piecesOf } from "./pieces.ts";
 import { stepsOf } from "./selection.ts";
 
-/** Something in a recovery point: an entry of a directory, or an image or a stream as a whole. */
+/** Something in a recovery point: an entry of a directory (or of a folder in a disk), an image, a stream, or a disk's partition. */
 export interface Listed {
   /** Relative to the source's folder; the part's name for an image or a stream. Bytes that aren't UTF-8 are shown as U+FFFD. */
   readonly path: string;
-  readonly type: DirectoryEntry["type"] | "image" | "stream";
+  readonly type: DirectoryEntry["type"] | "image" | "stream" | "partition";
   /** In bytes, for what has content. */
   readonly size: number | undefined;
   /** All attributes, for what is in a directory. */
   readonly entry: DirectoryEntry | undefined;
+  /** What a partition holds (`ext`, `LVM`, …), as far as it is known. */
+  readonly content?: string | undefined;
 }
 
 /**

@@ -100,7 +100,8 @@ async function* diffEntry(
     yield* diffFolders(reader, path, before, after, options);
 }
 
-function aspectsOf(before: DirectoryEntry, after: DirectoryEntry): Aspect[] {
+/** What about two entries of one name differs, their contents by their ids. */
+export function aspectsOf(before: DirectoryEntry, after: DirectoryEntry): Aspect[] {
   const content = ({ size, root, depth, device, ...entry }: DirectoryEntry): string =>
     JSON.stringify([size, root, depth, device, targetOf({ ...entry }).toString("latin1")]);
   const differs: readonly (readonly [Aspect, boolean])[] = [
