@@ -77,9 +77,10 @@ function requireVm(source: Source): GroupSource {
 }
 
 function describe({ point, problems }: CaptureReport): CapturedPoint {
-  const { consistency, statistics, left_out_count: leftOut } = point.manifest;
+  const { consistency, statistics, left_out_count: leftOut, machine } = point.manifest;
+  const pause = machine === undefined ? {} : { pause: machine.pause };
   return {
-    point: { id: point.id, time: point.time, consistency, ...statistics, leftOut },
+    point: { id: point.id, time: point.time, consistency, ...statistics, leftOut, ...pause },
     errors: problems.map(errorReport),
   };
 }

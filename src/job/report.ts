@@ -23,6 +23,8 @@ export interface PointReport {
   readonly stored: number;
   /** How many entries could not be captured. */
   readonly leftOut: number;
+  /** Of a virtual machine: for how long it stood still, in ms. */
+  readonly pause?: number;
 }
 
 interface StageReport {

@@ -1,7 +1,7 @@
 /** Every metric that there is: its name, what it says, and its labels. docs/metrics.md is made from this table. */
 
 export interface Definition {
-  readonly type: "gauge" | "counter";
+  readonly type: "gauge" | "counter" | "histogram";
   readonly help: string;
   readonly labels: readonly string[];
 }
@@ -20,13 +20,20 @@ function counter<const L extends readonly string[]>(
   return { type: "counter", help, labels };
 }
 
+function histogram<const L extends readonly string[]>(
+  help: string,
+  ...labels: L
+): { type: "histogram"; help: string; labels: L } {
+  return { type: "histogram", help, labels };
+}
+
 const perSeries = ["policy", "source", "location"] as const;
 
 /**
  * Labels have as many values as the configuration has names: `policy`, `source`, and `location`, which is `primary` or a replica's
  * name. `outcome` is `ok`, `partial`, `failed`, and for replications `deferred`.
  *
- * Gauges say what the repositories and the state folder say, so a restart changes nothing. Counters begin at 0 with the process, as
+ * Gauges say what the repositories and the state folder say, so a restart changes nothing. Counters and histograms begin at 0 with the process, as
  * Prometheus expects of them.
  */
 export const definitions = {
@@ -114,6 +121,11 @@ export const definitions = {
   stillpoint_captures_total: counter("Captures that ended.", "policy", "source", "outcome"),
   stillpoint_capture_read_bytes_total: counter("Bytes that captures read.", "policy", "source"),
   stillpoint_capture_stored_bytes_total: counter("Bytes that captures added to the repository.", "policy", "source"),
+  stillpoint_capture_pause_seconds: histogram(
+    "For how long virtual machines stood still for their captures.",
+    "policy",
+    "source",
+  ),
   stillpoint_replications_total: counter("Replications that ended.", "policy", "location", "outcome"),
   stillpoint_replication_points_total: counter("Recovery points that replications committed.", "policy", "location"),
   stillpoint_replication_sent_bytes_total: counter("Bytes that replications sent.", "policy", "location"),

@@ -1,6 +1,6 @@
 /** The metrics of a daemon: what it counts, and how it answers a scrape. */
 import { definitions, type Definition } from "./definitions.ts";
-import { type Exposition, type ExpositionFormat, render } from "./render.ts";
+import { type Exposition, type ExpositionFormat, PauseHistogram, render } from "./render.ts";
 import { Samples } from "./samples.ts";
 import { setGauges, type Snapshot } from "./snapshot.ts";
 
@@ -11,7 +11,8 @@ export interface CountedJob {
   readonly sources: readonly {
     readonly source: string;
     readonly outcome: string;
-    readonly point: { readonly read: number; readonly stored: number } | undefined;
+    /** `pause` in ms; undefined for what can't be paused. */
+    readonly point: { readonly read: number; readonly stored: number; readonly pause?: number | undefined } | undefined;
   }[];
   readonly replicas: readonly {
     readonly replica: string;
@@ -29,6 +30,7 @@ export interface CountedJob {
 
 export class Metrics {
   readonly #counters = new Samples();
+  readonly #pauses = new PauseHistogram();
 
   countJob({ policy, outcome, sources, replicas, prune }: CountedJob): void {
     this.#counters.add("stillpoint_jobs_total", { policy, outcome }, 1);
@@ -36,6 +38,7 @@ export class Metrics {
       this.#counters.add("stillpoint_captures_total", { policy, source, outcome: result }, 1);
       this.#counters.add("stillpoint_capture_read_bytes_total", { policy, source }, point?.read ?? 0);
       this.#counters.add("stillpoint_capture_stored_bytes_total", { policy, source }, point?.stored ?? 0);
+      if (point?.pause !== undefined) this.#pauses.observe({ policy, source }, point.pause / 1000);
     }
     for (const { replica: location, outcome: result, points, bytesSent } of replicas) {
       this.#counters.add("stillpoint_replications_total", { policy, location, outcome: result }, 1);
@@ -61,7 +64,7 @@ export class Metrics {
   async render(snapshot: Snapshot, format: ExpositionFormat): Promise<Exposition> {
     const gauges = new Samples();
     setGauges(gauges, snapshot);
-    return await render([gauges, this.#counters], format);
+    return await render([gauges, this.#counters], this.#pauses, format);
   }
 }
 
@@ -84,7 +87,7 @@ from \`src/metrics/definitions.ts\`; a test compares the two.
 - \`outcome\` is \`ok\`, \`partial\` (something of value was done, and something was not) or \`failed\`; for replications also \`deferred\` (an earlier
   one to the same replica is still at work and goes on with the new points).
 - Gauges are made of what the repositories and the state folder say, so a restart of the daemon changes none of them, unless their
-  text says "in this process". Counters begin at 0 with the process.
+  text says "in this process". Counters and histograms begin at 0 with the process.
 - Ages are computed at each scrape. A location that can't be reached keeps its last known point, which goes on ageing, and
   \`stillpoint_location_reachable\` is 0. A source that was never captured has the age \`+Inf\`, so that an alert on the age fires.
 - A point whose instant lies more than 5 minutes in the future is no evidence of anything, and is passed over.

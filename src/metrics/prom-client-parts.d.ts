@@ -8,3 +8,6 @@ declare module "prom-client/lib/gauge.js" {
 declare module "prom-client/lib/counter.js" {
   export { Counter as default } from "prom-client";
 }
+declare module "prom-client/lib/histogram.js" {
+  export { Histogram as default } from "prom-client";
+}

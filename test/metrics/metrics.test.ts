@@ -118,6 +118,21 @@ describe("counters", () => {
     expect(found).toContain('stillpoint_given_up_points_total{policy="often",location="primary"} 2');
   });
 
+  it("tell how long virtual machines stood still, also when asked in both formats", async () => {
+    const metrics = new Metrics();
+    expect((await lines({}, metrics)).some((line) => line.includes("pause"))).toBe(false);
+    const sources = [30, 700].map((pause) => ({ source: "vm", outcome: "ok", point: { read: 1, stored: 1, pause } }));
+    metrics.countJob({ ...report, sources });
+    await metrics.render(snapshot, "openmetrics");
+    const found = await lines({}, metrics);
+    const bucket = (bound: string): string =>
+      `stillpoint_capture_pause_seconds_bucket{le="${bound}",policy="often",source="vm"}`;
+    expect(found).toContain(`${bucket("0.02")} 0`);
+    expect(found).toContain(`${bucket("0.05")} 1`);
+    expect(found).toContain(`${bucket("+Inf")} 2`);
+    expect(found).toContain('stillpoint_capture_pause_seconds_sum{policy="often",source="vm"} 0.73');
+  });
+
   it("keep their names when OpenMetrics was asked for in between", async () => {
     const metrics = new Metrics();
     metrics.countJob(report);
