@@ -17,7 +17,9 @@ export interface Scratch {
   readonly limit: number;
 }
 
-/** A qcow2 image that holds all of a disk is little larger: 10 bytes for each cluster of 65536, and a few clusters. */
+const cluster = 65_536;
+
+/** A qcow2 image that holds all of a disk is little larger: 10 bytes for each cluster, and a few clusters. */
 const roomForMetadata = (size: number): number => Math.ceil(size / 4096) + 2 ** 21;
 
 export interface ScratchOptions {
@@ -34,7 +36,8 @@ export async function makeScratch(guest: Guest, options: ScratchOptions, undo: U
   const { folder, number, size } = options;
   const { qmp, process } = guest;
   const path = join(folder, `scratch-${number}`);
-  const limit = Math.min(options.limit, size + roomForMetadata(size));
+  // Whole clusters: QEMU takes no part of a sector.
+  const limit = Math.floor(Math.min(options.limit, size + roomForMetadata(size)) / cluster) * cluster;
   const node = `stillpoint-scratch-${number}`;
   const file = `stillpoint-scratch-file-${number}`;
   const job = `stillpoint-create-${number}`;
