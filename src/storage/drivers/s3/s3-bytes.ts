@@ -55,6 +55,11 @@ export async function readBody(
   }
 }
 
+/** HEAD gives whole seconds, listings of some stores parts of them: one object has one time. In ms since the epoch. */
+export function wholeSeconds(time: Date): number {
+  return Math.floor(time.getTime() / 1000) * 1000;
+}
+
 function broken(how: string): StillpointError {
   return new StillpointError("storage_failed", {
     what: `Cannot read from the store: its answer ${how}`,

@@ -1,10 +1,13 @@
-import type { CompletedPart, MultipartUpload } from "@aws-sdk/client-s3";
+import type { CompletedPart, MultipartUpload, PutObjectCommandInput } from "@aws-sdk/client-s3";
+import { createHash } from "node:crypto";
 import { throwIfCancelled } from "../../../host/cancel.ts";
 import type { Clock } from "../../../host/clock.ts";
 import type { Random } from "../../../host/random.ts";
 import { Repeater } from "../../repeater.ts";
+import { sizeOf } from "../../size-of.ts";
 import type { S3Address } from "../../storage.ts";
-import { partsOf } from "./s3-bytes.ts";
+import { joined, partsOf } from "./s3-bytes.ts";
+import type { S3Object } from "./s3-calls.ts";
 import { s3ErrorFrom } from "./s3-errors.ts";
 import type { S3Requests } from "./s3-requests.ts";
 
@@ -21,7 +24,7 @@ export interface S3UploadsOptions {
   readonly requests: S3Requests;
   readonly clock: Clock;
   readonly random: Random;
-  readonly partSize: number;
+  readonly sizes: UploadSizes;
 }
 
 /** Parts of one object under way at once: with their size, what bounds the memory. */
@@ -31,13 +34,14 @@ const abandonedAfter = 24 * 3_600_000;
 /** In ms: how long clearing up may take after the upload has failed or was cancelled. */
 const farewell = 10_000;
 
-interface Upload {
-  readonly Bucket: string;
-  readonly Key: string;
+interface Upload extends S3Object {
   readonly UploadId: string;
 }
 
-/** Sends large objects in parts (S3's multipart upload): the object is there when all parts are, and not before. */
+/** What goes with a put that locks. */
+export type UploadLock = Pick<PutObjectCommandInput, "ObjectLockMode" | "ObjectLockRetainUntilDate">;
+
+/** Sends objects, large ones in parts (S3's multipart upload): the object is there when all parts are, and not before. */
 export class S3Uploads {
   readonly #options: S3UploadsOptions;
   #abandonedRemoved = false;
@@ -46,29 +50,47 @@ export class S3Uploads {
     this.#options = options;
   }
 
-  async upload(key: string, data: readonly Uint8Array[], signal: AbortSignal | undefined): Promise<void> {
+  /** Returns the version, in a bucket that has them. */
+  async put(
+    object: S3Object,
+    data: readonly Uint8Array[],
+    signal: AbortSignal | undefined,
+    lock: UploadLock = {},
+  ): Promise<string | undefined> {
+    if (sizeOf(data) > this.#options.sizes.single) return await this.#putInParts(object, data, signal, lock);
+    const Body = joined(data);
+    // S3 wants proof of the content for whatever is locked; of the ways to give it, every store knows this one.
+    const digest =
+      lock.ObjectLockMode === undefined ? {} : { ContentMD5: createHash("md5").update(Body).digest("base64") };
+    const input = { ...object, ...lock, ...digest, Body };
+    const { requests } = this.#options;
+    return (await requests.send(signal, async (s3, options) => await s3.putObject(input, options))).VersionId;
+  }
+
+  async #putInParts(
+    object: S3Object,
+    data: readonly Uint8Array[],
+    signal: AbortSignal | undefined,
+    lock: UploadLock,
+  ): Promise<string | undefined> {
     await this.#removeAbandonedOnce(signal);
-    const upload = await this.#begin(key, signal);
+    const { requests } = this.#options;
+    const { UploadId = "" } = await requests.send(
+      signal,
+      async (s3, options) => await s3.createMultipartUpload({ ...object, ...lock }, options),
+    );
+    const upload = { ...object, UploadId };
     try {
       const Parts = await this.#sendParts(upload, data, signal);
-      await this.#options.requests.send(
+      const done = await requests.send(
         signal,
         async (s3, options) => await s3.completeMultipartUpload({ ...upload, MultipartUpload: { Parts } }, options),
       );
+      return done.VersionId;
     } catch (error) {
       await this.#abort(upload);
       throw error;
     }
-  }
-
-  async #begin(Key: string, signal: AbortSignal | undefined): Promise<Upload> {
-    const { address, requests } = this.#options;
-    const object = { Bucket: address.bucket, Key };
-    const { UploadId } = await requests.send(
-      signal,
-      async (s3, options) => await s3.createMultipartUpload(object, options),
-    );
-    return { ...object, UploadId: UploadId ?? "" };
   }
 
   /** Several at once; each is tried again by itself, so that a hiccup doesn't cost the parts that are there. */
@@ -77,12 +99,12 @@ export class S3Uploads {
     data: readonly Uint8Array[],
     signal: AbortSignal | undefined,
   ): Promise<CompletedPart[]> {
-    const { clock, random, partSize } = this.#options;
+    const { clock, random, sizes } = this.#options;
     const repeater = new Repeater({ clock, random, attempts: 3 });
     const done: CompletedPart[] = [];
     const failed = new AbortController();
     const either = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
-    const parts = partsOf(data, partSize);
+    const parts = partsOf(data, sizes.part);
     const sender = async (): Promise<void> => {
       for (let step = parts.next(); !step.done && !either.aborted; step = parts.next()) {
         const PartNumber = ++numbered;
