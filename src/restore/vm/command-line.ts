@@ -77,11 +77,11 @@ export function formatFields(
   first: string | undefined,
   fields: Readonly<Record<string, string | undefined>> | Fields,
 ): string {
-  const entries = fields instanceof Map ? [...fields] : Object.entries(fields as Record<string, string | undefined>);
+  const entries = isFields(fields) ? [...fields] : Object.entries(fields);
   const words = entries.flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${value}`]));
   return (first === undefined ? words : [first, ...words]).map((word) => word.replaceAll(",", ",,")).join(",");
 }
 
-export function isOn(value: string | undefined): boolean {
-  return value === "on" || value === "yes" || value === "true";
+function isFields(fields: Readonly<Record<string, string | undefined>> | Fields): fields is Fields {
+  return fields instanceof Map;
 }

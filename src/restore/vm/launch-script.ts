@@ -76,6 +76,6 @@ function pairs(args: readonly string[]): string[][] {
 }
 
 /** For a POSIX shell. */
-export function quote(word: string): string {
+function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

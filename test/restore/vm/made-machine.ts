@@ -35,7 +35,7 @@ export function machine(command: string | readonly string[], more: Partial<Machi
   };
 }
 
-export const launchOptions: LaunchOptions = {
+const launchOptions: LaunchOptions = {
   disk: ({ part }) => ({ file: `disks/${part?.slice(5) ?? ""}.raw`, format: "raw" }),
   memory: undefined,
   file: (number) => `files/${number}`,
