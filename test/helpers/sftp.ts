@@ -1,6 +1,7 @@
 /** SFTP servers for tests: OpenSSH's own, over a pipe. */
 
 import { spawnSync } from "node:child_process";
+import { PassThrough } from "node:stream";
 import { onTestFinished } from "vitest";
 import { openProgramPipe, type ProgramPipe } from "../../src/host/program-pipe.ts";
 import { systemClock, type Clock } from "../../src/host/clock.ts";
@@ -34,8 +35,10 @@ export interface LocalServer {
 export interface LocalServerOptions {
   /** Arguments for sftp-server, such as `-R`; see sftp-server(8). */
   readonly args?: readonly string[];
-  /** Another program that speaks SFTP, or runs one. */
+  /** Another program instead. */
   readonly command?: readonly [string, ...string[]];
+  /** Each connection is lost after so many bytes of the server's. */
+  readonly cutAfter?: number;
   readonly root?: string;
   readonly clock?: Clock;
   /** Whether the storage is there already. */
@@ -55,7 +58,7 @@ export async function localServer(options: LocalServerOptions = {}): Promise<Loc
     for (const pipe of pipes) pipe.kill();
   });
   const connect = async (): Promise<SftpClient> => {
-    const pipe = openProgramPipe(command);
+    const pipe = cut(openProgramPipe(command), options.cutAfter);
     pipes.push(pipe);
     return await connectTo(pipe, clock);
   };
@@ -67,6 +70,18 @@ export async function localServer(options: LocalServerOptions = {}): Promise<Loc
     });
   }
   return { storage: new SftpStorage({ location: "replica", path: root, clock, connect }), root, pipes, connect };
+}
+
+/** The pipe, killed when it has brought so many bytes. */
+function cut(pipe: ProgramPipe, after = Number.POSITIVE_INFINITY): ProgramPipe {
+  const output = new PassThrough();
+  let left = after;
+  pipe.output.on("data", (chunk: Buffer) => {
+    if (left > 0) output.write(chunk.subarray(0, left));
+    left -= chunk.length;
+    if (left <= 0) pipe.kill();
+  });
+  return { ...pipe, output };
 }
 
 /** Runs a program to its end. Throws what it has to say when it fails. */

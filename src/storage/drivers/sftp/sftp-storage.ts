@@ -1,6 +1,6 @@
 /** A storage on an SFTP server: `<root>/<name>`, and unfinished work in `<root>/tmp/`. Its connection is made anew when it is lost. */
 
-import { StillpointError } from "../../../errors.ts";
+import { isStillpointError, StillpointError } from "../../../errors.ts";
 import { throwIfCancelled, unlessCancelled } from "../../../host/cancel.ts";
 import type { Clock } from "../../../host/clock.ts";
 import { isObjectName, requireObjectName, requirePrefix } from "../../names.ts";
@@ -77,7 +77,8 @@ export class SftpStorage implements Storage {
   readonly location: string;
   readonly #options: SftpStorageOptions;
   readonly #place: Place;
-  #session: Promise<Session> | undefined;
+  #session: Session | undefined;
+  #connecting: Promise<Session> | undefined;
 
   constructor(options: SftpStorageOptions) {
     this.location = options.location;
@@ -184,24 +185,18 @@ export class SftpStorage implements Storage {
     return await unlessCancelled(attempt(), signal);
   }
 
+  /** One that is lost right after it was made is given all the same: its requests say why. */
   async #connected(): Promise<Session> {
-    const session = this.#session ?? this.#connect();
-    this.#session = session;
-    try {
-      const { client } = await session;
-      if (!client.over) return await session;
-    } catch (error) {
-      if (this.#session === session) this.#session = undefined;
-      throw error;
-    }
-    // Lost since it was used last.
-    if (this.#session === session) this.#session = undefined;
-    return await this.#connected();
+    if (this.#session?.client.over === true) this.#session = undefined;
+    if (this.#session !== undefined) return this.#session;
+    this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
+    return await this.#connecting;
   }
 
   async #connect(): Promise<Session> {
     const client = await this.#options.connect();
-    return { client, folders: new Folders(client, this.#place, this.#options.clock) };
+    this.#session = { client, folders: new Folders(client, this.#place, this.#options.clock) };
+    return this.#session;
   }
 
   async #explain(error: unknown, session: Session, action: Action, name: string): Promise<unknown> {
@@ -216,8 +211,9 @@ export class SftpStorage implements Storage {
       if (hasStatus(error, statusCodes.noSuchFile))
         await (action === "store" ? folders.requireTmp() : folders.requireRoot());
       if (action === "read" && (await isFolder(client, root + name))) return await this.#missing(session, name);
-    } catch (betterError) {
-      return betterError;
+    } catch (better) {
+      // What the server says to these questions matters less than what it said first.
+      if (isStillpointError(better)) return better;
     }
     const space =
       action === "store" && client.features.statvfs ? await client.space(root).catch(() => undefined) : undefined;

@@ -48,11 +48,10 @@ export async function writeObject(
 /** Without either of them an object could only be replaced by deleting it first, and would be gone for a moment, or for ever. */
 function requireNaming({ features }: SftpClient, location: string): void {
   if (features.posixRename || features.hardlink) return;
-  throw new StillpointError("storage_failed", {
-    what: `Cannot store anything in ${location}: its server offers neither posix-rename@openssh.com nor hardlink@openssh.com`,
+  throw new StillpointError("storage_denied", {
+    what: `Cannot store anything in ${location}: its server offers this user neither posix-rename@openssh.com nor hardlink@openssh.com`,
     safe: "Nothing was changed.",
-    next: "Use a server of OpenSSH, and let this user have one of them.",
-    retryable: false,
+    next: "Look whether it is for reading only; else use a server of OpenSSH, and let this user have one of them.",
   });
 }
 
