@@ -4,14 +4,17 @@ import { once } from "node:events";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { afterEach, expect, test } from "vitest";
+import { threadedExecutor } from "../../src/job/threads.ts";
 import { Qmp } from "../../src/qemu/qmp.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
-import type { RestoreOptions } from "../../src/restore/restore-point.ts";
+import { type RestoreOptions, restorePoint } from "../../src/restore/restore-point.ts";
 import { restore } from "../helpers/capture.ts";
 import { type CounterGuest, type CounterGuestOptions, startCounterGuest } from "../helpers/guest/counter-guest.ts";
 import { contradictions, readMemoryRecord, readSerialCount } from "../helpers/guest/counter-record.ts";
 import { waitFor } from "../helpers/guest/qemu.ts";
 import { type SaveOptions, saveGuest } from "../helpers/guest/save-guest.ts";
+import { VmSite } from "../helpers/guest/vm-site.ts";
 import { makeTestRepository } from "../helpers/repository.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 
@@ -179,4 +182,30 @@ test.each<[string, string, Partial<CounterGuestOptions>]>([
   const [first = 0, second = 0] = await counts(folder, launch(folder), 3);
   expect([count, count + 1]).toContain(first);
   expect(second).toBe(first + 1);
+});
+
+test("captured while it ran, in threads, each of several points resumes at its own instant", async () => {
+  const site = await VmSite.make();
+  const guest = await startCounterGuest({ disks: [{}, { format: "qcow2" }] });
+  guests.push(guest);
+  const points: RecoveryPoint[] = [];
+  for (let turn = 0; turn < 2; turn++) {
+    await guest.ticks(40);
+    points.push((await site.capture(guest, {}, { executor: threadedExecutor })).point);
+  }
+  await guest.stop();
+  const store = await BlobStore.load(site.repository);
+  const firsts: number[] = [];
+  for (const [number, point] of points.entries()) {
+    const target = path.join(site.folder, `restored${number}`);
+    const report = await restorePoint({ store, executor: threadedExecutor, point, target });
+    expect(report).toMatchObject({ complete: true, problems: [] });
+    const memory = path.join(target, "memory/0.raw");
+    expect(contradictions({ memory, disks: rawDisks(target), settings: guest.settings })).toEqual([]);
+    const { count } = readMemoryRecord(memory);
+    const [first = 0] = await counts(target, launch(target), 5);
+    expect([count, count + 1]).toContain(first);
+    firsts.push(first);
+  }
+  expect(firsts[1]).toBeGreaterThan((firsts[0] ?? 0) + 30);
 });
