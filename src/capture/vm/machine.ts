@@ -62,20 +62,24 @@ async function filesOf({ command, folder }: QemuProcess): Promise<Machine["files
 /**
  * The human monitor's list of networks, which has the addresses of all cards; QMP tells only those of some:
  *
- *     e1000.0: index=0,type=nic,model=e1000,macaddr=52:54:00:12:34:56
- *      \ net0: index=0,type=user,net=10.0.2.0,restrict=off
+ *     hub 0
+ *      \ hub0port1: #net108: index=0,type=user,net=10.0.2.0,restrict=off
+ *      \ hub0port0: e1000.0: index=0,type=nic,model=e1000,macaddr=52:54:00:12:34:56
+ *     card: index=0,type=nic,model=virtio-net-pci,macaddr=52:54:00:12:34:57
+ *      \ lan: index=0,type=tap,ifname=tap0
  */
 export function parseNetworks(text: string): Machine["networks"] {
-  const lines = text.split(/\r?\n/).flatMap((line) => {
-    const [, id, settings = ""] = /^(?: \\ )?(\S+): (index=.*)$/.exec(line) ?? [];
+  const clients = text.split(/\r?\n/).flatMap((line) => {
+    const [, peer, hub, id, settings = ""] = /^( \\ )?(?:(hub\d+)port\d+: )?(\S+): (index=.*)$/.exec(line) ?? [];
     if (id === undefined) return [];
     const of = (key: string): string | undefined => new RegExp(`(?:^|,)${key}=([^,]*)`).exec(settings)?.[1];
-    return [{ id, type: of("type"), model: of("model"), mac: of("macaddr"), isPeer: line.startsWith(" ") }];
+    return [{ id, hub, type: of("type"), model: of("model"), mac: of("macaddr"), isPeer: peer !== undefined }];
   });
-  return lines.flatMap(({ id, type, model, mac }, index) => {
+  return clients.flatMap(({ id, hub, type, model, mac }, index) => {
     if (type !== "nic") return [];
-    const next = lines[index + 1];
-    const backend = next?.isPeer === true && next.type !== "nic" ? next.type : undefined;
-    return [{ id, ...(backend && { type: backend }), ...(model && { model }), ...(mac && { mac }) }];
+    const next = clients[index + 1];
+    const direct = next?.isPeer === true && next.hub === undefined ? next : undefined;
+    const other = hub === undefined ? direct : clients.find((one) => one.hub === hub && one.type !== "nic");
+    return [{ id, ...(other?.type && { type: other.type }), ...(model && { model }), ...(mac && { mac }) }];
   });
 }

@@ -2,13 +2,13 @@
  * What must be true of a guest before anything of it is touched. QEMU checks some of this too late (it may abort with the
  * guest), or not at all, depending on its version.
  */
-import type { Qmp } from "../../qemu/qmp.ts";
+import { type Qmp, QmpError } from "../../qemu/qmp.ts";
+import { mayWriteProtect } from "../../qemu/write-protect-rights.ts";
 import type { Disk } from "./disks.ts";
 import type { Guest } from "./guest.ts";
 import { isUnderWay, noBackground, queryMigration } from "./saving.ts";
 import { refused, step } from "./trouble.ts";
 import type { VmSource } from "./vm-source.ts";
-import { QmpError } from "../../qemu/qmp.ts";
 
 export interface Fitness {
   /** How memory can be saved: while the guest runs, only while it stands still, or not at all, as it isn't wanted. */
@@ -33,7 +33,8 @@ export async function examine(guest: Guest, source: VmSource, disks: readonly Di
   const ram = await ramSize(qmp);
   const obstacle = await backgroundObstacle(qmp);
   if (obstacle === undefined) return { memory: "background", ram, paused };
-  if (ram / stoppedSpeed > source.maxPause) throw noBackground(obstacle);
+  if (ram / stoppedSpeed > source.maxPause)
+    throw noBackground(obstacle, await mayWriteProtect(guest.process, qmp.version));
   return { memory: "stopped", ram, paused };
 }
 

@@ -125,10 +125,10 @@ export class Saving {
   }
 }
 
-/** QEMU names the reason: the kernel, its rights, or the kind of memory. */
-export function noBackground(error: QmpError): Error {
+/** QEMU names the reason: the kernel, its rights, or the kind of memory. `rights` says what of its rights is lacking. */
+export function noBackground(error: QmpError, rights?: string): Error {
   return refused(
-    `its memory can't be saved while it runs: ${error.desc}`,
+    `its memory can't be saved while it runs: ${error.desc}${rights === undefined ? "" : ` (${rights})`}`,
     "See docs/vm.md: QEMU needs the right to use userfaultfd, and memory that isn't a file on a disk. Or set `memory: false`, or a `max_pause` that is long enough for saving it stopped.",
   );
 }
