@@ -7,6 +7,7 @@ import { assemble, type DaemonOptions, type Parts } from "./assemble.ts";
 import { makeControlHandler } from "./control-handler.ts";
 import { controlSocketOf } from "./control-protocol.ts";
 import { serveControl } from "./control-server.ts";
+import { lookAfterMachines } from "./look-after-machines.ts";
 
 export interface RunningDaemon {
   /** Where metrics and health are served. */
@@ -88,6 +89,7 @@ async function openPrimary({ locations, monitor, log }: Parts): Promise<void> {
 
 function startLoops({ scheduler, configFile, monitor, clock, log }: Parts, signal: AbortSignal): void {
   const failed = (error: unknown): void => log.error("a part of the daemon has failed", { error });
+  lookAfterMachines(configFile.config, clock, log, signal).catch(failed);
   scheduler.run(signal).catch(failed);
   configFile.follow(signal).catch(failed);
   keepLooking(monitor, clock, signal).catch(failed);

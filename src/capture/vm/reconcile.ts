@@ -75,8 +75,7 @@ class Reconciliation implements Reconciled {
       const left = await removeLeftovers(guest, this.#clock);
       this.mended.push(...left.removed);
       this.problems.push(...left.problems);
-      if (record)
-        await this.#attempt("put QEMU's migration settings back", async () => await this.#putBack(guest, record));
+      await this.#attempt("put QEMU's migration settings back", async () => await this.#putBack(guest, record));
       await this.#attempt("remove files", async () => await this.#removeFiles());
       // A guest that still is as we left it is still owed something.
       if (this.problems.length === 0) await removeRecord(spool, this.#process);
@@ -156,9 +155,11 @@ class Reconciliation implements Reconciled {
     if (info.status !== "completed") await this.#rescue();
   }
 
-  async #putBack({ qmp }: Guest, record: GuestRecord): Promise<void> {
+  async #putBack(guest: Guest, record: GuestRecord | undefined): Promise<void> {
+    const { qmp } = guest;
+    if (isUnderWay(await queryMigration(guest))) return;
     const now = await qmp.execute<GuestRecord["capabilities"]>("query-migrate-capabilities");
-    const changed = record.capabilities.filter(({ capability, state }) =>
+    const changed = (record?.capabilities ?? unused).filter(({ capability, state }) =>
       now.some((one) => one.capability === capability && one.state !== state),
     );
     // Some exclude each other: first off, then on.
@@ -166,7 +167,7 @@ class Reconciliation implements Reconciled {
       if (capabilities.length > 0) await qmp.execute("migrate-set-capabilities", { capabilities });
     }
     if (changed.length > 0) this.mended.push("QEMU's migration capabilities changed");
-    const { bandwidth } = record;
+    const bandwidth = record?.bandwidth;
     if (bandwidth !== undefined) await qmp.execute("migrate-set-parameters", { "max-bandwidth": bandwidth });
   }
 
@@ -186,6 +187,9 @@ class Reconciliation implements Reconciled {
     }
   }
 }
+
+/** Without a record: what a look at whether QEMU can do it may have left set, and nobody leaves so who isn't saving. */
+const unused: GuestRecord["capabilities"] = [{ capability: "background-snapshot", state: false }];
 
 /** As a stopped guest is called, and one whose stopped save is under way or has ended. */
 const pausedStates = new Set(["paused", "finish-migrate", "postmigrate"]);
