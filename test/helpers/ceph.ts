@@ -76,6 +76,12 @@ export class Ceph {
     });
   }
 
+  /** Another user, who may do nothing but what buckets' policies say. The secret is the one of all users here. */
+  async makeUser(name: string): Promise<void> {
+    const keys = ["--access-key", name, "--secret-key", this.secretKey];
+    await this.#run("radosgw-admin", ...this.#with, "user", "create", "--uid", name, "--display-name", name, ...keys);
+  }
+
   async makeBucket(Bucket: string, kind: "plain" | "versions" | "locks" = "plain"): Promise<void> {
     const client = this.client();
     await client.send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: kind === "locks" }));
@@ -87,8 +93,8 @@ export class Ceph {
   }
 
   /** A file with the access key, as `credentials_file` names it. */
-  writeCredentials(file = join(this.folder, "credentials")): string {
-    const lines = `aws_access_key_id = ${this.accessKey}\naws_secret_access_key = ${this.secretKey}\n`;
+  writeCredentials(file = join(this.folder, "credentials"), accessKey = this.accessKey): string {
+    const lines = `aws_access_key_id = ${accessKey}\naws_secret_access_key = ${this.secretKey}\n`;
     writeFileSync(file, `[default]\n${lines}`, { mode: 0o600 });
     return file;
   }
