@@ -120,8 +120,13 @@ async function tell({ qmp }: Booted, command: string, args?: object): Promise<vo
   await monitor.execute(command, args);
 }
 
+/** A process that has ended, and that nobody has taken note of yet, doesn't run. */
 function isRunning(pid: number): boolean {
-  return fs.existsSync(`/proc/${String(pid)}`);
+  try {
+    return !/^State:\s*[ZX]/m.test(fs.readFileSync(`/proc/${String(pid)}/status`, "utf8"));
+  } catch {
+    return false;
+  }
 }
 
 function expectNothingLeft(): void {
