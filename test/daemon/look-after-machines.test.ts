@@ -3,26 +3,13 @@ import { createLogger } from "../../src/host/log.ts";
 import { lookAfterMachines } from "../../src/daemon/look-after-machines.ts";
 import { loadConfig } from "../../src/policy/load.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
-import { returns, scriptedQmp, type Command, type Peer } from "../helpers/scripted-qmp.ts";
+import { qemuWithExport } from "../helpers/qemu-with-export.ts";
+import { scriptedQmp } from "../helpers/scripted-qmp.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
-
-/** Answers as a QEMU in which a capture has left one export. */
-function withExport(): (command: Command, peer: Peer) => void {
-  let exports = [{ id: "stillpoint-export-0", "shutting-down": false }];
-  return (command, peer) => {
-    if (command.execute === "block-export-del") exports = [];
-    const lists: Record<string, unknown> = {
-      "query-block-exports": exports,
-      "query-migrate": {},
-      "block-export-del": {},
-    };
-    returns(lists[command.execute] ?? [])(command, peer);
-  };
-}
 
 test("each machine is looked at: what was left is removed and logged, and one that doesn't run is passed over", async () => {
   const qemu = await scriptedQmp();
-  qemu.answer = withExport();
+  qemu.answer = qemuWithExport();
   const folder = await tempDir();
   const config = loadConfig(
     `version: 1
