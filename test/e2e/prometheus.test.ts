@@ -1,10 +1,8 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import * as fs from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { describe, expect, it } from "vitest";
+import { query, startPrometheus } from "../helpers/real-prometheus.ts";
 import { eventually, RunningDaemon } from "../helpers/running-daemon.ts";
-import { makeSite, type Site } from "../helpers/site.ts";
+import { makeSite } from "../helpers/site.ts";
 
 const rest = `
 replicas: { far: { path: replicas/far } }
@@ -17,57 +15,6 @@ policies:
     replicate: { far: {} }
 daemon: { listen: "127.0.0.1:0" }
 `;
-
-/** A Prometheus that scrapes the daemon each second; ended when the test is over. */
-async function startPrometheus({ at }: Site, daemon: string): Promise<string> {
-  const target = new URL(daemon).host;
-  await fs.writeFile(
-    at("prometheus.yaml"),
-    `global: { scrape_interval: 1s, scrape_timeout: 1s }
-scrape_configs: [{ job_name: stillpoint, static_configs: [{ targets: ["${target}"] }] }]
-`,
-  );
-  const listen = `127.0.0.1:${String(await freePort())}`;
-  const options = [
-    `--config.file=${at("prometheus.yaml")}`,
-    `--storage.tsdb.path=${at("prometheus")}`,
-    `--web.listen-address=${listen}`,
-  ];
-  const server = spawn("prometheus", options, { stdio: "ignore" });
-  const ended = once(server, "close");
-  onTestFinished(async () => {
-    server.kill("SIGKILL");
-    await ended;
-  });
-  await once(server, "spawn");
-  return `http://${listen}`;
-}
-
-/** A port that was free a moment ago: Prometheus doesn't tell which one it chose. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-interface QueryAnswer {
-  readonly data: { readonly result: readonly { readonly value: readonly [number, string] }[] };
-}
-
-/** The one value of an expression; undefined when there is none, or Prometheus isn't up yet. */
-async function query(prometheus: string, expression: string): Promise<number | undefined> {
-  try {
-    const response = await fetch(`${prometheus}/api/v1/query?query=${encodeURIComponent(expression)}`);
-    const { data } = (await response.json()) as QueryAnswer;
-    const value = data.result[0]?.value[1];
-    return value === undefined ? undefined : Number(value);
-  } catch {
-    return undefined;
-  }
-}
 
 describe("a real Prometheus", () => {
   it("sees a failing replica's age grow while the primary's falls at each capture, and fall when it is back", async () => {

@@ -1,0 +1,84 @@
+import { readdirSync, readFileSync } from "node:fs";
+import * as fs from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { dashboardQueries, withoutVariables } from "../helpers/dashboard-queries.ts";
+import { type Alert, queryAll, startAlertmanager, startPrometheus, startWebhook } from "../helpers/real-prometheus.ts";
+import { eventually, RunningDaemon } from "../helpers/running-daemon.ts";
+import { makeSite, type Site } from "../helpers/site.ts";
+
+const config = join(import.meta.dirname, "../../config");
+
+const rest = `
+replicas: { far: { path: replicas/far } }
+sources: { docs: { directory: { path: docs } } }
+policies:
+  often:
+    sources: [docs]
+    schedule: { cron: "*/2 * * * * *" }
+    objectives: { rpo: 1h, offsite_rpo: 15s }
+    keep: { last: 5 }
+    replicate: { far: {} }
+daemon: { listen: "127.0.0.1:0" }
+`;
+
+/** The rules as they are shipped, but for how long they wait. */
+async function hastyRules({ at }: Site): Promise<string> {
+  const rules = readFileSync(join(config, "prometheus/stillpoint.rules.yaml"), "utf8");
+  await fs.writeFile(at("rules.yaml"), rules.replaceAll(/^( +for:) .*$/gm, "$1 1s"));
+  return at("rules.yaml");
+}
+
+describe("a real Prometheus and Alertmanager", () => {
+  it("tell a webhook that a broken replica misses its objective, and that it no longer does once it is mended", async () => {
+    const site = await makeSite({ rest });
+    const daemon = await new RunningDaemon(site.configFile).started();
+    const webhook = await startWebhook();
+    const alertmanager = await startAlertmanager(site, webhook.url);
+    const prometheus = await startPrometheus(site, daemon, { rules: await hastyRules(site), alertmanager });
+    const told = async (status: Alert["status"], from: number): Promise<Alert> =>
+      await eventually(() =>
+        webhook.told
+          .slice(from)
+          .find((alert) => alert.status === status && alert.labels["alertname"] === "StillpointObjectiveMissed"),
+      );
+    await eventually(async () => {
+      const [met] = await queryAll(prometheus, 'stillpoint_recovery_point_objective_met{location="far"}');
+      return met === 1 ? true : undefined;
+    });
+
+    const broken = webhook.told.length;
+    await fs.rename(site.at("replicas", "far"), site.at("replicas", "away"));
+    const alert = await told("firing", broken);
+    const labels = { policy: "often", source: "docs", location: "far", severity: "critical", job: "stillpoint" };
+    expect(alert.labels).toMatchObject({ ...labels, instance: new URL(daemon).host });
+    expect(alert.annotations["summary"]).toBe("docs (often): its newest recovery point at far is older than promised");
+    expect(alert.annotations["runbook_url"]).toContain("docs/runbook.md#stillpointobjectivemissed");
+
+    const mended = webhook.told.length;
+    await fs.rename(site.at("replicas", "away"), site.at("replicas", "far"));
+    expect((await told("resolved", mended)).labels).toMatchObject(labels);
+    // The primary kept its promise all the time, and nobody was told otherwise.
+    const names = webhook.told.map(({ labels: { alertname, location } }) => `${alertname ?? ""} ${location ?? ""}`);
+    expect(names).not.toContain("StillpointObjectiveMissed primary");
+  });
+
+  it("have something to show in every panel of the dashboards", async () => {
+    const site = await makeSite({ rest });
+    const daemon = await new RunningDaemon(site.configFile).started();
+    const prometheus = await startPrometheus(site, daemon);
+    const chosen = { instance: new URL(daemon).host, policy: "often", source: "docs" };
+    const folder = join(config, "grafana");
+    const queries = readdirSync(folder).flatMap((file) => dashboardQueries(join(folder, file)));
+    for (const { panel, expr } of queries) {
+      // A folder isn't paused.
+      if (panel === "Pause") continue;
+      const expression = withoutVariables(expr, chosen);
+      const found = await eventually(async () => {
+        const values = await queryAll(prometheus, expression);
+        return values.length > 0 ? values : undefined;
+      }).catch((error: unknown) => error);
+      expect([panel, expression, found]).toEqual([panel, expression, expect.any(Array)]);
+    }
+  });
+});
