@@ -3,7 +3,7 @@
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** The longest line that is taken. What QEMU says of a thousand disks is a few MiB. */
-export const longestLine = 16 * 1024 * 1024;
+const longestLine = 16 * 1024 * 1024;
 
 const newline = 0x0a;
 

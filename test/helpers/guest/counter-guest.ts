@@ -84,7 +84,7 @@ function blockArguments(number: number, disk: CounterDisk, file: string): string
 }
 
 /** Assembled from counter.S, with what the guest is to do written into its last bytes. */
-export function bootSector(settings: CounterSettings, rate: number, disks: number): Buffer {
+function bootSector(settings: CounterSettings, rate: number, disks: number): Buffer {
   const source = path.join(import.meta.dirname, "counter.S");
   const { folder } = guestFolder(undefined);
   const file = (name: string): string => path.join(folder, name);

@@ -45,7 +45,7 @@ process.once("exit", () => {
   for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
 });
 
-export const qemuBinary = "/usr/bin/qemu-system-x86_64";
+const qemuBinary = "/usr/bin/qemu-system-x86_64";
 
 /** What every guest needs: no hardware virtualisation, no window, QMP and the serial port in its folder. */
 export function commonArguments(folder: string): string[] {
