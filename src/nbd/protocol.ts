@@ -104,5 +104,3 @@ export const longestRequest = 32 * 1024 * 1024;
 export const requestLength = 28;
 export const optionHeaderLength = 16;
 export const optionReplyHeaderLength = 20;
-export const simpleReplyLength = 16;
-export const structuredReplyLength = 20;

@@ -43,7 +43,9 @@ describe("help", () => {
     expect(status).toBe(0);
     expect(await stillpoint(["help", verb])).toEqual({ status: 0, stdout, stderr: "" });
     const subverbs = stdout.includes("\nCommands:\n")
-      ? [...(stdout.split("\nCommands:\n")[1] ?? "").matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name ?? "")
+      ? [...(stdout.split("\nCommands:\n")[1]?.split("\n\n")[0] ?? "").matchAll(/^ {2}(\w+) /gm)].map(
+          ([, name]) => name ?? "",
+        )
       : [undefined];
     for (const subverb of subverbs.filter((name) => name !== "help")) {
       const args = subverb === undefined ? [verb] : [verb, subverb];

@@ -9,7 +9,7 @@ export async function removeDeadSocket(path: string): Promise<void> {
 }
 
 /** Whether somebody accepts connections at a UNIX socket. */
-export async function isListening(path: string): Promise<boolean> {
+async function isListening(path: string): Promise<boolean> {
   const socket = net.connect(path);
   try {
     await once(socket, "connect");
