@@ -23,7 +23,11 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
     verb("ls", "list what is in a recovery point", () => import("./ls.ts")),
     verb("cat", "print a file of a recovery point", () => import("./cat.ts")),
     verb("diff", "compare two recovery points", () => import("./diff.ts")),
-    verb("restore", "bring back files, an image, a command's output or a virtual machine", () => import("./restore.ts")),
+    verb(
+      "restore",
+      "bring back files, an image, a command's output or a virtual machine",
+      () => import("./restore.ts"),
+    ),
     verb("serve", "serve the disks of a recovery point by NBD", () => import("./serve.ts")),
     verb("boot", "run a virtual machine again from a recovery point", () => import("./boot.ts")),
   ],
