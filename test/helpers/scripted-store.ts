@@ -1,5 +1,6 @@
 /** An S3 store that answers what a test tells it to: for what a real one can't be made to do. */
-import { createServer, type IncomingHttpHeaders } from "node:http";
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
@@ -8,6 +9,7 @@ import { onTestFinished } from "vitest";
 import { S3Storage, type S3StorageOptions } from "../../src/storage/drivers/s3/s3-storage.ts";
 import type { S3Address } from "../../src/storage/storage.ts";
 import { tempDir } from "./temp-dir.ts";
+import { testCertificate, testCertificateKey } from "./test-certificate.ts";
 
 export interface Request {
   /** `METHOD /path?query` */
@@ -31,16 +33,22 @@ export interface ScriptedStore {
 
 export async function scriptedStore(
   answer: (request: Request) => Answer,
-  options: Partial<S3StorageOptions> = {},
+  { tls = false, ...options }: Partial<S3StorageOptions> & { readonly tls?: boolean } = {},
 ): Promise<ScriptedStore> {
   const requests: Request[] = [];
-  const server = createServer(async (incoming, outgoing) => {
+  const serve = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
     const { method, url, headers } = incoming;
     const request = { line: `${method} ${url}`, headers, body: await buffer(incoming) };
     requests.push(request);
     const { status = 200, headers: given = {}, body = "" } = answer(request);
     outgoing.writeHead(status, given).end(body);
-  });
+  };
+  const server = tls
+    ? createSecureServer(
+        { key: testCertificateKey, cert: testCertificate },
+        (incoming, outgoing) => void serve(incoming, outgoing),
+      )
+    : createServer((incoming, outgoing) => void serve(incoming, outgoing));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(async () => {
@@ -52,7 +60,7 @@ export async function scriptedStore(
   const address: S3Address = {
     kind: "s3",
     location: "far",
-    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    endpoint: `${tls ? "https" : "http"}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     region: "us-east-1",
     bucket: "bucket",
     prefix: "host/",

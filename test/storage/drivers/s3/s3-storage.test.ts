@@ -9,6 +9,8 @@ import { collect } from "../../../helpers/collect.ts";
 import { rejection } from "../../../helpers/rejection.ts";
 import { type Answer, refusal, scriptedStore, xml } from "../../../helpers/scripted-store.ts";
 import { ManualClock } from "../../../helpers/manual-clock.ts";
+import { tempDir } from "../../../helpers/temp-dir.ts";
+import { testCertificate } from "../../../helpers/test-certificate.ts";
 
 describe("what a store's refusal means", () => {
   test.each<[number, string, ErrorCode, boolean]>([
@@ -135,12 +137,8 @@ describe("sending in parts", () => {
       code: "storage_failed",
       retryable: true,
     });
-    expect(
-      requests
-        .filter(({ line }) => line.includes("partNumber="))
-        .map(({ body }) => body.length)
-        .toSorted(),
-    ).toEqual([10, 10, 5].toSorted());
+    const parts = requests.filter(({ line }) => line.includes("partNumber=")).map(({ body }) => body.length);
+    expect(parts.toSorted((x, y) => x - y)).toEqual([5, 10, 10]);
     expect(requests.at(-1)?.line).toMatch(/^DELETE .*uploadId=u1/);
   });
 
@@ -159,12 +157,30 @@ describe("sending in parts", () => {
   });
 });
 
-test("a certificate that nobody vouches for, or no file with authorities, is said once and not tried again", async () => {
-  const { address } = await scriptedStore(() => ({}));
-  const storage = new S3Storage({ address: { ...address, caFile: "/nowhere/ca.pem" } });
-  const error = await rejection(storage.get("a"));
-  expect(error).toMatchObject({ code: "storage_unreachable", retryable: false });
-  expect(error.message).toContain("/nowhere/ca.pem");
+describe("a store with a certificate of one's own", () => {
+  const answer = (): Answer => ({ headers: { etag: '"x"' } });
+
+  test("isn't trusted by itself, which no further try would change", async () => {
+    const { storage } = await scriptedStore(answer, { tls: true });
+    const error = await rejection(storage.put("a", [Buffer.from("x")]));
+    expect(error).toMatchObject({ code: "storage_unreachable", retryable: false });
+    expect(error.message).toMatch(/DEPTH_ZERO_SELF_SIGNED_CERT.*ca_file/);
+  });
+
+  test("is trusted when the file of authorities has it", async () => {
+    const { address, requests } = await scriptedStore(answer, { tls: true });
+    const caFile = `${await tempDir()}/ca.pem`;
+    await writeFile(caFile, testCertificate);
+    await new S3Storage({ address: { ...address, caFile } }).put("a", [Buffer.from("x")]);
+    expect(requests).toHaveLength(1);
+  });
+
+  test("whose file of authorities isn't there fails, and the file is named", async () => {
+    const { address } = await scriptedStore(answer, { tls: true });
+    const error = await rejection(new S3Storage({ address: { ...address, caFile: "/nowhere/ca.pem" } }).get("a"));
+    expect(error).toMatchObject({ code: "storage_unreachable", retryable: false });
+    expect(error.message).toContain("/nowhere/ca.pem");
+  });
 });
 
 test("an access key that was exchanged is taken up without a restart", async () => {
