@@ -36,7 +36,12 @@ interface Folder {
 
 /** Contradictions. `resolve` makes comparable paths of written ones. */
 export function referenceProblems(document: YamlDocument, resolve: (path: string) => string): Problem[] {
-  return [...unknownNames(document), ...impossibleGroups(document), ...meetingFolders(document, resolve)];
+  return [
+    ...unknownNames(document),
+    ...impossibleGroups(document),
+    ...meetingFolders(document, resolve),
+    ...meetingBuckets(document),
+  ];
 }
 
 function unknownNames({ value, rangeOf, keyRangeOf }: YamlDocument): Problem[] {
@@ -119,6 +124,27 @@ function meetingFolders(document: YamlDocument, resolve: (path: string) => strin
     }
   }
   return problems;
+}
+
+/** Replicas of one bucket need prefixes of their own: one replica is no second copy of itself. */
+function meetingBuckets({ value, rangeOf }: YamlDocument): Problem[] {
+  const inBuckets = keysAt(value, ["replicas"]).flatMap((name) => {
+    const place: Path = ["replicas", name, "s3"];
+    const [bucket, endpoint = "", prefix = ""] = ["bucket", "endpoint", "prefix"].map((key) =>
+      textAt(value, [...place, key])?.replace(/\/$/, ""),
+    );
+    return bucket === undefined ? [] : [{ name, place, store: `${endpoint} ${bucket}`, path: `/${prefix}` }];
+  });
+  return inBuckets.flatMap((second, index): Problem[] => {
+    const first = inBuckets
+      .slice(0, index)
+      .find(
+        ({ store, path }) => store === second.store && (isInside(path, second.path) || isInside(second.path, path)),
+      );
+    if (first === undefined) return [];
+    const message = `the replicas \`${first.name}\` and \`${second.name}\` meet in one bucket; each needs a prefix of its own`;
+    return [{ range: rangeOf(second.place), message }];
+  });
 }
 
 /** Whether `inner` is `outer`, or below it. Both are normal: no `..`, no `/` at the end. */

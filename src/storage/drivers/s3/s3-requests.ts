@@ -72,7 +72,7 @@ export class S3Requests {
       responseChecksumValidation: checksums,
       // Trying again is the retry wrapper's task, with the waits that tests can see.
       maxAttempts: 1,
-      // It would take a new connection for each larger object.
+      // It would wait for leave before it sends a larger object, and some stores never give it.
       expectContinueHeader: false,
       followRegionRedirects: false,
       requestHandler: {
