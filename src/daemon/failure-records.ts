@@ -48,7 +48,7 @@ export class FailureRecords {
     return newest !== undefined && newest > last ? 0 : count;
   }
 
-  /** Prunes of the policy at the location that failed in a row. */
+  /** Prunes of the policy at the location that failed in a row; a location that was away is another matter. */
   prunes(policy: string, location: string): number {
     return (this.#records.prunes[policy]?.[location] ?? none).count;
   }
@@ -58,8 +58,8 @@ export class FailureRecords {
     const captures = (this.#records.captures[policy] ??= {});
     const prunes = (this.#records.prunes[policy] ??= {});
     const news = [
-      ...sources.map((ended) => tally(captures, ended.source, ended)),
-      ...prune.map((ended) => tally(prunes, ended.location, ended)),
+      ...sources.map((ended) => tally(captures, ended.source, ended, ["cancelled"])),
+      ...prune.map((ended) => tally(prunes, ended.location, ended, ["cancelled", "storage_unreachable"])),
     ];
     if (news.includes(true)) await this.#state.write(record, this.#records);
   }
@@ -67,11 +67,16 @@ export class FailureRecords {
 
 const none: Failures = { count: 0, last: 0 };
 
-/** Returns whether that is news. What was told to stop has neither failed nor succeeded. */
-function tally(records: Record<string, Failures>, name: string, { outcome, finished, errors }: Ended): boolean {
+/** Returns whether that is news. What ended for one of the reasons in `excused`, and no other, neither counts nor ends the row. */
+function tally(
+  records: Record<string, Failures>,
+  name: string,
+  { outcome, finished, errors }: Ended,
+  excused: readonly string[],
+): boolean {
   const before = records[name];
   if (outcome !== "failed") delete records[name];
-  else if (errors.length === 0 || errors.some(({ code }) => code !== "cancelled")) {
+  else if (errors.length === 0 || errors.some(({ code }) => !excused.includes(code))) {
     records[name] = { count: (before ?? none).count + 1, last: finished };
   }
   return records[name] !== before;

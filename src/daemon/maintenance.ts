@@ -1,5 +1,5 @@
 /** Freeing space and looking for damage, at every location, on schedule. */
-import { StillpointError } from "../errors.ts";
+import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
 import { primaryName } from "../job/locations.ts";
@@ -77,7 +77,7 @@ export class Maintenance {
         ({ outcome, fields } = result);
       } catch (error) {
         fields = { error };
-        await this.#countFailure(task, location);
+        await this.#countFailure(task, location, error);
       }
       if (this.#stop.signal.aborted) return;
       const level = outcome === "ok" ? "info" : "error";
@@ -85,14 +85,16 @@ export class Maintenance {
     }
   }
 
-  /** What the end of the daemon has cut off hasn't failed in a way that is worth remembering. */
-  async #countFailure(task: Task, location: string): Promise<void> {
+  /** A sweep that the end of the daemon has cut off, or whose location is away, isn't remembered as failed. */
+  async #countFailure(task: Task, location: string, error: unknown): Promise<void> {
     const { metrics, log } = this.#options;
     if (task === "check") metrics.countCheck(location, "failed");
     else {
       metrics.countSweep(location, "failed", 0);
-      if (this.#stop.signal.aborted) return;
-      await this.records.noteSweepFailure(location).catch((error: unknown) => log.warn("state not written", { error }));
+      if (this.#stop.signal.aborted || isStillpointError(error, "storage_unreachable")) return;
+      await this.records
+        .noteSweepFailure(location)
+        .catch((cause: unknown) => log.warn("state not written", { error: cause }));
     }
   }
 

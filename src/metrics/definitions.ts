@@ -75,7 +75,7 @@ export const definitions = {
     "source",
   ),
   stillpoint_prune_consecutive_failures: gauge(
-    "Prunes that failed since the last one that succeeded.",
+    "Prunes that failed since the last one that succeeded, where the location could be reached.",
     "policy",
     "location",
   ),
@@ -101,7 +101,10 @@ export const definitions = {
   ),
   stillpoint_schedule_lag_seconds: gauge("How late the policy's last job started, in this process.", "policy"),
   stillpoint_sweep_last_success_timestamp_seconds: gauge("When the last sweep that succeeded ended.", "location"),
-  stillpoint_sweep_consecutive_failures: gauge("Sweeps that failed since the last one that succeeded.", "location"),
+  stillpoint_sweep_consecutive_failures: gauge(
+    "Sweeps that failed since the last one that succeeded, where the location could be reached.",
+    "location",
+  ),
   stillpoint_sweep_next_run_timestamp_seconds: gauge(
     "When the next sweep starts, of all locations; in the past when it waits for something.",
   ),

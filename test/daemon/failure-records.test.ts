@@ -62,6 +62,12 @@ it("takes what was told to stop for neither failure nor success", async () => {
   expect([records.captures("often", "docs", undefined), records.prunes("often", "far")]).toEqual([1, 1]);
 });
 
+it("doesn't blame prunes for a location that is away", async () => {
+  const { records } = await made();
+  await records.note(job("failed", 10, { code: "storage_unreachable", message: "Cannot reach far" }));
+  expect([records.captures("often", "docs", undefined), records.prunes("often", "far")]).toEqual([1, 0]);
+});
+
 it("writes only when something has changed", async () => {
   const { folder, records } = await made();
   await records.note(job("ok", 10));

@@ -1,0 +1,66 @@
+import { expect, it } from "vitest";
+import { Maintenance } from "../../src/daemon/maintenance.ts";
+import type { WorkProcess } from "../../src/daemon/work-process.ts";
+import { type ErrorCode, StillpointError } from "../../src/errors.ts";
+import { silentLogger } from "../../src/host/log.ts";
+import { StateFolder } from "../../src/job/state-folder.ts";
+import { Metrics } from "../../src/metrics/metrics.ts";
+import { ManualClock } from "../helpers/manual-clock.ts";
+import { makeSite } from "../helpers/site.ts";
+
+const swept = { deleted: { packs: 0, bytes: 0 }, condemned: 0, rewritten: 0, noRoom: false };
+
+/** Sweeps of a site with the replica `far`; each `sweep` succeeds, or fails everywhere as it is told. */
+async function sweeps() {
+  const clock = new ManualClock(Date.UTC(2026, 10, 22));
+  const { config } = await makeSite({ clock });
+  let failure: ErrorCode | undefined;
+  const run = (): Promise<unknown> =>
+    failure === undefined
+      ? Promise.resolve(swept)
+      : Promise.reject(new StillpointError(failure, { what: "Cannot sweep" }));
+  const start = async (): Promise<{ sweep: (code?: ErrorCode) => Promise<void>; maintenance: Maintenance }> => {
+    let ended = Promise.withResolvers<undefined>();
+    const maintenance = new Maintenance({
+      config: () => config,
+      // Only sweeps are run, and of their report no more is looked at than this has.
+      work: { run } as unknown as Pick<WorkProcess, "run">,
+      state: new StateFolder(config.repository.state),
+      holder: "test",
+      metrics: new Metrics(),
+      clock,
+      log: silentLogger,
+      onFree: () => ended.resolve(undefined),
+    });
+    await maintenance.records.load(clock.now());
+    const sweep = async (code?: ErrorCode): Promise<void> => {
+      failure = code;
+      ended = Promise.withResolvers<undefined>();
+      maintenance.entry("sweep").start(0);
+      await ended.promise;
+    };
+    return { sweep, maintenance };
+  };
+  return { start };
+}
+
+it("remembers how many sweeps have failed in a row, across a restart too", async () => {
+  const { start } = await sweeps();
+  const first = await start();
+  await first.sweep("storage_failed");
+  await first.sweep("sweep_unsafe");
+  expect(first.maintenance.records.at("primary").sweepFailures).toBe(2);
+  const second = await start();
+  await second.sweep("storage_failed");
+  expect(second.maintenance.records.at("far").sweepFailures).toBe(3);
+  await second.sweep();
+  expect(second.maintenance.records.at("far").sweepFailures).toBe(0);
+});
+
+it("doesn't blame sweeps for a location that is away", async () => {
+  const { start } = await sweeps();
+  const { sweep, maintenance } = await start();
+  await sweep("storage_failed");
+  await sweep("storage_unreachable");
+  expect(maintenance.records.at("far").sweepFailures).toBe(1);
+});
