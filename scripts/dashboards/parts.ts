@@ -61,7 +61,7 @@ export function choice(name: string, label: string, metric: string): QueryVariab
     .refresh(VariableRefresh.OnTimeRangeChanged);
 }
 
-export function target({ expr, legend = "" }: Query): DataqueryBuilder {
+function target({ expr, legend = "" }: Query): DataqueryBuilder {
   return new DataqueryBuilder().expr(expr).legendFormat(legend).range();
 }
 
