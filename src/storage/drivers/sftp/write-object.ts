@@ -5,7 +5,8 @@ import { StillpointError } from "../../../errors.ts";
 import { tempName } from "../../../host/write-durably.ts";
 import type { Handle, SftpClient } from "./client.ts";
 import { absent, letGo, orAbsent, parentOf, type Place, syncFolder } from "./folders.ts";
-import { StatusError } from "./protocol.ts";
+import { hasStatus, StatusError, statusCodes } from "./protocol.ts";
+import { storageErrorFrom } from "./sftp-errors.ts";
 import { readFile, writeFile } from "./transfer.ts";
 
 /**
@@ -38,11 +39,21 @@ export async function writeObject(
     if (client.features.posixRename) await client.rename(temp, target);
     else await giveFirstName(client, { location, name, temp, target }, data);
   } catch (error) {
+    // Before the file goes, whose space is then free again.
+    const reason = hasStatus(error, statusCodes.failure)
+      ? await whyFailed(client, { location, root }, target, error)
+      : error;
     letGo(client, file);
     removeSoon(client, temp);
-    throw error;
+    throw reason;
   }
   await syncFolder(client, root + parentOf(name));
+}
+
+/** The error that the state of the file system explains best. */
+async function whyFailed(client: SftpClient, place: Place, path: string, error: StatusError): Promise<unknown> {
+  const space = client.features.statvfs ? await client.space(place.root).catch(() => undefined) : undefined;
+  return storageErrorFrom(error, { location: place.location, path, action: "store", space });
 }
 
 /** Without either of them an object could only be replaced by deleting it first, and would be gone for a moment, or for ever. */
