@@ -129,9 +129,9 @@ export class BlobReader {
     const ahead: Promise<PackRead | undefined>[] = [];
     for (let next = 0; next < groups.length; ) {
       while (ahead.length < packsAhead && next + ahead.length < groups.length) {
-        const opening = this.#openFor(groups[next + ahead.length] as PackGroup, options);
-        opening.catch(() => {}); // Seen when its turn comes; here it only must not count as unhandled.
-        ahead.push(opening);
+        const read = this.#openFor(groups[next + ahead.length] as PackGroup, options);
+        read.catch(() => {}); // Seen when its turn comes; here it only must not count as unhandled.
+        ahead.push(read);
       }
       const { positions } = groups[next++] as PackGroup;
       const read = await (ahead.shift() as (typeof ahead)[number]).catch((error: unknown) =>

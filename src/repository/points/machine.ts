@@ -24,7 +24,7 @@ const network = z.object({
   mac: z.string().optional(),
 });
 
-export const captureMethods = ["late-stop", "background", "stopped", "disks"] as const;
+const captureMethods = ["late-stop", "background", "stopped", "disks"] as const;
 
 export const machineSchema = z.object({
   qemu: z.object({ version: z.string(), binary: z.string() }),

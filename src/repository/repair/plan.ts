@@ -1,6 +1,6 @@
 /** What a repair would do: reads only. */
 import type { CallOptions } from "../../storage/storage.ts";
-import { type BlobReader } from "../blobs/blob-reader.ts";
+import type { BlobReader } from "../blobs/blob-reader.ts";
 import { readPack } from "../blobs/open-packs.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { findChainGaps } from "../check/chain.ts";
