@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { StillpointError } from "../../errors.ts";
 import { type DirectoryEntry, nameOf } from "../../repository/tree/directory-tree.ts";
 import { type Aspect, aspectsOf } from "../diff.ts";
-import type { ExtVolume } from "./ext-volume.ts";
+import { type ExtVolume, topInode } from "./ext-volume.ts";
 
 export interface FileDifference {
   readonly kind: "added" | "removed" | "changed";
@@ -48,13 +48,15 @@ export async function diffVolumes(before: ExtVolume, after: ExtVolume): Promise<
   // A hostile file system may have a folder within itself.
   const seen = new Set<string>();
   let entries = 0;
-  let folders: FolderPair[] = [{ path: Buffer.alloc(0), before: "2", after: "2" }];
+  let folders: FolderPair[] = [{ path: Buffer.alloc(0), before: topInode, after: topInode }];
   while (folders.length > 0) {
     const below: FolderPair[] = [];
     for (let at = 0; at < folders.length; at += foldersAtOnce) {
       const batch = folders.slice(at, at + foldersAtOnce);
-      const old = await before.list(batch.map((folder) => folder.before));
-      const fresh = await after.list(batch.map((folder) => folder.after));
+      const [old, fresh] = await Promise.all([
+        before.list(batch.map((folder) => folder.before)),
+        after.list(batch.map((folder) => folder.after)),
+      ]);
       for (const folder of batch) {
         const pairs = pairUp(old.get(folder.before) ?? [], fresh.get(folder.after) ?? []);
         if ((entries += pairs.length) > mostEntries) throw tooMany();

@@ -1,5 +1,5 @@
 /**
- * Programs that read a disk as a file: `/mnt/disk`, in a mount namespace of the program's own, served by this process. The mount
+ * Programs that read a disk as a file: `/mnt/in/disk`, in a mount namespace of the program's own, served by this process. The mount
  * is seen by nobody else, and is gone with the program however this process ends. The host's kernel never mounts the disk itself.
  *
  * Disks may be hostile, and such a program reads them with root's user id: so it runs without capabilities and network, with
@@ -10,30 +10,43 @@ import { streamCommand } from "../../host/process.ts";
 import { FileServer, mayMount, mountOptions } from "../mount/file-server.ts";
 import type { DiskBytes, WritableDisk } from "./disk-bytes.ts";
 
-export const diskFile = "/mnt/disk";
+export const diskFile = "/mnt/in/disk";
 /** Holds `commands`. */
-export const commandFile = "/mnt/commands";
+export const commandFile = "/mnt/in/commands";
 
 export interface ToolOptions {
   /** The program first; all must be installed with e2fsprogs. */
   readonly argv: readonly string[];
   readonly commands?: string | undefined;
+  /**
+   * Whether to keep what it prints until it has ended, at most 256 MiB: debugfs makes a system call of nearly every word, and this
+   * process would wake for each.
+   */
+  readonly collect?: boolean;
   /** In ms. */
   readonly timeout: number;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** /dev/fuse comes as standard input; the program itself has an empty one. */
-const script = `mount -i -t fuse -o ${mountOptions(0)} stillpoint /mnt && exec "$@" < /dev/null`;
+const prelude = `mount -t tmpfs -o size=256m,mode=700 stillpoint /mnt && mkdir /mnt/in && mount -i -t fuse -o ${mountOptions(0)} stillpoint /mnt/in || exit`;
+const streaming = `${prelude}; exec "$@" < /dev/null`;
+const collecting = `${prelude}; "$@" < /dev/null > /mnt/out && cat /mnt/out`;
 
 /** In bytes, of addresses: e2fsck and debugfs want a few MiB for each GiB of a disk. */
 const memory = 4 * 1024 ** 3;
 
-const sandbox = [
-  ["unshare", "--mount", "--net", "--ipc", "sh", "-c", script, "sh"],
-  ["prlimit", `--as=${memory}`, "--core=0"],
-  ["setpriv", "--pdeathsig=KILL", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"],
-].flat();
+/** Whoever is killed takes those below along. */
+const mortal = ["setpriv", "--pdeathsig=KILL"];
+
+function sandboxed(argv: readonly string[], script: string): string[] {
+  return [
+    [...mortal, "unshare", "--mount", "--net", "--ipc", "sh", "-c", script, "sh"],
+    ["prlimit", `--as=${memory}`, "--core=0"],
+    [...mortal, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"],
+    argv,
+  ].flat();
+}
 
 /**
  * What the program prints, piece by piece; returns what it said on standard error.
@@ -70,17 +83,18 @@ export async function* runOnDisk(disk: DiskBytes | WritableDisk, options: ToolOp
   });
   const ended = new AbortController();
   const serving = server.serve(ended.signal);
-  const { timeout, signal, argv } = options;
+  const { timeout, signal, argv, collect = false } = options;
+  const program = sandboxed(argv, collect ? collecting : streaming);
   const env = { LC_ALL: "C", PATH: `${process.env["PATH"] ?? "/usr/bin:/bin"}:/usr/sbin:/sbin` };
   try {
-    const words = yield* streamCommand([...sandbox, ...argv], { inputFile: server.fd, timeout, signal, env });
+    const words = yield* streamCommand(program, { inputFile: server.fd, timeout, signal, env });
     if (failed !== undefined) throw failed;
     return words;
   } catch (error) {
     if (failed !== undefined) throw failed;
     if (signal?.aborted === true) throw error;
     throw new StillpointError("disk_unreadable", {
-      what: `Cannot look into the disk: ${argv[0] ?? ""}: ${describeError(error).replace(/^Cannot run unshare: /, "")}`.replace(
+      what: `Cannot look into the disk: ${argv[0] ?? ""}: ${describeError(error).replace(/^Cannot run setpriv: /, "")}`.replace(
         /\. Run it by hand.*$/,
         "",
       ),
