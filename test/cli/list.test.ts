@@ -117,6 +117,12 @@ describe("a repository that can't be opened", () => {
     ["not a repository", () => ["--repository", vectors, ...golden.slice(2)], 1, "There is no repository"],
     ["no folder", () => ["--repository", "/nowhere", ...golden.slice(2)], 1, "/nowhere"],
     ["another kind of storage", () => ["--repository", "ftp://host/x", ...golden.slice(2)], 2, "opens folders"],
+    [
+      "a password in a URL",
+      () => ["--repository", "sftp://me:secret@host/x", ...golden.slice(2)],
+      2,
+      "log in by a key",
+    ],
     ["a bucket nowhere", () => ["--repository", "s3://bucket/x", ...golden.slice(2)], 2, "needs a region"],
   ])("%s", async (_, options, exit, message) => {
     const { status, stdout, stderr } = await stillpoint(["list", ...options()]);

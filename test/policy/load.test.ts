@@ -85,6 +85,23 @@ describe("what a valid file becomes", () => {
     expect(nightly?.replicate[1]?.keep).toEqual({ daily: 90, monthly: 36 });
   });
 
+  test("a replica on an SFTP server keeps what ssh_config is to say open, and has its files' whole paths", () => {
+    const text = minimal.replace(
+      "sources:",
+      "replicas:\n  far: { sftp: { host: vault, path: a/b/, identity_file: ssh_key } }\n  near: { sftp: { host: 10.0.0.7, port: 2222, user: me, path: / } }\nsources:",
+    );
+    expect(loadConfig(text, "/srv/sp/stillpoint.yaml").replicas).toMatchObject([
+      {
+        name: "far",
+        place: { kind: "sftp", host: "vault", path: "a/b", port: undefined, identityFile: "/srv/sp/ssh_key" },
+      },
+      {
+        name: "near",
+        place: { kind: "sftp", host: "10.0.0.7", path: "/", port: 2222, user: "me", sshConfig: undefined },
+      },
+    ]);
+  });
+
   test("the rpo of a schedule is an objective", () => {
     expect(policy("often")?.objectives).toEqual({ rpo: 14_400_000, offsiteRpo: undefined });
   });

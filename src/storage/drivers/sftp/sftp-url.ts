@@ -17,7 +17,7 @@ export function sftpUrlOf({ user, host, port, path: folder }: SftpAddress): stri
   const login = user === undefined ? "" : `${encodeURIComponent(user)}@`;
   const server = host.includes(":") ? `[${host}]` : host;
   const place = folder.startsWith("/") ? folder : `/~/${folder}`;
-  return `sftp://${login}${server}${port === undefined ? "" : `:${port}`}${encodeURI(place)}`;
+  return `sftp://${login}${server}${port === undefined ? "" : `:${port}`}${encodeURI(place).replace(/[?#]/g, encodeURIComponent)}`;
 }
 
 /**
