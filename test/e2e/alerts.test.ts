@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { dashboardQueries, withoutVariables } from "../helpers/dashboard-queries.ts";
 import { type Alert, queryAll, startAlertmanager, startPrometheus, startWebhook } from "../helpers/real-prometheus.ts";
-import { eventually, RunningDaemon } from "../helpers/running-daemon.ts";
+import { eventually, RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 
 const config = join(import.meta.dirname, "../../config");
@@ -80,5 +80,24 @@ describe("a real Prometheus and Alertmanager", () => {
       }).catch((error: unknown) => error);
       expect([panel, expression, found]).toEqual([panel, expression, expect.any(Array)]);
     }
+  });
+});
+
+describe("failures in a row", () => {
+  it("are counted on by the next daemon, and are over with the first capture that succeeds", async () => {
+    const site = await makeSite({ rest });
+    const failures = async (url: string): Promise<number | undefined> =>
+      (await samplesAt(url)).get('stillpoint_capture_consecutive_failures{policy="often",source="docs"}');
+    await fs.rename(site.at("docs"), site.at("gone"));
+    const first = new RunningDaemon(site.configFile);
+    const url = await first.started();
+    await eventually(async () => (((await failures(url)) ?? 0) >= 4 ? true : undefined));
+    // The last one may not have been written down yet.
+    await first.kill();
+
+    const again = await new RunningDaemon(site.configFile).started();
+    expect(await failures(again)).toBeGreaterThanOrEqual(3);
+    await fs.rename(site.at("gone"), site.at("docs"));
+    await eventually(async () => ((await failures(again)) === 0 ? true : undefined));
   });
 });
