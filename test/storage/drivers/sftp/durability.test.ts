@@ -1,0 +1,80 @@
+/** In which order a server is asked for what makes a write durable. */
+
+import { expect, test } from "vitest";
+import { string, u32 } from "../../../../src/storage/drivers/sftp/fields.ts";
+import { packetTypes as types, statusCodes as codes } from "../../../../src/storage/drivers/sftp/protocol.ts";
+import { SftpStorage } from "../../../../src/storage/drivers/sftp/sftp-storage.ts";
+import { ManualClock } from "../../../helpers/manual-clock.ts";
+import { packet, type Request, scriptedServer, status } from "../../../helpers/scripted-sftp.ts";
+import { connectTo } from "../../../helpers/sftp.ts";
+
+const nameOf = (type: number): string => Object.entries(types).find(([, number]) => number === type)?.[0] ?? "?";
+const folder = Buffer.concat([u32(0x04), u32(0o040700)]);
+
+/** Puts one object, and tells what the server was asked for. `refuse` gives the code with which a step fails. */
+async function stepsOfPut(refuse: (step: string) => number | undefined = () => undefined) {
+  const steps: string[] = [];
+  const answer = ({ type, id, fields }: Request): Buffer => {
+    const first = fields.text();
+    const what = type === types.extended ? `${first.split("@")[0] ?? ""} ${fields.text()}` : `${nameOf(type)} ${first}`;
+    const step = what.replace(/\.stillpoint-[0-9a-f]{32}\.tmp/, "X");
+    steps.push(step);
+    const code = refuse(step);
+    if (code !== undefined) return status(id, code);
+    // The handle of a file is its path.
+    if (type === types.open || type === types.opendir)
+      return packet(types.handle, u32(id), string(step.replace(/^\w+ /, "")));
+    if (type === types.lstat || type === types.stat) return packet(types.attrs, u32(id), folder);
+    return status(id, type === types.readdir ? codes.endOfFile : codes.ok);
+  };
+  const extensions = ["posix-rename@openssh.com", "fsync@openssh.com"];
+  const clock = new ManualClock();
+  const connect = async () => await connectTo(scriptedServer({ extensions, answer }), clock);
+  const storage = new SftpStorage({ location: "far", path: "/s", clock, connect });
+  const outcome = await storage.put("packs/a", [Buffer.from("content")]).then(
+    () => "stored",
+    (error: unknown) => error,
+  );
+  // What nobody waits for is asked for a moment later.
+  await clock.advance(0);
+  return { outcome, steps: steps.filter((step) => !/readdir|opendir|close \/s(\/tmp)?\/?$/.test(step)) };
+}
+
+test("the folder lasts before the file is begun, the file before it gets its name, the name before put resolves", async () => {
+  const { outcome, steps } = await stepsOfPut();
+  expect(outcome).toBe("stored");
+  expect(steps).toEqual([
+    "lstat /s/tmp",
+    "mkdir /s/packs",
+    "open /s/",
+    "fsync /s/",
+    "open /s/tmp/X",
+    "write /s/tmp/X",
+    "fsync /s/tmp/X",
+    "close /s/tmp/X",
+    "posix-rename /s/tmp/X",
+    "open /s/packs",
+    "fsync /s/packs",
+    "close /s/packs",
+  ]);
+});
+
+test.each(["open /s/tmp/X", "write /s/tmp/X", "fsync /s/tmp/X", "close /s/tmp/X", "posix-rename /s/tmp/X"])(
+  "when %s fails, so does put, and nothing gets the name",
+  async (failing) => {
+    const { outcome, steps } = await stepsOfPut((step) => (step === failing ? codes.failure : undefined));
+    expect(outcome).toMatchObject({ code: "storage_failed" });
+    const after = steps.slice(steps.indexOf(failing) + 1);
+    expect(after.filter((step) => /rename|fsync/.test(step))).toEqual([]);
+    expect(after.includes("remove /s/tmp/X")).toBe(failing !== "open /s/tmp/X");
+  },
+);
+
+test("a folder that the server can't synchronise is passed over; one whose synchronising fails isn't", async () => {
+  const onFolder = (code: number) => async () =>
+    await stepsOfPut((step) => (step === "fsync /s/packs" ? code : undefined));
+  for (const code of [codes.badMessage, codes.unsupported]) expect((await onFolder(code)()).outcome).toBe("stored");
+  expect((await onFolder(codes.failure)()).outcome).toMatchObject({ code: "storage_failed" });
+  const unopened = await stepsOfPut((step) => (step === "open /s/packs" ? codes.permissionDenied : undefined));
+  expect(unopened.outcome).toBe("stored");
+});
