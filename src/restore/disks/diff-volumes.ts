@@ -43,45 +43,60 @@ const largestCompared = 256 * 1024 * 1024;
  * Throws `disk_unreadable`, what reading the disks throws, or `cancelled`.
  */
 export async function diffVolumes(before: ExtVolume, after: ExtVolume): Promise<readonly FileDifference[]> {
-  const found: FileDifference[] = [];
-  const touched: FilePair[] = [];
-  // A hostile file system may have a folder within itself.
-  const seen = new Set<string>();
-  let entries = 0;
-  let folders: FolderPair[] = [{ path: Buffer.alloc(0), before: topInode, after: topInode }];
-  while (folders.length > 0) {
+  const comparison = new Comparison();
+  for (let level: readonly FolderPair[] = [top]; level.length > 0; ) {
     const below: FolderPair[] = [];
-    for (let at = 0; at < folders.length; at += foldersAtOnce) {
-      const batch = folders.slice(at, at + foldersAtOnce);
+    for (let at = 0; at < level.length; at += foldersAtOnce) {
+      const folders = level.slice(at, at + foldersAtOnce);
       const [old, fresh] = await Promise.all([
-        before.list(batch.map((folder) => folder.before)),
-        after.list(batch.map((folder) => folder.after)),
+        before.list(folders.map((folder) => folder.before)),
+        after.list(folders.map((folder) => folder.after)),
       ]);
-      for (const folder of batch) {
-        const pairs = pairUp(old.get(folder.before) ?? [], fresh.get(folder.after) ?? []);
-        if ((entries += pairs.length) > mostEntries) throw tooMany();
-        for (const [one, other] of pairs) {
-          const path = join(folder.path, nameOf(one ?? (other as DirectoryEntry)));
-          if (one === undefined || other === undefined) {
-            const type = (one ?? other)?.type ?? "file";
-            found.push({ kind: one === undefined ? "added" : "removed", path, type, aspects: [] });
-            continue;
-          }
-          const pair = { path, before: one, after: other };
-          if (mayHaveOtherContent(pair)) touched.push(pair);
-          else if (aspectsOf(one, other).length > 0) found.push(changed(pair, false));
-          const key = `${one.inode}:${other.inode}`;
-          if (one.type !== "directory" || other.type !== "directory" || seen.has(key)) continue;
-          seen.add(key);
-          below.push({ path, before: one.inode, after: other.inode });
-        }
-      }
+      for (const folder of folders)
+        below.push(...comparison.compare(folder.path, old.get(folder.before) ?? [], fresh.get(folder.after) ?? []));
     }
-    folders = below;
+    level = below;
   }
+  const { found, touched } = comparison;
   for await (const [pair, differs] of compareContents(before, after, touched))
     if (differs || aspectsOf(pair.before, pair.after).length > 0) found.push(changed(pair, differs));
   return found.toSorted((a, b) => Buffer.compare(a.path, b.path));
+}
+
+const top: FolderPair = { path: Buffer.alloc(0), before: topInode, after: topInode };
+
+/** What has been found so far. */
+class Comparison {
+  readonly found: FileDifference[] = [];
+  /** Files that must be read to know whether they differ. */
+  readonly touched: FilePair[] = [];
+  /** A hostile file system may have a folder within itself. */
+  readonly #seen = new Set<string>();
+  #entries = 0;
+
+  /** The entries of a folder; returns the folders below that both have. */
+  compare(path: Buffer, before: readonly DirectoryEntry[], after: readonly DirectoryEntry[]): FolderPair[] {
+    const pairs = pairUp(before, after);
+    this.#entries += pairs.length;
+    if (this.#entries > mostEntries) throw tooMany();
+    return pairs.flatMap(([one, other]) => {
+      const below = join(path, nameOf(one ?? (other as DirectoryEntry)));
+      if (one !== undefined && other !== undefined) return this.#pair({ path: below, before: one, after: other });
+      const type = (one ?? other)?.type ?? "file";
+      this.found.push({ kind: one === undefined ? "added" : "removed", path: below, type, aspects: [] });
+      return [];
+    });
+  }
+
+  #pair(pair: FilePair): FolderPair[] {
+    const { path, before, after } = pair;
+    if (mayHaveOtherContent(pair)) this.touched.push(pair);
+    else if (aspectsOf(before, after).length > 0) this.found.push(changed(pair, false));
+    const key = `${before.inode}:${after.inode}`;
+    if (before.type !== "directory" || after.type !== "directory" || this.#seen.has(key)) return [];
+    this.#seen.add(key);
+    return [{ path, before: before.inode, after: after.inode }];
+  }
 }
 
 function changed({ path, before, after }: FilePair, content: boolean): FileDifference {

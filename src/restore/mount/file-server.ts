@@ -26,7 +26,7 @@ import {
   statfsReply,
   writeReply,
   writtenBytes,
-} from "../boot/fuse-messages.ts";
+} from "./fuse-messages.ts";
 
 const { EIO, ENOENT, ENOSPC, ENOSYS, EOPNOTSUPP, EROFS } = constants.errno;
 
