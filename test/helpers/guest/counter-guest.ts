@@ -1,7 +1,7 @@
 /** Starts the counter guest (counter.S) on a real QEMU. */
-import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
+import { assemble } from "./assemble.ts";
 import { type CounterSettings, defaultSettings, readSerialCount } from "./counter-record.ts";
 import { commonArguments, type Guest, guestFolder, makeImage, startQemu, waitFor } from "./qemu.ts";
 
@@ -85,13 +85,7 @@ function blockArguments(number: number, disk: CounterDisk, file: string): string
 
 /** Assembled from counter.S, with what the guest is to do written into its last bytes. */
 function bootSector(settings: CounterSettings, rate: number, disks: number): Buffer {
-  const source = path.join(import.meta.dirname, "counter.S");
-  const { folder } = guestFolder(undefined);
-  const file = (name: string): string => path.join(folder, name);
-  execFileSync("as", ["--32", "-o", file("o"), source]);
-  execFileSync("ld", ["-m", "elf_i386", "-Ttext=0x7c00", "--oformat", "binary", "-o", file("bin"), file("o")]);
-  const sector = fs.readFileSync(file("bin"));
-  fs.rmSync(folder, { recursive: true });
+  const sector = assemble(path.join(import.meta.dirname, "counter.S"));
   sector.writeUInt16LE(Math.min(0xffff, Math.round(1_193_182 / rate)), 0x1f0);
   sector.writeUInt32LE(settings.sectors - 1, 0x1f2);
   sector.writeUInt32LE(settings.pages - 1, 0x1f6);

@@ -9,6 +9,7 @@ import { Qmp } from "../../../src/qemu/qmp.ts";
 import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
 import { blobKinds, imageFanOut } from "../../../src/repository/format.ts";
 import { loadCatalog } from "../../../src/repository/points/catalog.ts";
+import { newKeyFile } from "../../../src/repository/keys/key-objects.ts";
 import type { MachineDisk } from "../../../src/repository/points/machine.ts";
 import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
 import { createRepository, type Repository } from "../../../src/repository/repository.ts";
@@ -41,8 +42,15 @@ export class VmSite {
     const address = { kind: "fs", location: "primary", path: path.join(folder, "repository") } as const;
     await createStorage(address);
     const storage = openStorage(address);
-    const key = { type: "key-file", secret: Buffer.alloc(32, 3) } as const;
+    const { text, secret } = newKeyFile();
+    fs.writeFileSync(path.join(folder, "key"), text);
+    const key = { type: "key-file", secret } as const;
     return new VmSite(folder, await createRepository({ storage, clock: systemClock, key, label: "test", address }));
+  }
+
+  /** For the program: where the repository is, and what opens it. */
+  get location(): string[] {
+    return ["--repository", path.join(this.folder, "repository"), "--key-file", path.join(this.folder, "key")];
   }
 
   get spool(): string {
