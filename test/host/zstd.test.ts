@@ -3,14 +3,14 @@ import { expect, test } from "vitest";
 import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { compressBound, compressInto, decompressInto, portable } from "../../src/host/zstd.ts";
 
-const kept = { compress: compressInto, decompress: decompressInto };
+const native = { compress: compressInto, decompress: decompressInto };
 
-function compress(zstd: typeof kept, raw: Uint8Array): Buffer {
+function compress(zstd: typeof native, raw: Uint8Array): Buffer {
   const room = Buffer.alloc(compressBound(raw.length));
   return Buffer.from(room.subarray(0, zstd.compress(room, raw)));
 }
 
-function decompress(zstd: typeof kept, packed: Uint8Array, length: number): Buffer {
+function decompress(zstd: typeof native, packed: Uint8Array, length: number): Buffer {
   const room = Buffer.alloc(length, 0xee);
   return Buffer.from(room.subarray(0, zstd.decompress(room, packed)));
 }
@@ -25,9 +25,9 @@ const content = fc.oneof(
 test("what either way compresses, both and Node's own function bring back", () => {
   fc.assert(
     fc.property(content, (raw) => {
-      for (const packed of [compress(kept, raw), compress(portable, raw), zstdCompressSync(raw)]) {
+      for (const packed of [compress(native, raw), compress(portable, raw), zstdCompressSync(raw)]) {
         expect(zstdDecompressSync(packed).equals(raw)).toBe(true);
-        expect(decompress(kept, packed, raw.length).equals(raw)).toBe(true);
+        expect(decompress(native, packed, raw.length).equals(raw)).toBe(true);
         expect(decompress(portable, packed, raw.length).equals(raw)).toBe(true);
       }
     }),
@@ -38,13 +38,13 @@ test("the room asked for is enough for what doesn't shrink", () => {
   for (const length of [0, 1, 63, 1000, 131_072, 2_000_000]) {
     const raw = crypto.getRandomValues(new Uint8Array(Math.min(length, 65_536)));
     const long = Buffer.concat(Array.from({ length: Math.ceil(length / 65_536) }, () => raw)).subarray(0, length);
-    expect(decompress(kept, compress(kept, long), length).equals(long)).toBe(true);
+    expect(decompress(native, compress(native, long), length).equals(long)).toBe(true);
   }
   expect(() => compressInto(Buffer.alloc(10), Buffer.alloc(10))).toThrow(RangeError);
 });
 
 test.each([
-  ["kept contexts", kept],
+  ["the library's functions", native],
   ["Node's own functions", portable],
 ])("what is damaged, cut off or too long is refused, and nothing is written behind the room: %s", (_, zstd) => {
   const raw = Buffer.from("a recovery point ".repeat(500));
@@ -57,12 +57,11 @@ test.each([
   const flipped = Buffer.from(packed);
   flipped[0] = 0;
   expect(() => zstd.decompress(Buffer.alloc(raw.length), flipped)).toThrow(Error);
-  // And the context is as good as new.
   expect(decompress(zstd, packed, raw.length).equals(raw)).toBe(true);
 });
 
 test("a view into a larger buffer is taken as it is", () => {
   const memory = Buffer.from("xxxxhello hello hello hello hello hello hello hello helloyyyy");
   const raw = memory.subarray(4, -4);
-  expect(zstdDecompressSync(compress(kept, raw)).equals(raw)).toBe(true);
+  expect(zstdDecompressSync(compress(native, raw)).equals(raw)).toBe(true);
 });
