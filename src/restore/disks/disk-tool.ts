@@ -2,12 +2,12 @@
  * Programs that read a disk as a file: `/mnt/in/disk`, in a mount namespace of the program's own, served by this process. The mount
  * is seen by nobody else, and is gone with the program however this process ends. The host's kernel never mounts the disk itself.
  *
- * Disks may be hostile, and such a program reads them with root's user id: so it runs without capabilities and network, with
- * limited memory, and never longer than it is told to.
+ * Disks may be hostile, so such a program runs as the user nobody, without capabilities and network, with limited memory, and never
+ * longer than it is told to.
  */
 import { describeError, StillpointError, toError } from "../../errors.ts";
 import { streamCommand } from "../../host/process.ts";
-import { FileServer, mayMount, mountOptions } from "../mount/file-server.ts";
+import { FileServer, mayMount, mountOptions, type Owner } from "../mount/file-server.ts";
 import type { DiskBytes, WritableDisk } from "./disk-bytes.ts";
 
 export const diskFile = "/mnt/in/disk";
@@ -28,8 +28,11 @@ export interface ToolOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Nobody: the number that Linux shows for users it has no number for, and nothing belongs to. */
+const nobody: Owner = { uid: 65_534, gid: 65_534 };
+
 /** /dev/fuse comes as standard input; the program itself has an empty one. */
-const prelude = `mount -t tmpfs -o size=256m,mode=700 stillpoint /mnt && mkdir /mnt/in && mount -i -t fuse -o ${mountOptions(0)} stillpoint /mnt/in || exit`;
+const prelude = `mount -t tmpfs -o size=256m,mode=755 stillpoint /mnt && mkdir /mnt/in && mount -i -t fuse -o ${mountOptions(0, nobody)} stillpoint /mnt/in || exit`;
 const streaming = `${prelude}; exec "$@" < /dev/null`;
 const collecting = `${prelude}; "$@" < /dev/null > /mnt/out && cat /mnt/out`;
 
@@ -43,7 +46,8 @@ function sandboxed(argv: readonly string[], script: string): string[] {
   return [
     [...mortal, "unshare", "--mount", "--net", "--ipc", "sh", "-c", script, "sh"],
     ["prlimit", `--as=${memory}`, "--core=0"],
-    [...mortal, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"],
+    [...mortal, `--reuid=${nobody.uid}`, `--regid=${nobody.gid}`, "--clear-groups"],
+    ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"],
     argv,
   ].flat();
 }
@@ -58,6 +62,7 @@ export async function* runOnDisk(disk: DiskBytes | WritableDisk, options: ToolOp
   let failed: Error | undefined;
   const commands = Buffer.from(options.commands ?? "");
   const server = new FileServer({
+    owner: nobody,
     files: [
       {
         name: "disk",

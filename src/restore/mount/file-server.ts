@@ -45,7 +45,17 @@ export interface ServedFiles {
   readonly files: readonly MountedFile[];
   /** Told why a read failed: whoever made it only sees an error of input and output. */
   readonly onFailure: (message: string) => void;
+  /** The only user who may look at them; by default root, who mounts them. */
+  readonly owner?: Owner;
 }
+
+/** Numbers of a user and a group. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+const root: Owner = { uid: 0, gid: 0 };
 
 /** Whether this process may mount at all. */
 export function mayMount(): boolean {
@@ -58,8 +68,8 @@ export function mayMount(): boolean {
 }
 
 /** Options of mount(8) for a file system whose /dev/fuse it has open as this number. */
-export function mountOptions(descriptor: number): string {
-  return `fd=${descriptor},rootmode=40000,user_id=0,group_id=0,default_permissions,nosuid,nodev,noexec`;
+export function mountOptions(descriptor: number, { uid, gid }: Owner = root): string {
+  return `fd=${descriptor},rootmode=40000,user_id=${uid},group_id=${gid},default_permissions,nosuid,nodev,noexec`;
 }
 
 const readDevice = promisify(fs.read);
@@ -72,8 +82,10 @@ export class FileServer {
   readonly fd: number;
   readonly #files: readonly MountedFile[];
   readonly #onFailure: (message: string) => void;
+  readonly #owner: Owner;
 
-  constructor({ files, onFailure }: ServedFiles) {
+  constructor({ files, onFailure, owner = root }: ServedFiles) {
+    this.#owner = owner;
     this.#files = files;
     this.#onFailure = onFailure;
     this.fd = fs.openSync("/dev/fuse", "r+");
@@ -157,7 +169,7 @@ export class FileServer {
   }
 
   #attributes(node: bigint, file: MountedFile | undefined): Attributes {
-    return { node, size: file?.size, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+    return { node, size: file?.size, ...this.#owner };
   }
 
   async #read({ node, body }: FuseRequest): Promise<Buffer | number> {

@@ -26,6 +26,9 @@ describe.runIf(mayMount())("a program that reads a disk", () => {
 
   it("has no rights, no network and no more memory than it may", async () => {
     const status = (await output(["cat", "/proc/self/status"])).toString();
+    expect(status).toMatch(/^Uid:(\s+65534){4}$/m);
+    expect(status).toMatch(/^Gid:(\s+65534){4}$/m);
+    expect(status).toMatch(/^Groups:\s*$/m);
     expect(status).toMatch(/^CapEff:\s+0+$/m);
     expect(status).toMatch(/^CapBnd:\s+0+$/m);
     expect(status).toMatch(/^NoNewPrivs:\s+1$/m);
