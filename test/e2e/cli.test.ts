@@ -184,6 +184,7 @@ describe("restore", () => {
       bytes: number,
       bytes_in_place: 0,
       damaged: [],
+      problems: [],
       shortfalls: [],
     });
     expect(readFileSync(`${place}/folder/private`, "utf8")).toBe("secret");
