@@ -4,7 +4,7 @@ import type { Results } from "./results.ts";
 
 export interface Bound {
   readonly what: string;
-  readonly unit: "times" | "MiB" | "s" | "%";
+  readonly unit: "times" | "MiB" | "s" | "ms" | "%" | "";
   readonly atLeast?: number;
   readonly atMost?: number;
   /** Undefined when it wasn't measured in this run. */
@@ -61,6 +61,16 @@ export const bounds: readonly Bound[] = [
   fact("10,000 points: start-up of the daemon", "s", 2),
   fact("index: memory for 1 TiB of unique data", "MiB", 100),
   fact("1,000 points of an image: the newest's restore takes longer than the first's by", "%", 5),
+  fact("4 GiB of RAM: pause, Stillpoint, ms", "ms", 50),
+  {
+    what: "VM's disk: first, of the bound's speed, %",
+    unit: "%",
+    atLeast: 80,
+    value: (results) => results.facts["VM's disk: first, of the bound's speed, %"],
+  },
+  fact("VM's disk: 1 % changed, part of the first's time", "", 0.05),
+  fact("boot to the next tick, slowest, s", "s", 1.5),
+  fact("boot to the next tick, slowest against fastest", "times", 1.5),
 ];
 
 function scaled(value: number | undefined, unit: number): number | undefined {

@@ -15,16 +15,18 @@ import { measureHistory } from "./scale/history.ts";
 import { measureIndex } from "./scale/index-memory.ts";
 import { measurePoints } from "./scale/points.ts";
 import { type Bench, measureImage, measureTree, presentPeers } from "./side-by-side.ts";
+import { measureVm } from "./vm/measure-vm.ts";
 
 const sideBySide: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   image: measureImage,
   tree: measureTree,
 };
-const alone: Readonly<Record<string, (work: string, results: Results) => Promise<void>>> = {
+const alone: Readonly<Record<string, (work: string, results: Results, quick: boolean) => Promise<void>>> = {
   daemon: measureDaemon,
   points: measurePoints,
   index: measureIndex,
   history: measureHistory,
+  vm: measureVm,
 };
 const allNames = [...Object.keys(sideBySide), ...Object.keys(alone)];
 
@@ -54,7 +56,7 @@ try {
     const folder = path.join(work, name);
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
-    await measureAlone(folder, results);
+    await measureAlone(folder, results, options.quick);
     rmSync(folder, { recursive: true, force: true });
   }
   const sides = Object.keys(sideBySide).filter(chosen);
