@@ -9,6 +9,7 @@ import { storeStream } from "../stream/store-stream.ts";
 import type { Base } from "./bitmaps.ts";
 import { type CapturedDisk, captureDisk } from "./capture-disk.ts";
 import type { Disk, Drive } from "./disks.ts";
+import { type Flash, flashFromDisks } from "./flash.ts";
 import type { MachineDescription } from "./machine.ts";
 import { captureMemory, type CapturedMemory, stateSize } from "./memory/capture-memory.ts";
 import type { Spool } from "./memory/spool.ts";
@@ -20,6 +21,7 @@ export interface Collection {
   readonly source: VmSource;
   readonly drives: readonly Drive[];
   readonly disks: readonly Disk[];
+  readonly flash: Flash;
   readonly machine: MachineDescription;
   readonly bases: ReadonlyMap<string, Base | string>;
   readonly points: Points;
@@ -46,7 +48,11 @@ export async function collect(context: CaptureContext, what: Collection): Promis
     collectMemory(context, what, progress),
   ]);
   const files = await collectFiles(context, machine.files);
-  const parts = [...[...disks.captured.values()].map(({ part }) => part), ...(memory?.parts ?? []), ...files];
+  const parts = [
+    ...[...disks.captured.values()].map(({ part }) => part),
+    ...memoryParts(what, memory, disks),
+    ...files,
+  ];
   const reads = [
     ...[...disks.captured.values()].map(({ read }) => read),
     memory?.read ?? 0,
@@ -113,6 +119,18 @@ async function collectMemory(
   const saved = await parseStream(spool.path, { signal: context.signal });
   progress.extend(stateSize(saved));
   return await captureMemory(context, spool, saved, (bytes) => progress.advance(bytes));
+}
+
+function memoryParts(
+  { method, flash }: Collection,
+  memory: CapturedMemory | undefined,
+  { captured }: CollectedDisks,
+): readonly Part[] {
+  if (memory === undefined) return [];
+  // What was saved while the guest stood still is exact.
+  if (method === "stopped") return memory.parts;
+  const disks = new Map([...captured].map(([name, { part }]) => [name, part]));
+  return flashFromDisks(memory.parts, memory.memory?.blocks ?? [], flash, disks);
 }
 
 async function collectFiles(

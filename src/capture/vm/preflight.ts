@@ -5,8 +5,9 @@
 import { type Qmp, QmpError } from "../../qemu/qmp.ts";
 import { mayWriteProtect } from "../../qemu/write-protect-rights.ts";
 import type { Disk } from "./disks.ts";
+import { requireFilterable, requireMainThread, requirePlainDevices } from "./devices.ts";
 import type { Guest } from "./guest.ts";
-import { isUnderWay, noBackground, queryMigration } from "./saving.ts";
+import { cannotSave, isUnderWay, noBackground, queryMigration } from "./saving.ts";
 import { refused, step } from "./trouble.ts";
 import type { VmSource } from "./vm-source.ts";
 
@@ -28,8 +29,10 @@ export async function examine(guest: Guest, source: VmSource, disks: readonly Di
   const paused = await requireState(qmp, source.memory);
   await requireIdle(guest);
   for (const disk of disks) await requireFilterable(qmp, disk);
+  await requireMainThread(qmp, disks);
   if (!source.memory) return { memory: "none", ram: 0, paused };
   await requirePlainDevices(qmp);
+  await requireUnblocked(guest);
   const ram = await ramSize(qmp);
   const obstacle = await backgroundObstacle(qmp);
   if (obstacle === undefined) return { memory: "background", ram, paused };
@@ -53,6 +56,12 @@ async function requireState(qmp: Qmp, memory: boolean): Promise<boolean> {
   throw refused(`its state is \`${status}\``, next);
 }
 
+/** What QEMU itself knows to be in the way of any save. It tells of devices only when they are saved: see `Saving.begin`. */
+async function requireUnblocked(guest: Guest): Promise<void> {
+  const [reason] = (await queryMigration(guest))["blocked-reasons"] ?? [];
+  if (reason !== undefined) throw cannotSave(reason);
+}
+
 /** Others at work on the same guest would be disturbed, and would disturb. */
 async function requireIdle(guest: Guest): Promise<void> {
   const { qmp } = guest;
@@ -68,50 +77,6 @@ async function requireIdle(guest: Guest): Promise<void> {
   if (foreign !== undefined) {
     throw refused(`somebody else exports its disks (${foreign.id})`, "End that export: QEMU has one NBD server only.");
   }
-}
-
-/** Devices that hand requests to the hardware as they are write past every filter. */
-async function requireFilterable(qmp: Qmp, { name, device, medium }: Disk): Promise<void> {
-  if (medium.readOnly) return;
-  const type = await step(
-    `look at the disk ${name}`,
-    qmp.execute<string>("qom-get", { path: device, property: "type" }),
-  );
-  if (type === "scsi-block" || type === "scsi-generic") {
-    throw refused(
-      `its disk ${name} is passed through (${type}), so what it writes can't be seen`,
-      "Connect it as scsi-hd, or leave it out of `disks`.",
-    );
-  }
-  const properties = await qmp.execute<readonly { readonly name: string }[]>("qom-list", { path: device });
-  if (properties.some((property) => property.name === "drive")) return;
-  throw refused(`its disk ${name} (${type}) can't be given a filter`, "Leave it out of `disks`.");
-}
-
-/** Devices that write to the guest's RAM behind QEMU's back: its write protection doesn't hold them. */
-const foreignWriters = /^(vfio|vhost-user|vhost-vdpa|vhost-scsi|ivshmem|virtio-pmem)/;
-
-async function requirePlainDevices(qmp: Qmp): Promise<void> {
-  for (const path of ["/machine/peripheral", "/machine/peripheral-anon"]) {
-    const children = await qmp.execute<readonly { readonly name: string; readonly type: string }[]>("qom-list", {
-      path,
-    });
-    for (const { name, type } of children) {
-      const kind = /^child<(.*)>$/.exec(type)?.[1] ?? "";
-      if (!foreignWriters.test(kind)) continue;
-      throw refused(
-        `its device ${name} (${kind}) writes to the guest's memory by itself`,
-        "Detach it, or set `memory: false`.",
-      );
-    }
-  }
-  const network = await qmp.hmp("info network");
-  const backend = /type=(vhost-user|vhost-vdpa)/.exec(network)?.[1];
-  if (backend === undefined) return;
-  throw refused(
-    `its network (${backend}) writes to the guest's memory by itself`,
-    "Use another backend, or set `memory: false`.",
-  );
 }
 
 /** What QEMU has against saving memory while the guest runs: it looks at rights, kernel and memory when it is asked to. */

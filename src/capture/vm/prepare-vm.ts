@@ -13,6 +13,7 @@ import { makeCaptureFolder } from "./capture-folder.ts";
 import { collect } from "./collect.ts";
 import { DisksInstant } from "./disks-instant.ts";
 import { chooseDisks, type Disk, type Drive, isDisk, listDrives } from "./disks.ts";
+import { findFlash, type Flash } from "./flash.ts";
 import { type Guest, openGuest } from "./guest.ts";
 import { type Instant, Missed, type Taken } from "./instant.ts";
 import { describeMachine, type MachineDescription } from "./machine.ts";
@@ -53,6 +54,7 @@ export async function prepareVm(options: PrepareOptions, source: VmSource): Prom
     const disks = chooseDisks(drives, source.disks);
     const fitness = await examine(guest, source, disks);
     const machine = await describeMachine(guest);
+    const flash = await findFlash(guest.qmp, disks);
     const bases = new Map(disks.map((disk) => [disk.name, findBase(disk, options.previous)]));
     for (const disk of disks) await removeBitmaps(guest.qmp, disk, bitmapOf(bases.get(disk.name)));
     const folder = await makeCaptureFolder(source.spool, guest.process);
@@ -60,7 +62,7 @@ export async function prepareVm(options: PrepareOptions, source: VmSource): Prom
       await rm(folder, { recursive: true, force: true });
       throw error;
     });
-    const parts = { drives, disks, fitness, machine, bases, folder };
+    const parts = { drives, disks, flash, fitness, machine, bases, folder };
     return new PreparedVm({ ...options, source, guest, watchdog, ...parts }, problems);
   } catch (error) {
     await guest.qmp.close();
@@ -74,6 +76,7 @@ export interface Preparation extends PrepareOptions {
   readonly watchdog: Watchdog;
   readonly drives: readonly Drive[];
   readonly disks: readonly Disk[];
+  readonly flash: Flash;
   readonly fitness: Fitness;
   readonly machine: MachineDescription;
   /** What is taken over of each disk, or why nothing is. */

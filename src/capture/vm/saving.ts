@@ -1,4 +1,5 @@
 /** One save of a guest's memory and devices by QEMU's migration, into a spool (qapi/migration.json of QEMU's source). */
+import { toError } from "../../errors.ts";
 import type { Clock } from "../../host/clock.ts";
 import { QmpError } from "../../qemu/qmp.ts";
 import { rescueGuest } from "../../qemu/userfaultfd.ts";
@@ -10,6 +11,7 @@ import { Undo } from "./undo.ts";
 export interface MigrationInfo {
   readonly status?: string;
   readonly "error-desc"?: string;
+  readonly "blocked-reasons"?: readonly string[];
   /** In ms. */
   readonly "setup-time"?: number;
   readonly ram?: { readonly normal: number; readonly duplicate: number };
@@ -78,7 +80,12 @@ export class Saving {
   /** Begins to save. */
   async begin(): Promise<void> {
     this.#begun = true;
-    await step("save the guest's memory", this.#guest.qmp.execute("migrate", { uri: this.#spool.uri }));
+    try {
+      await step("save the guest's memory", this.#guest.qmp.execute("migrate", { uri: this.#spool.uri }));
+    } catch (error) {
+      const reason = /State blocked by.*/.exec(toError(error).message)?.[0];
+      throw reason === undefined ? error : cannotSave(reason);
+    }
   }
 
   async state(): Promise<MigrationInfo> {
@@ -123,6 +130,10 @@ export class Saving {
     if (limit !== undefined) this.#undo.add("put QEMU's migration limit back", async () => await set(limit));
     await step("lift QEMU's migration limit", set(unlimited));
   }
+}
+
+export function cannotSave(reason: string): Error {
+  return refused(reason, "Replace what is in the way, or set `memory: false`.");
 }
 
 /** QEMU names the reason: the kernel, its rights, or the kind of memory. `rights` says what of its rights is lacking. */

@@ -42,3 +42,4 @@ export const machineSchema = z.object({
 /** `pause` in ms, sizes in bytes. */
 export type Machine = Readonly<z.infer<typeof machineSchema>>;
 export type MachineDisk = Machine["disks"][number];
+export type RamBlock = NonNullable<Machine["memory"]>["blocks"][number];
