@@ -24,6 +24,7 @@ interface Flags extends LocationFlags, PlaceFlags {
   readonly cold?: boolean;
   readonly paused?: boolean;
   readonly keep?: boolean;
+  readonly stay?: boolean;
   readonly network: "isolated" | "keep";
 }
 
@@ -43,6 +44,10 @@ export const define: DefineVerb = (command, cli) => {
 Starts the virtual machine again, as it was at the captured instant, in about a second whatever its size: its disks and
 memory are read from the repository (or a replica) when they are touched, and what it writes goes to files in a folder of its own.
 A point can be booted any number of times at once. The machine runs until it is shut down, or stopped by \`boot stop\`.
+
+With --stay everything is copied into its own process and files while it runs. \`boot list\` shows it as \`settling\`, and as \`settled\` when
+nothing of Stillpoint is needed any more: it then runs on until it is shut down, or stopped, and can be protected again by its QMP
+socket. Its disks stay in its folder until \`boot stop\`.
 
 Its network leads nowhere, unless --network keep: two of one machine must not meet. Nothing is written to the repository.
 
@@ -83,6 +88,7 @@ function defineBoot(command: Command): Command {
         .choices(["isolated", "keep"])
         .default("isolated"),
     )
+    .option("--stay", "copy all of it meanwhile, so that the machine needs Stillpoint no more when it has settled")
     .option("--keep", "keep what the machine wrote when it has ended");
 }
 
@@ -115,6 +121,7 @@ async function boot(cli: Cli, id: string, flags: Flags): Promise<void> {
   const booted = await startSupervisor({
     base: await baseOf(cli, flags),
     keep: flags.keep === true,
+    stay: flags.stay === true,
     started,
     command: (folder) => [
       process.execPath,
@@ -152,7 +159,9 @@ function argumentsFor(flags: Flags): string[] {
     source,
     network,
   }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${value}`]));
-  const plain = (["cold", "paused", "keep"] as const).filter((name) => flags[name] === true).map((name) => `--${name}`);
+  const plain = (["cold", "paused", "keep", "stay"] as const)
+    .filter((name) => flags[name] === true)
+    .map((name) => `--${name}`);
   return [...valued, ...plain];
 }
 
@@ -164,6 +173,7 @@ async function superviseHere(cli: Cli, id: string, flags: SuperviseFlags): Promi
     await supervise({
       folder: flags.folder,
       keep: flags.keep === true,
+      stay: flags.stay === true,
       cold: flags.cold === true,
       paused: flags.paused === true,
       network: flags.network,

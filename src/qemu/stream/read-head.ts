@@ -12,6 +12,8 @@ const longestHead = 1024 * 1024;
 
 export interface StreamHead {
   readonly opaque: undefined;
+  /** Where RAM's section begins, in bytes. */
+  readonly start: number;
   readonly blocks: readonly RamBlock[];
   /** Bytes of a page. */
   readonly page: number;
@@ -41,6 +43,7 @@ export async function readHead(reader: StreamReader): Promise<StreamHead | Opaqu
   if (reader.peek() === sectionTypes.full && !skipToRam(reader)) {
     return { opaque: "its first section isn't RAM" };
   }
+  const start = reader.offset;
   const type = reader.u8();
   if (type === sectionTypes.command) return { opaque: "it has commands" };
   if (type !== sectionTypes.start) throw streamInvalid(`its first section is of type ${type}`);
@@ -53,7 +56,7 @@ export async function readHead(reader: StreamReader): Promise<StreamHead | Opaqu
   const blocks = readBlocks(reader, page);
   const flags = reader.u64();
   if (flags !== ramFlags.end) throw streamInvalid(`it has ${hex(flags)} behind the list of its RAM`);
-  return { opaque: undefined, blocks, page, section, footers: skipFooter(reader, section) };
+  return { opaque: undefined, start, blocks, page, section, footers: skipFooter(reader, section) };
 }
 
 /** Whether there was a footer; one of another section is an error. */

@@ -22,7 +22,9 @@ const recordSchema = z.object({
   started: z.iso.datetime(),
   /** Whether the folder stays when the machine has ended. */
   keep: z.boolean(),
-  /** Who serves its disks and memory. Before that has begun, who is about to start it. */
+  /** Whether a machine that is to stay needs nobody any more; null for one that isn't to stay. */
+  settled: z.boolean().nullable().default(null),
+  /** Who serves its disks and memory, until it needs that no more. Before that has begun, who is about to start it. */
   supervisor: processSchema,
   /** Null until it has been started. */
   qemu: processSchema.nullable(),
@@ -37,6 +39,10 @@ export interface BootPaths {
   readonly log: string;
   readonly nbd: string;
   readonly qmp: string;
+  /** Of a machine that is to stay: for whoever looks after it until it does. */
+  readonly control: string;
+  /** Where such a machine takes its memory from. */
+  readonly postcopy: string;
   /** Where memory is mounted: files named by the numbers of their RAM blocks. */
   readonly memory: string;
   readonly overlay: (number: number) => string;
@@ -53,6 +59,8 @@ export function pathsOf(folder: string): BootPaths {
     log: at("boot.log"),
     nbd: at("nbd.sock"),
     qmp: at("qmp.sock"),
+    control: at("control.sock"),
+    postcopy: at("postcopy.sock"),
     memory: at("memory"),
     overlay: (number) => at(`disk${number}.qcow2`),
     file: (number) => at(`file${number}`),

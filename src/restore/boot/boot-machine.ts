@@ -1,6 +1,6 @@
 /** Starts a machine from a recovery point, at the captured instant, without restoring anything first. */
 import * as fs from "node:fs/promises";
-import { StillpointError } from "../../errors.ts";
+import { isStillpointError, StillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { run } from "../../host/process.ts";
 import { NbdServer } from "../../nbd/server.ts";
@@ -11,11 +11,14 @@ import type { Repository } from "../../repository/repository.ts";
 import { openFile } from "../browse.ts";
 import { exportImage } from "../serve/export-image.ts";
 import { PointImages } from "../serve/point-images.ts";
+import { formatFields } from "../vm/command-line.ts";
 import { type Launch, relaunch } from "../vm/launch.ts";
 import type { BootPaths, ProcessName } from "./boot-folder.ts";
 import { mayMount, MemoryMount } from "./memory-mount.ts";
+import { mayPostcopy } from "./postcopy-memory.ts";
 import { incoming, QemuProcess } from "./qemu-process.ts";
 import { hasState, isSplit, savedState } from "./saved-state.ts";
+import { Settling } from "./settling.ts";
 
 /** Contents of blobs kept in memory for one machine, in bytes: what it has read stays in the kernel's cache, and in its own. */
 const cache = 128 * 1024 * 1024;
@@ -31,6 +34,8 @@ export interface BootOptions {
   /** Whether it stays at the instant until someone tells it to go on. */
   readonly paused: boolean;
   readonly network: "isolated" | "keep";
+  /** Whether it is to need nothing but QEMU in the end. */
+  readonly stay: boolean;
   /** Told of what couldn't be read while it runs. */
   readonly onFailure: (message: string) => void;
   readonly signal?: AbortSignal | undefined;
@@ -42,31 +47,45 @@ export interface BootedMachine {
   readonly serial: readonly string[];
   /** How QEMU ended, once it has. */
   readonly ended: Promise<string>;
+  /**
+   * For a machine that is to stay: resolves when it has all of its memory and disks, so that it could go on without being served.
+   * Rejects when that can't be, or when it ends.
+   */
+  settle(): Promise<void>;
+  /** Lets QEMU go on when this process ends; `stop` then only ends what served it. */
+  leave(): void;
   /** Ends it, and whatever served it. */
   stop(): Promise<void>;
 }
 
 /**
  * The disks are served from the repository, with what the machine writes in local files over them. Its memory is mapped from a
- * file of our own, whose pages are read when they are touched, where this process may mount one; else QEMU reads all of it first.
+ * file of our own, whose pages are read when they are touched, where this process may mount one; or it is sent by postcopy to a
+ * machine that is to stay, where QEMU may wait for pages. Else QEMU reads all of it first.
  *
  * Throws `boot_failed`, `vm_refused`, `damaged`, a storage error, or `cancelled`; nothing runs then.
  */
 export async function bootMachine(options: BootOptions): Promise<BootedMachine> {
-  const { point, paths, paused, signal } = options;
+  const { paths, paused, signal } = options;
   const machine = machineOf(options);
   const images = new PointImages({ ...options, cache });
   await using undo = new AsyncDisposableStack();
   await bringFiles(options, machine);
   undo.defer(await serveDisks(options, images));
   await makeOverlays(options, images, machine);
-  const mapped = !options.cold && isSplit(point) && mayMount();
-  if (mapped) undo.defer(await mountMemory(options, images, machine));
-  const launch = launchOf(options, machine, mapped);
+  const way = await chooseWay(options);
+  if (way === "mapped") undo.defer(await mountMemory(options, images, machine));
+  const launch = launchOf(options, machine, way);
   throwIfCancelled(signal);
-  const qemu = await QemuProcess.start(argvOf(launch, options), paths);
+  const qemu = await QemuProcess.start(argvOf(launch, options, way), paths, { stays: options.stay });
   undo.defer(async () => await qemu.stop());
-  await Promise.all([qemu.ready(paused, signal), options.cold ? undefined : loadState(qemu, options, images, launch)]);
+  const settling = options.stay
+    ? await Settling.begin({ ...options, qemu, images, reader: options.store.reader, postcopy: way === "postcopy" })
+    : undefined;
+  if (settling !== undefined) undo.defer(async () => await settling.close());
+  const feeds = way === "loaded" || way === "mapped";
+  const ready = Promise.all([qemu.ready(paused, signal), feeds ? loadState(qemu, options, images, launch) : undefined]);
+  await Promise.race([ready, failureOf(settling, qemu)]);
   const name = await qemu.name();
   if (name === undefined)
     throw new StillpointError("boot_failed", { what: `The machine ended at once: ${await qemu.ended}` });
@@ -75,8 +94,30 @@ export async function bootMachine(options: BootOptions): Promise<BootedMachine> 
     qemu: name,
     serial: Array.from({ length: launch.serials }, (_, number) => paths.serial(number)),
     ended: qemu.ended,
+    settle: async () => {
+      await settling?.finish(machine.disks.flatMap(({ part }, number) => (part === null ? [] : paths.overlay(number))));
+    },
+    leave: () => qemu.leave(),
     stop: async () => await running.disposeAsync(),
   };
+}
+
+/** Rejects when QEMU doesn't take its memory by postcopy; never resolves. */
+async function failureOf(settling: Settling | undefined, qemu: QemuProcess): Promise<never> {
+  await settling?.memory.catch(async (error: unknown) => {
+    throw isStillpointError(error, "boot_failed") ? await qemu.failure(error) : error;
+  });
+  return await Promise.withResolvers<never>().promise;
+}
+
+/** Where its memory comes from. */
+type Way = "cold" | "mapped" | "postcopy" | "loaded";
+
+async function chooseWay({ cold, stay, point }: BootOptions): Promise<Way> {
+  if (cold) return "cold";
+  if (!isSplit(point)) return "loaded";
+  if (stay) return (await mayPostcopy()) ? "postcopy" : "loaded";
+  return mayMount() ? "mapped" : "loaded";
 }
 
 function machineOf({ point, cold }: BootOptions): Machine {
@@ -148,22 +189,33 @@ async function mountMemory(
   return async () => await mount.unmount();
 }
 
-function launchOf({ paths, cold, network }: BootOptions, machine: Machine, mapped: boolean): Launch {
+const incomings = { cold: undefined, mapped: incoming, loaded: incoming, postcopy: "defer" } as const;
+
+function launchOf({ paths, network }: BootOptions, machine: Machine, way: Way): Launch {
   return relaunch(machine, {
     disk: (_, number) => ({ file: paths.overlay(number), format: "qcow2" }),
-    memory: mapped ? (number) => `${paths.memory}/${number}` : undefined,
+    memory: way === "mapped" ? (number) => `${paths.memory}/${number}` : undefined,
     file: paths.file,
     qmp: paths.qmp,
     network,
-    incoming: cold ? undefined : incoming,
+    incoming: incomings[way],
     serial: paths.serial,
     socket: paths.channel,
   });
 }
 
-function argvOf({ argv }: Launch, { cold, paused }: BootOptions): readonly string[] {
-  return cold && paused ? [...argv, "-S"] : argv;
+function argvOf({ argv }: Launch, { paths, paused, stay }: BootOptions, way: Way): readonly string[] {
+  const control = { id: controlId, path: paths.control, server: "on", wait: "off" };
+  return [
+    ...argv,
+    // Otherwise what is saved says whether it runs; with postcopy that isn't asked.
+    ...(paused && (way === "cold" || way === "postcopy") ? ["-S"] : []),
+    ...(stay ? ["-chardev", formatFields("socket", control), "-mon", `chardev=${controlId},mode=control`] : []),
+  ];
 }
+
+/** A monitor of its own: the other one is for whoever uses the machine. */
+const controlId = "stillpoint-settling";
 
 async function loadState(
   qemu: QemuProcess,

@@ -9,9 +9,14 @@ import { unmount } from "./memory-mount.ts";
 export interface ListedBoot {
   readonly paths: BootPaths;
   readonly record: BootRecord;
-  /** `ended`: its folder has been kept, or its supervisor was killed. */
-  readonly state: "starting" | "running" | "ended";
+  readonly state: BootState;
 }
+
+/**
+ * `settling` and `settled` are those of machines that are to stay; `lost` is one whose supervisor died before it had settled: it
+ * stands still for want of what it hasn't got. `ended`: its folder has been kept, or its supervisor was killed.
+ */
+export type BootState = "starting" | "running" | "settling" | "settled" | "lost" | "ended";
 
 /** The oldest first. Throws what the system says of `base`. */
 export async function listBoots(base: string): Promise<ListedBoot[]> {
@@ -19,10 +24,16 @@ export async function listBoots(base: string): Promise<ListedBoot[]> {
   for (const paths of await bootFolders(base)) {
     const record = await readRecord(paths);
     if (record === undefined) continue;
-    const alive = await isAlive(record.supervisor);
-    listed.push({ paths, record, state: alive ? (record.qemu === null ? "starting" : "running") : "ended" });
+    listed.push({ paths, record, state: await stateOf(record) });
   }
   return listed.toSorted((a, b) => a.record.started.localeCompare(b.record.started));
+}
+
+async function stateOf({ supervisor, qemu, settled }: BootRecord): Promise<BootState> {
+  if (settled !== true && (await isAlive(supervisor)))
+    return qemu === null ? "starting" : settled === null ? "running" : "settling";
+  if (settled === null || qemu === null || !(await isAlive(qemu))) return "ended";
+  return settled ? "settled" : "lost";
 }
 
 /** The boot whose name begins with `text`. Throws `not_found`. */
@@ -39,6 +50,9 @@ export async function findBoot(base: string, text: string): Promise<ListedBoot> 
 /** In ms: what QEMU gets to end by itself, and some for the rest. */
 const stopTime = 15_000;
 
+/** In ms: what it gets when nobody else looks after it. */
+const qemuTime = 5000;
+
 const pollTime = 20;
 
 /**
@@ -50,24 +64,33 @@ export async function stopBoot({ paths, record, state }: ListedBoot, signal?: Ab
     await clearAway(paths, record);
     return;
   }
-  process.kill(record.supervisor.pid, "SIGTERM");
-  for (let waited = 0; await isAlive(record.supervisor); waited += pollTime) {
-    if (waited >= stopTime) {
-      throw new StillpointError("busy", {
-        what: `Cannot end the boot ${record.boot}: process ${record.supervisor.pid} goes on`,
-        next: `See what it says in ${paths.log}; then kill it, and stop the boot again.`,
-      });
-    }
-    await systemClock.sleep(pollTime, signal);
+  if (!(await endsWithin(record.supervisor, stopTime, signal))) {
+    throw new StillpointError("busy", {
+      what: `Cannot end the boot ${record.boot}: process ${record.supervisor.pid} goes on`,
+      next: `See what it says in ${paths.log}; then kill it, and stop the boot again.`,
+    });
   }
-  // It has done this itself, unless it was killed meanwhile.
+  // The supervisor has done this itself, unless it was killed meanwhile, or had left the machine to itself.
+  if (record.qemu !== null && !(await endsWithin(record.qemu, state === "lost" ? 0 : qemuTime, signal)))
+    await kill(record.qemu);
   if (!record.keep) await clearAway(paths, record);
 }
 
-/** Clears away boots whose supervisor was killed. What was to be kept stays. */
+/** Asks a process to end, and tells whether it has, at most after `time` ms. */
+async function endsWithin(name: ProcessName, time: number, signal?: AbortSignal): Promise<boolean> {
+  if (!(await isAlive(name))) return true;
+  process.kill(name.pid, "SIGTERM");
+  for (let waited = 0; await isAlive(name); waited += pollTime) {
+    if (waited >= time) return false;
+    await systemClock.sleep(pollTime, signal);
+  }
+  return true;
+}
+
+/** Clears away boots whose supervisor was killed. What was to be kept stays, and machines that were to stay. */
 export async function clearDeadBoots(base: string): Promise<void> {
   for (const { paths, record, state } of await listBoots(base))
-    if (state === "ended" && !record.keep) await clearAway(paths, record);
+    if (state === "ended" && !record.keep && record.settled === null) await clearAway(paths, record);
 }
 
 async function clearAway(paths: BootPaths, { qemu }: BootRecord): Promise<void> {

@@ -27,9 +27,10 @@ export class QemuProcess {
   readonly #child: ChildProcess;
   readonly #ended: Promise<string>;
   #end: string | undefined;
+  #isLeft = false;
 
-  /** Starts it. Throws `boot_failed` when there is no such program. */
-  static async start(argv: readonly string[], paths: BootPaths): Promise<QemuProcess> {
+  /** Starts it; one that stays may outlive this process. Throws `boot_failed` when there is no such program. */
+  static async start(argv: readonly string[], paths: BootPaths, { stays }: { stays: boolean }): Promise<QemuProcess> {
     const [program = ""] = argv;
     await fs.access(program, fs.constants.X_OK).catch((cause: unknown) => {
       throw new StillpointError("boot_failed", {
@@ -40,11 +41,10 @@ export class QemuProcess {
       });
     });
     await using log = await fs.open(paths.log, "a", 0o600);
-    // Without this process there is neither memory nor disks: QEMU would only stand still.
-    const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", ...argv], {
-      cwd: paths.folder,
-      stdio: ["ignore", log.fd, log.fd, "pipe"],
-    });
+    // Without this process there is neither memory nor disks: any other QEMU would only stand still.
+    const [command = "", ...args] = stays ? argv : ["setpriv", "--pdeathsig", "KILL", "--", ...argv];
+    const stdio = ["ignore", log.fd, log.fd, "pipe"] as const;
+    const child = spawn(command, args, { cwd: paths.folder, stdio: [...stdio], detached: stays });
     return new QemuProcess(paths, program, child);
   }
 
@@ -83,9 +83,22 @@ export class QemuProcess {
     this.#state.end();
   }
 
+  /** Waits until it can be spoken to by QMP at `socket`. Throws `boot_failed`, `cancelled`. */
+  async connect(socket: string, signal?: AbortSignal): Promise<Qmp> {
+    for (;;) {
+      if (this.#end !== undefined) throw await this.failure();
+      try {
+        return await Qmp.connect(socket, { signal });
+      } catch (error) {
+        if (!isStillpointError(error, "vm_unreachable")) throw error;
+      }
+      await systemClock.sleep(pollTime, signal);
+    }
+  }
+
   /** Waits until the machine is loaded, and runs, unless it is to stay paused. Throws `boot_failed`, `cancelled`. */
   async ready(paused: boolean, signal?: AbortSignal): Promise<void> {
-    const qmp = await this.#connect(signal);
+    const qmp = await this.connect(this.#paths.qmp, signal);
     try {
       for (;;) {
         const { status, running } = await qmp.execute<{ status: string; running: boolean }>("query-status", undefined, {
@@ -99,23 +112,33 @@ export class QemuProcess {
       }
     } catch (error) {
       throwIfCancelled(signal);
-      // QEMU ends when it can't load the state; that says more than that it has hung up.
-      await Promise.race([this.#ended, systemClock.sleep(grace)]);
-      throw await this.#failure(error);
+      throw await this.failure(error);
     } finally {
       await qmp.close();
     }
   }
 
+  /** Lets it run on without this process: `stop` does nothing from now on. */
+  leave(): void {
+    this.#isLeft = true;
+    this.#state.destroy();
+    this.#child.unref();
+  }
+
   /** Ends it, whatever it does. */
   async stop(): Promise<void> {
-    if (this.#end !== undefined) return;
+    if (this.#end !== undefined || this.#isLeft) return;
     this.#child.kill("SIGTERM");
-    const done = new AbortController();
-    await Promise.race([this.#ended, systemClock.sleep(grace, done.signal).catch(() => undefined)]);
-    done.abort();
+    await this.#endsWithin(grace);
     this.#child.kill("SIGKILL");
     await this.#ended;
+  }
+
+  /** In ms. */
+  async #endsWithin(time: number): Promise<void> {
+    const done = new AbortController();
+    await Promise.race([this.#ended, systemClock.sleep(time, done.signal).catch(() => undefined)]);
+    done.abort();
   }
 
   get #state(): Duplex {
@@ -130,19 +153,10 @@ export class QemuProcess {
     });
   }
 
-  async #connect(signal: AbortSignal | undefined): Promise<Qmp> {
-    for (;;) {
-      if (this.#end !== undefined) throw await this.#failure();
-      try {
-        return await Qmp.connect(this.#paths.qmp, { signal });
-      } catch (error) {
-        if (!isStillpointError(error, "vm_unreachable")) throw error;
-      }
-      await systemClock.sleep(pollTime, signal);
-    }
-  }
-
-  async #failure(cause?: unknown): Promise<StillpointError> {
+  /** That it couldn't be started, with what QEMU had to say. */
+  async failure(cause?: unknown): Promise<StillpointError> {
+    // QEMU ends when it can't load the state; that says more than that it has hung up.
+    if (cause !== undefined) await this.#endsWithin(grace);
     const log = (await fs.readFile(this.#paths.log, "utf8").catch(() => "")).slice(-quoted);
     const words = log.split("\n").filter(Boolean).slice(-5).join(" / ");
     const how = this.#end ?? (cause instanceof Error ? cause.message.replace(/\.$/, "") : "it didn't answer");

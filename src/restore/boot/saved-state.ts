@@ -2,6 +2,7 @@
 import { StillpointError } from "../../errors.ts";
 import { emitStream } from "../../qemu/stream/emit-stream.ts";
 import { asRunning } from "../../qemu/stream/run-state.ts";
+import type { RamBlock } from "../../qemu/stream/saved-state.ts";
 import type { BlobReader } from "../../repository/blobs/blob-reader.ts";
 import type { RecoveryPoint } from "../../repository/points/manifest.ts";
 import { openFile } from "../browse.ts";
@@ -40,20 +41,38 @@ export async function* savedState({
     yield* openFile(reader, point, "state/stream");
     return;
   }
-  const head = await contentOf(reader, point, "state/head");
-  const tail = await contentOf(reader, point, "state/tail");
+  const { head, tail } = await stateParts(reader, point);
   yield* emitStream({
     head,
     tail: running ? asRunning(tail) : tail,
-    content: ({ id }, number) => {
-      const known = point.manifest.machine?.memory?.blocks[number]?.id;
-      if (known === id) return mapped.includes(number) ? undefined : pagesOf(images.part(`memory/${number}`));
-      throw new StillpointError("damaged", {
-        what: `The recovery point ${point.id} can't be started: its state has a RAM block ${id} where its manifest has ${known ?? "none"}`,
-        safe: "Its disks aren't touched by this.",
-        next: "`stillpoint boot --cold` starts it from its disks alone.",
-      });
+    content: (block, number) => {
+      const part = blockPart(point, block, number);
+      return mapped.includes(number) ? undefined : pagesOf(images.part(part));
     },
+  });
+}
+
+export interface StateParts {
+  readonly head: Buffer;
+  readonly tail: Buffer;
+}
+
+/** All of the state but the pages, which are apart. Throws `damaged`, or a storage error. */
+export async function stateParts(reader: BlobReader, point: RecoveryPoint): Promise<StateParts> {
+  return {
+    head: await contentOf(reader, point, "state/head"),
+    tail: await contentOf(reader, point, "state/tail"),
+  };
+}
+
+/** The name of the part with the pages of a RAM block of the state. Throws `damaged` when the point has another in its place. */
+export function blockPart(point: RecoveryPoint, { id, size }: RamBlock, number: number): string {
+  const known = point.manifest.machine?.memory?.blocks[number];
+  if (known?.id === id && known.size === size) return `memory/${number}`;
+  throw new StillpointError("damaged", {
+    what: `The recovery point ${point.id} can't be started: its state has a RAM block ${id} where its manifest has ${known?.id ?? "none"}`,
+    safe: "Its disks aren't touched by this.",
+    next: "`stillpoint boot --cold` starts it from its disks alone.",
   });
 }
 

@@ -17,6 +17,7 @@ export interface StartOptions {
   /** Where the folders of boots are. */
   readonly base: string;
   readonly keep: boolean;
+  readonly stay: boolean;
   readonly started: Date;
   /** The command line of a supervisor for that folder, the program first. */
   readonly command: (folder: string) => readonly string[];
@@ -29,11 +30,12 @@ const words = z.union([
 ]);
 
 /** Throws what the supervisor throws, `boot_failed` when it dies without a word, `target_failed`, or `cancelled`. */
-export async function startSupervisor({ base, keep, started, command, signal }: StartOptions): Promise<StartedBoot> {
+export async function startSupervisor(options: StartOptions): Promise<StartedBoot> {
+  const { base, command, signal } = options;
   await clearDeadBoots(base);
   const folder = await makeBootFolder(base);
   const paths = pathsOf(folder);
-  await writeRecord(paths, await newRecord(paths, { keep, started }));
+  await writeRecord(paths, await newRecord(paths, options));
   const [program = "", ...args] = command(folder);
   await using log = await fs.open(paths.log, "a", 0o600);
   // In a session of its own: neither the terminal's end nor its Ctrl-C is for the machine.

@@ -1,9 +1,10 @@
 /**
  * The process behind a booted machine. It serves its disks and its memory for as long as the machine runs, so it outlives the
- * command that began it, and ends with the machine.
+ * command that began it, and ends with the machine, or when the machine needs it no more.
  */
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
+import { describeError } from "../../errors.ts";
 import { cancelled } from "../../host/cancel.ts";
 import { describeProcess } from "../../qemu/qmp-peer.ts";
 import type { BlobStore } from "../../repository/blobs/blob-store.ts";
@@ -12,7 +13,7 @@ import type { Repository } from "../../repository/repository.ts";
 import { type BootPaths, type BootRecord, pathsOf, type ProcessName, writeRecord } from "./boot-folder.ts";
 import { type BootedMachine, type BootOptions, bootMachine } from "./boot-machine.ts";
 
-export interface SuperviseOptions extends Pick<BootOptions, "cold" | "paused" | "network" | "onFailure"> {
+export interface SuperviseOptions extends Pick<BootOptions, "cold" | "paused" | "network" | "stay" | "onFailure"> {
   /** Of the boot; there already. */
   readonly folder: string;
   readonly keep: boolean;
@@ -37,11 +38,12 @@ export interface StartedBoot {
   readonly dir: string;
 }
 
-/** Resolves when the machine has ended, and nothing is left of it but what is to be kept. Throws what `bootMachine` throws. */
+/** Resolves when the machine has ended or settled, and nothing is left of it but what is to be kept. Throws what `bootMachine` throws. */
 export async function supervise(options: SuperviseOptions): Promise<void> {
   const { folder, keep, signal } = options;
   const paths = pathsOf(folder);
   let machine: BootedMachine | undefined;
+  let settled = false;
   try {
     let record: BootRecord = await newRecord(paths, options);
     await writeRecord(paths, record);
@@ -53,12 +55,33 @@ export async function supervise(options: SuperviseOptions): Promise<void> {
     options.onReady(startedBoot(paths, record));
     const stop = Promise.withResolvers<undefined>();
     signal.addEventListener("abort", () => stop.resolve(undefined), { once: true });
-    if (!signal.aborted) await Promise.race([machine.ended, stop.promise]);
+    if (signal.aborted) stop.resolve(undefined);
+    settled = await Promise.race([
+      settles(machine, options),
+      machine.ended.then(() => false),
+      stop.promise.then(() => false),
+    ]);
+    if (!settled) return;
+    await writeRecord(paths, { ...record, settled });
+    machine.leave();
   } finally {
     await machine?.stop();
     // Of a machine that never ran there is nothing to keep.
-    if (!keep || machine === undefined) await fs.rm(folder, { recursive: true, force: true });
+    if (!settled && (!keep || machine === undefined)) await fs.rm(folder, { recursive: true, force: true });
   }
+}
+
+/** True when the machine needs nobody any more. Until then, and for ever if that can't be, it is served. */
+async function settles(machine: BootedMachine, { stay, onFailure, signal }: SuperviseOptions): Promise<boolean> {
+  if (stay) {
+    try {
+      await machine.settle();
+      return true;
+    } catch (error) {
+      if (!signal.aborted) onFailure(`The machine can't do without this process: ${describeError(error)}`);
+    }
+  }
+  return await Promise.withResolvers<never>().promise;
 }
 
 /** What is to be said of a boot whose machine runs. */
@@ -69,7 +92,7 @@ export function startedBoot(paths: BootPaths, { boot, id, source, qemu, serial }
 /** With this process as supervisor. */
 export async function newRecord(
   { folder }: BootPaths,
-  { keep, started }: { readonly keep: boolean; readonly started: Date },
+  { keep, stay, started }: { readonly keep: boolean; readonly stay: boolean; readonly started: Date },
 ): Promise<BootRecord> {
   return {
     version: 1,
@@ -78,6 +101,7 @@ export async function newRecord(
     source: null,
     started: started.toISOString(),
     keep,
+    settled: stay ? false : null,
     supervisor: await ownName(),
     qemu: null,
     serial: [],

@@ -31,12 +31,13 @@ interface Wanted {
   readonly supervisor?: ProcessName;
   readonly qemu?: ProcessName | null;
   readonly keep?: boolean;
+  readonly settled?: boolean | null;
   readonly started?: string;
 }
 
 async function made(
   base: string,
-  { supervisor = gone, qemu = null, keep = false, started }: Wanted,
+  { supervisor = gone, qemu = null, keep = false, settled = null, started }: Wanted,
 ): Promise<BootPaths> {
   const paths = pathsOf(await makeBootFolder(base));
   await writeRecord(paths, {
@@ -46,6 +47,7 @@ async function made(
     source: "web",
     started: started ?? "2026-11-22T10:00:00.000Z",
     keep,
+    settled,
     supervisor,
     qemu,
     serial: [],
@@ -70,6 +72,32 @@ describe("boots", () => {
       [running.folder, "running"],
     ]);
     expect(await listBoots(path.join(base, "nowhere"))).toEqual([]);
+  });
+
+  it("that are to stay say how far they are, and stay until they are stopped", async () => {
+    const base = await tempDir();
+    const [supervisor, ...machines] = [await sleeper(), await sleeper(), await sleeper(), await sleeper()];
+    const [settling, settled, lost] = machines.map(({ name }) => name);
+    const wanted: Readonly<Record<string, Wanted>> = {
+      settling: { supervisor: supervisor.name, qemu: settling ?? null, settled: false },
+      settled: { qemu: settled ?? null, settled: true },
+      lost: { qemu: lost ?? null, settled: false },
+      ended: { qemu: gone, settled: true },
+      // The number of the process that has left it to itself was given out again, at whatever time.
+      "ended again": { supervisor: supervisor.name, qemu: gone, settled: true },
+    };
+    for (const one of Object.values(wanted)) await made(base, one);
+    await clearDeadBoots(base);
+    const listed = await listBoots(base);
+    const states = Object.keys(wanted).map((name) => name.split(" ")[0] ?? "");
+    expect(listed.map(({ state }) => state).toSorted()).toEqual(states.toSorted());
+    for (const boot of listed.filter(({ state }) => state !== "ended")) await stopBoot(boot);
+    expect(machines.map(({ child }) => child.signalCode)).toEqual([
+      "SIGTERM",
+      "SIGTERM",
+      expect.stringMatching(/^SIG(KILL|TERM)$/),
+    ]);
+    expect((await listBoots(base)).map(({ state }) => state)).toEqual(["ended", "ended"]);
   });
 
   it("are found by the beginning of their names", async () => {
