@@ -222,6 +222,11 @@ async function list(cli: Cli, flags: PlaceFlags): Promise<void> {
   const [title = "", ...lines] = formatTable(columns, rows, cli.output.width);
   cli.output.print(cli.output.style("bold", title));
   for (const line of lines) cli.output.print(line);
+  for (const { record } of boots.filter(({ state }) => state === "lost")) {
+    cli.output.note(
+      `${record.boot} can't go on: the process that brought it its memory and disks died before it had all of them. End it with \`stillpoint boot stop ${record.boot}\`, and boot the recovery point again.`,
+    );
+  }
 }
 
 async function stop(cli: Cli, name: string, flags: PlaceFlags): Promise<void> {

@@ -136,8 +136,9 @@ test("stands still when the process that serves it dies too early; that is said,
   const one = boot(point.id);
   process.kill(supervisorOf(one), "SIGKILL");
   await waitFor("the loss", () => list()[0]?.state === "lost");
+  expect(stillpoint(["boot", "list", "--state", state]).stderr).toContain(`boot stop ${one.boot}`);
   const other = boot(point.id, "--cold");
-  expect(list().map((boot) => boot.state)).toEqual(["lost", "settling"]);
+  expect(list().map((each) => each.state)).toEqual(["lost", "settling"]);
   expect(stop(other.boot)).toContain("nothing is left");
   expect(stop(one.boot)).toContain("nothing is left");
 });
