@@ -42,6 +42,7 @@ interface Member {
   readonly source: GroupSource;
   readonly previous: RecoveryPoint | undefined;
   readonly problems: StillpointError[];
+  mended?: readonly string[] | undefined;
 }
 
 /** What a member has come to, before it is committed. */
@@ -85,6 +86,7 @@ export async function captureGroup(options: GroupOptions): Promise<CaptureReport
     duration,
     unsettled: 0,
     problems: members[number]?.problems ?? [],
+    mended: members[number]?.mended,
   }));
 }
 
@@ -156,6 +158,7 @@ async function collectOne(
     });
     const captured = await naming(member.source, collecting);
     member.problems.push(...(captured.problems ?? []));
+    member.mended = captured.mended;
     return { member, captured, written: await session.finish() };
   } finally {
     await session.close();

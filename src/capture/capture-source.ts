@@ -51,6 +51,8 @@ export interface CaptureReport {
   readonly unsettled: number;
   /** What failed after the instant, such as hooks: the point is good, the source may be stopped or frozen still. */
   readonly problems: readonly StillpointError[];
+  /** See `Captured`. */
+  readonly mended?: readonly string[] | undefined;
 }
 
 /**
@@ -103,7 +105,7 @@ export async function captureSource(
     await session.close();
   }
   const duration = clock.monotonic() - started.monotonic;
-  return { point, duration, unsettled: captured.unsettled ?? 0, problems };
+  return { point, duration, unsettled: captured.unsettled ?? 0, problems, mended: captured.mended };
 }
 
 async function dispatch(context: CaptureContext, source: CaptureSource): Promise<Captured> {

@@ -38,6 +38,8 @@ export interface Captured {
   readonly unsettled?: number;
   /** Of a virtual machine: how to start it again. */
   readonly machine?: Machine;
+  /** Of a virtual machine: what an earlier capture, which was killed, had left in it and was made good, in words. */
+  readonly mended?: readonly string[];
   /** What somebody should hear of although the point is good. */
   readonly problems?: readonly StillpointError[];
   /** To be called once, in the end: frees what the source still holds for this capture. Returns what failed; never throws. */

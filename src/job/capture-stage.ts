@@ -76,11 +76,19 @@ function requireVm(source: Source): GroupSource {
   throw new StillpointError("internal", { what: `Cannot capture ${source.name} together with others: it is no vm` });
 }
 
-function describe({ point, problems }: CaptureReport): CapturedPoint {
+function describe({ point, problems, mended = [] }: CaptureReport): CapturedPoint {
   const { consistency, statistics, left_out_count: leftOut, machine } = point.manifest;
   const pause = machine === undefined ? {} : { pause: machine.pause };
   return {
-    point: { id: point.id, time: point.time, consistency, ...statistics, leftOut, ...pause },
+    point: {
+      id: point.id,
+      time: point.time,
+      consistency,
+      ...statistics,
+      leftOut,
+      ...pause,
+      ...(mended.length > 0 && { mended }),
+    },
     errors: problems.map(errorReport),
   };
 }

@@ -25,6 +25,8 @@ export interface PointReport {
   readonly leftOut: number;
   /** Of a virtual machine: for how long it stood still, in ms. */
   readonly pause?: number;
+  /** Of a virtual machine: what an earlier capture, which was killed, had left in it and was made good, in words. */
+  readonly mended?: readonly string[];
 }
 
 interface StageReport {

@@ -77,6 +77,7 @@ describe("a capture fails", () => {
   });
 
   test("when the guest overwrites more than the scratch space holds; its writes succeed", async () => {
+    await qmp.hmp(`qemu-io -d /machine/peripheral/disk1/virtio-backend "write -P 0x11 4M 8M"`);
     const executor = whenReading(async () => {
       await qmp.hmp(`qemu-io -d /machine/peripheral/disk1/virtio-backend "write -P 0x5a 4M 8M"`);
     });
@@ -85,6 +86,15 @@ describe("a capture fails", () => {
     const written = fs.readFileSync(guest.disks[1] ?? "").subarray(4 * 2 ** 20, 12 * 2 ** 20);
     expect(written.equals(Buffer.alloc(8 * 2 ** 20, 0x5a))).toBe(true);
     await expectUntouched();
+  });
+
+  test("but not when what it overwrites was never written: that takes no scratch space", async () => {
+    const executor = whenReading(async () => {
+      await qmp.hmp(`qemu-io -d /machine/peripheral/disk1/virtio-backend "write -P 0x5a 4M 8M"`);
+    });
+    const { point } = await site.capture(guest, { scratch: 2 ** 20 }, { executor });
+    const captured = fs.readFileSync(await site.read(point, "disk/disk1")).subarray(4 * 2 ** 20, 12 * 2 ** 20);
+    expect(captured.equals(Buffer.alloc(8 * 2 ** 20))).toBe(true);
   });
 
   test("when it is cancelled while it reads", async () => {

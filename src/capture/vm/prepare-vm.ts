@@ -21,7 +21,7 @@ import { Spool, spoolSize } from "./memory/spool.ts";
 import { Points } from "./points.ts";
 import { examine, type Fitness } from "./preflight.ts";
 import { queryMigration, Saving } from "./saving.ts";
-import { reconcile } from "./reconcile.ts";
+import { reconcile, type Reconciled } from "./reconcile.ts";
 import { Standstill } from "./standstill.ts";
 import { StoppedInstant } from "./stopped-instant.ts";
 import { asProblem, failed } from "./trouble.ts";
@@ -47,7 +47,7 @@ interface Attempt {
 /** Throws `vm_unreachable`, `vm_refused`, `vm_failed` or `cancelled`; the guest is as it was then. */
 export async function prepareVm(options: PrepareOptions, source: VmSource): Promise<PreparedVm> {
   // What a capture that was killed has left would be in the way.
-  const { problems } = await reconcile(source, options);
+  const reconciled = await reconcile(source, options);
   const guest = await openGuest(source.qmp, options.signal);
   try {
     const drives = await listDrives(guest.qmp);
@@ -63,7 +63,7 @@ export async function prepareVm(options: PrepareOptions, source: VmSource): Prom
       throw error;
     });
     const parts = { drives, disks, flash, fitness, machine, bases, folder };
-    return new PreparedVm({ ...options, source, guest, watchdog, ...parts }, problems);
+    return new PreparedVm({ ...options, source, guest, watchdog, ...parts }, reconciled);
   } catch (error) {
     await guest.qmp.close();
     throw error;
@@ -98,10 +98,12 @@ export class PreparedVm {
   readonly #preparation: Preparation;
   #attempt: Attempt | undefined;
   #taken: (Taken & { readonly instant: Instant["method"] }) | undefined;
+  readonly #mended: readonly string[];
   readonly #problems: StillpointError[];
 
-  constructor(preparation: Preparation, problems: readonly StillpointError[]) {
+  constructor(preparation: Preparation, { mended, problems }: Reconciled) {
     this.#preparation = preparation;
+    this.#mended = mended;
     this.#problems = [...problems];
   }
 
@@ -152,7 +154,8 @@ export class PreparedVm {
     const { points, saving, spool } = this.#current;
     if (this.#taken === undefined) throw new Error("a guest was to be collected before its instant");
     const { time, pause, instant: method } = this.#taken;
-    return await collect(context, { ...this.#preparation, points, saving, spool, time, pause, method });
+    const collected = await collect(context, { ...this.#preparation, points, saving, spool, time, pause, method });
+    return { ...collected, mended: this.#mended };
   }
 
   /**
