@@ -11,7 +11,7 @@ import { contradictions, readMemoryRecord, readSerialCount } from "../helpers/gu
 import { waitFor } from "../helpers/guest/qemu.ts";
 import { VmSite } from "../helpers/guest/vm-site.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
-import { stillpoint } from "./host.ts";
+import { isRoot, stillpoint } from "./host.ts";
 
 interface Booted {
   readonly boot: string;
@@ -141,4 +141,18 @@ test("stands still when the process that serves it dies too early; that is said,
   expect(list().map((each) => each.state)).toEqual(["lost", "settling"]);
   expect(stop(other.boot)).toContain("nothing is left");
   expect(stop(one.boot)).toContain("nothing is left");
+});
+
+test.runIf(isRoot)("has all of its memory before it runs where QEMU may not wait for pages", async () => {
+  await prepare();
+  execFileSync("chmod", ["-R", "a+rX", site.folder]);
+  execFileSync("chown", ["-R", "nobody", state]);
+  const args = [...site.location, "--state", state, "--json"];
+  const started = stillpoint(["boot", point.id, "--stay", ...args], { asNobody: true });
+  expect(started).toMatchObject({ status: 0 });
+  const one = JSON.parse(started.stdout) as Booted;
+  pids.add(one.pid).add(supervisorOf(one));
+  expect(fs.readFileSync(`/proc/${String(one.pid)}/cmdline`, "utf8")).toContain("-incoming\0fd:3");
+  await settled(one);
+  await ticks(one, 5);
 });
