@@ -105,6 +105,19 @@ test("memory that can't be saved while the guest runs is saved while it stands s
   expect(await describeGuest(guest, site.spool)).toEqual(before);
 });
 
+test("memory and four disks on four kinds of controllers agree", async () => {
+  const site = await VmSite.make();
+  const disks = [{}, { format: "qcow2" }, { device: "ide-hd" }, { device: "scsi-hd", format: "qcow2" }] as const;
+  const guest = await start({ disks });
+  for (let turn = 0; turn < 2; turn++) {
+    const { point, problems } = await site.capture(guest);
+    expect(problems).toEqual([]);
+    const images: string[] = [];
+    for (const number of disks.keys()) images.push(await site.read(point, `disk/disk${String(number)}`));
+    expect(contradictions({ memory: await site.readMemory(point), disks: images })).toEqual([]);
+  }
+});
+
 test("two guests captured together stood still at the same time", async () => {
   const site = await VmSite.make();
   const [one, two] = [await start(), await start()];
