@@ -143,6 +143,24 @@ test("stands still when the process that serves it dies too early; that is said,
   expect(stop(one.boot)).toContain("nothing is left");
 });
 
+test("that ends before it has settled leaves disks that are whole", async () => {
+  await prepare(2 * 1024 ** 3);
+  const one = boot(point.id);
+  const supervisor = supervisorOf(one);
+  process.kill(one.pid, "SIGTERM");
+  await waitFor("the supervisor's end", () => !fs.existsSync(`/proc/${String(supervisor)}`) || !isRunning(supervisor));
+  expect(list()).toMatchObject([{ boot: one.boot, state: "ended" }]);
+  const folder = await tempDir();
+  const disks = [0, 1].map((number) => {
+    const image = path.join(one.dir, `disk${String(number)}.qcow2`);
+    expect(execFileSync("qemu-img", ["info", image], { encoding: "utf8" })).not.toContain("backing");
+    execFileSync("qemu-img", ["convert", "-O", "raw", image, path.join(folder, String(number))]);
+    return path.join(folder, String(number));
+  });
+  expect(contradictions({ disks })).toEqual([]);
+  expect(stop(one.boot)).toContain("its folder is removed");
+});
+
 test.runIf(isRoot)("has all of its memory before it runs where QEMU may not wait for pages", async () => {
   await prepare();
   execFileSync("chmod", ["-R", "a+rX", site.folder]);

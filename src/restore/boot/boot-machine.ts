@@ -18,6 +18,7 @@ import { mayMount, MemoryMount } from "./memory-mount.ts";
 import { mayPostcopy } from "./postcopy-memory.ts";
 import { incoming, QemuProcess } from "./qemu-process.ts";
 import { hasState, isSplit, savedState } from "./saved-state.ts";
+import { completeDisks } from "./settle-disks.ts";
 import { Settling } from "./settling.ts";
 
 /** Contents of blobs kept in memory for one machine, in bytes: what it has read stays in the kernel's cache, and in its own. */
@@ -52,6 +53,8 @@ export interface BootedMachine {
    * Rejects when that can't be, or when it ends.
    */
   settle(): Promise<void>;
+  /** When it has ended: copies what is only in the recovery point to the files of its disks. Throws `cancelled`, or as `run` does. */
+  completeDisks(): Promise<void>;
   /** Lets QEMU go on when this process ends; `stop` then only ends what served it. */
   leave(): void;
   /** Ends it, and whatever served it. */
@@ -89,14 +92,14 @@ export async function bootMachine(options: BootOptions): Promise<BootedMachine> 
   const name = await qemu.name();
   if (name === undefined)
     throw new StillpointError("boot_failed", { what: `The machine ended at once: ${await qemu.ended}` });
+  const overlays = machine.disks.flatMap(({ part }, number) => (part === null ? [] : paths.overlay(number)));
   const running = undo.move();
   return {
     qemu: name,
     serial: Array.from({ length: launch.serials }, (_, number) => paths.serial(number)),
     ended: qemu.ended,
-    settle: async () => {
-      await settling?.finish(machine.disks.flatMap(({ part }, number) => (part === null ? [] : paths.overlay(number))));
-    },
+    settle: async () => await settling?.finish(overlays),
+    completeDisks: async () => await completeDisks(overlays, signal),
     leave: () => qemu.leave(),
     stop: async () => await running.disposeAsync(),
   };

@@ -2,6 +2,7 @@
 import { StillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { systemClock } from "../../host/clock.ts";
+import { run } from "../../host/process.ts";
 import type { Qmp } from "../../qemu/qmp.ts";
 
 interface Node {
@@ -39,6 +40,15 @@ export async function settleDisks(qmp: Qmp, files: readonly string[], signal?: A
     safe: "The machine runs on, with the repository serving its disks.",
     next: "See that there is room for them.",
   });
+}
+
+/** In ms: long enough for any disk. */
+const copyTime = 7 * 24 * 3_600_000;
+
+/** The same for a machine that has ended, while its disks are served still. */
+export async function completeDisks(files: readonly string[], signal?: AbortSignal): Promise<void> {
+  for (const file of files)
+    await run(["qemu-img", "rebase", "-f", "qcow2", "-b", "", file], { timeout: copyTime, signal });
 }
 
 async function jobsEnded(qmp: Qmp, signal: AbortSignal | undefined): Promise<void> {

@@ -58,7 +58,7 @@ export async function supervise(options: SuperviseOptions): Promise<void> {
     if (signal.aborted) stop.resolve(undefined);
     settled = await Promise.race([
       settles(machine, options),
-      machine.ended.then(() => false),
+      machine.ended.then(async () => await completes(machine, options)),
       stop.promise.then(() => false),
     ]);
     if (!settled) return;
@@ -82,6 +82,19 @@ async function settles(machine: BootedMachine, { stay, onFailure, signal }: Supe
     }
   }
   return await Promise.withResolvers<never>().promise;
+}
+
+/** Whether the disks of a machine that was to stay are whole, though it has ended before it had settled. */
+async function completes(machine: BootedMachine | undefined, options: SuperviseOptions): Promise<boolean> {
+  const { stay, onFailure, signal } = options;
+  if (!stay || signal.aborted) return false;
+  try {
+    await machine?.completeDisks();
+    return true;
+  } catch (error) {
+    if (!signal.aborted) onFailure(`The machine's disks can't be made whole: ${describeError(error)}`);
+    return false;
+  }
 }
 
 /** What is to be said of a boot whose machine runs. */
