@@ -11,7 +11,7 @@ export function clockArguments(folder: string): string[] {
 }
 
 /** The times of all ticks so far, in ms since the epoch. */
-export function readTicks(folder: string): number[] {
+function readTicks(folder: string): number[] {
   const ends = fs.readFileSync(logOf(folder), "latin1").matchAll(/^[0-9]+@([0-9.]+):serial_write .*val 0x0a$/gm);
   return [...ends].map(([, seconds]) => Number(seconds) * 1000);
 }
