@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { afterEach, expect, test } from "vitest";
 import { threadedExecutor } from "../../src/job/threads.ts";
+import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { type CounterGuest, type CounterGuestOptions, startCounterGuest } from "../helpers/guest/counter-guest.ts";
 import { contradictions, readMemoryRecord } from "../helpers/guest/counter-record.ts";
 import { describeGuest } from "../helpers/guest/leftovers.ts";
@@ -61,18 +62,26 @@ test("threads store the same as one thread does", async () => {
   expect(contradictions({ memory: await site.readMemory(point), disks })).toEqual([]);
 });
 
+/** Memory that is made page by page at the first look. */
+const preallocated: CounterGuestOptions = {
+  memory: 640,
+  args: ["-object", "memory-backend-ram,id=ram,size=640M,prealloc=on", "-machine", "memory-backend=ram"],
+};
+
+/** The image of the largest block of memory, whatever it is called. */
+async function readLargest(site: VmSite, point: RecoveryPoint): Promise<string> {
+  const sizes = point.manifest.machine?.memory?.blocks.map(({ size }) => size) ?? [];
+  return await site.read(point, `memory/${String(sizes.indexOf(Math.max(...sizes)))}`);
+}
+
 test("a large guest is stopped late, by what its rehearsed save has shown", async () => {
   const site = await VmSite.make();
-  // Memory that is made page by page at the first look.
-  const memory = ["-object", "memory-backend-ram,id=ram,size=640M,prealloc=on", "-machine", "memory-backend=ram"];
-  const guest = await start({ memory: 640, args: memory });
+  const guest = await start(preallocated);
   const { point, problems } = await site.capture(guest, { maxPause: 5000 });
   expect(problems).toEqual([]);
   expect(point.manifest.machine?.method).toMatch(/^(late-stop|background)$/);
   const disks = [await site.read(point, "disk/disk0"), await site.read(point, "disk/disk1")];
-  const number = point.manifest.machine?.memory?.blocks.findIndex(({ size }) => size === 640 * 2 ** 20) ?? -1;
-  const image = await site.read(point, `memory/${String(number)}`);
-  expect(contradictions({ memory: image, disks })).toEqual([]);
+  expect(contradictions({ memory: await readLargest(site, point), disks })).toEqual([]);
 });
 
 test("without memory, the disks are of one instant", async () => {
@@ -139,6 +148,22 @@ test("two guests captured together stood still at the same time", async () => {
   }
   await Promise.all([one.ticks(3), two.ticks(3)]);
   expect(await Promise.all([describeGuest(one, site.spool), describeGuest(two, site.spool)])).toEqual(before);
+});
+
+test("large guests of a group are stopped late, each with a start of its own", async () => {
+  const site = await VmSite.make();
+  // Memory that takes long to look at.
+  const memory = ["-object", "memory-backend-memfd,id=ram,size=640M,share=on", "-machine", "memory-backend=ram"];
+  const [small, large] = [await start(), await start({ memory: 640, args: memory })];
+  const sources = { small: site.source(small, { maxPause: 5000 }), large: site.source(large, { maxPause: 5000 }) };
+  const reports = await site.captureTogether(sources);
+  expect(reports.flatMap(({ problems }) => problems)).toEqual([]);
+  for (const { point } of reports) {
+    expect(point.manifest.machine?.method).toMatch(/^(late-stop|background)$/);
+    const disks = [await site.read(point, "disk/disk0"), await site.read(point, "disk/disk1")];
+    expect(contradictions({ memory: await readLargest(site, point), disks })).toEqual([]);
+  }
+  await Promise.all([small.ticks(3), large.ticks(3)]);
 });
 
 test("of a group in which one guest can't be captured, no point is committed, and the others go on", async () => {

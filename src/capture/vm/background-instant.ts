@@ -37,7 +37,7 @@ export class BackgroundInstant implements Instant {
 
   async pause(): Promise<void> {
     const { late, saving, standstill, clock } = this.#options;
-    await standstill.guard();
+    await standstill.guard(late);
     if (late !== undefined) {
       const begun = clock.monotonic();
       await saving.begin();

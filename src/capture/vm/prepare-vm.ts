@@ -126,13 +126,23 @@ export class PreparedVm {
     }
   }
 
-  /** For a group: everything up to `pause`. */
-  async ready(): Promise<void> {
-    await this.#try(undefined);
+  /** For a group: everything up to `pause`. Returns how long after the begin of `pause` the guest will be stopped, in ms. */
+  async ready(late: boolean): Promise<number> {
+    if (late) await this.#rehearse();
+    const lateness = late ? await this.#lateness(margins[1]) : undefined;
+    await this.#try(lateness);
+    return lateness ?? 0;
   }
 
-  async pause(): Promise<void> {
+  /** @param wait in ms, before it is begun */
+  async pause(wait = 0): Promise<void> {
+    if (wait > 0) await this.#preparation.clock.sleep(wait);
     await this.#current.instant.pause();
+  }
+
+  /** For a group: after an attempt that came to nothing, so that there can be another. */
+  async abandon(): Promise<void> {
+    await this.#giveUp();
   }
 
   async point(): Promise<void> {

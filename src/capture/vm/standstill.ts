@@ -6,8 +6,8 @@ import { step } from "./trouble.ts";
 
 /** Told around each pause, so that somebody else lets the guest run on should we die. */
 export interface PauseGuard {
-  /** Before the guest is stopped: durable when it resolves. */
-  readonly begin: () => Promise<void>;
+  /** Before the guest is stopped, by so many ms: durable when it resolves. */
+  readonly begin: (ahead: number) => Promise<void>;
   /** When it runs again. */
   readonly end: () => Promise<void>;
 }
@@ -54,10 +54,10 @@ export class Standstill {
     return { time, pause: Math.max(0, (end ?? time) - time) };
   }
 
-  /** To be called before `stop`, well ahead when time matters: it writes to a disk. */
-  async guard(): Promise<void> {
+  /** To be called before `stop`, so many ms ahead when time matters: it writes to a disk. */
+  async guard(ahead = 0): Promise<void> {
     this.#guarded = true;
-    await this.#guard.begin();
+    await this.#guard.begin(ahead);
   }
 
   async stop(): Promise<void> {

@@ -91,10 +91,10 @@ export class Watchdog implements PauseGuard {
     }
   }
 
-  /** Before the guest is paused. From now on the guest is let run when it isn't within `max_pause`, or when we die. */
-  async begin(): Promise<void> {
+  /** Before the guest is paused, by so many ms. From now on the guest is let run when it isn't within `max_pause`, or when we die. */
+  async begin(ahead = 0): Promise<void> {
     await writeRecord(this.#source.spool, this.#guest.process, { ...this.#before, pausing: true });
-    await this.#tell({ kind: "begin", limit: this.#source.maxPause + slack });
+    await this.#tell({ kind: "begin", limit: ahead + this.#source.maxPause + slack });
   }
 
   /** When the guest runs again. Should it be paused from now on, it wasn't us. */
