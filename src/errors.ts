@@ -71,7 +71,11 @@ export const errorTable = {
   command_failed: kind(exitStatus.failed, true, "A command ended with an error, or took too long."),
   hook_failed: kind(exitStatus.failed, true, "A hook ended with an error, or took too long."),
   vm_unreachable: kind(exitStatus.failed, true, "A virtual machine's QMP socket can't be used, or stopped answering."),
-  vm_refused: kind(exitStatus.failed, false, "A virtual machine is in a state, or of a kind, that can't be captured right."),
+  vm_refused: kind(
+    exitStatus.failed,
+    false,
+    "A virtual machine is in a state, or of a kind, that can't be captured right.",
+  ),
   vm_failed: kind(exitStatus.failed, true, "QEMU refused or failed a step of a capture; the guest goes on."),
   stream_invalid: kind(exitStatus.failed, false, "A migration stream isn't of a known form, or is damaged."),
 
