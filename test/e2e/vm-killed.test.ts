@@ -202,20 +202,20 @@ describe.runIf(isRoot)("the spool's writer", () => {
 });
 
 describe.runIf(isRoot)("QEMU is killed", () => {
-  // The last is a step of what follows on the commit: there is a recovery point then.
-  test.each<[string, number]>([
-    ["migrate", 1],
-    ["blockdev-add", 1],
-    ["qom-set", 1],
-    ["block-export-add", 1],
-    ["block-export-del", 0],
-  ])("at %s: the capture ends with the status %i, and leaves no file and no process", async (command, status) => {
+  // At the last the disks are read; whether there is a recovery point depends on whether memory was saved by then.
+  test.each<[string, readonly number[]]>([
+    ["migrate", [1]],
+    ["blockdev-add", [1]],
+    ["qom-set", [1]],
+    ["block-export-add", [1]],
+    ["block-export-del", [0, 1]],
+  ])("at %s: the capture ends with the status %j, and leaves no file and no process", async (command, statuses) => {
     const capture = startCapture({ step: command, stand: true });
     await standing(capture);
     guest.process.kill("SIGKILL");
     await once(guest.process, "exit");
     capture.kill("SIGCONT");
-    expect((await ended(capture)).status).toBe(status);
+    expect(statuses).toContain((await ended(capture)).status);
     await watchdogGone();
     expect(fs.readdirSync(source.spool)).toEqual([]);
   });
