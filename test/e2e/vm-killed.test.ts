@@ -109,7 +109,16 @@ function childrenOf(pid: number): number[] {
       return "";
     }
   });
-  return lists.join(" ").split(" ").filter(Boolean).map(Number);
+  return lists.join(" ").split(" ").filter(Boolean).map(Number).filter(isStarted);
+}
+
+/** A child that isn't another program yet is still QEMU, which waits until it is: to stop it then would stop QEMU itself. */
+function isStarted(pid: number): boolean {
+  try {
+    return !fs.readFileSync(`/proc/${String(pid)}/comm`, "utf8").startsWith("qemu");
+  } catch {
+    return false;
+  }
 }
 
 describe.runIf(isRoot)("the capture is killed", () => {
