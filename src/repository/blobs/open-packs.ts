@@ -83,9 +83,14 @@ export class OpenPacks {
     const covers =
       kept !== undefined && offset >= kept.offset && offset + sealedLength <= kept.offset + kept.bytes.length;
     const window = covers ? kept : await this.#readWindow(pack, offset, sealedLength, options);
-    this.#windows.set(pack.id, window);
-    for (const id of this.#windows.keys()) if (this.#windows.size > windowsKept) this.#windows.delete(id);
+    this.#keep(pack.id, window);
     return window.bytes.subarray(offset - window.offset, offset - window.offset + sealedLength);
+  }
+
+  /** Those that were used longest ago go. */
+  #keep(pack: string, window: Window): void {
+    this.#windows.set(pack, window);
+    for (const id of this.#windows.keys()) if (this.#windows.size > windowsKept) this.#windows.delete(id);
   }
 
   async #readWindow(pack: OpenedPack, offset: number, needed: number, options?: CallOptions): Promise<Window> {
@@ -110,7 +115,7 @@ export class OpenPacks {
     const pack = await storage.get(packName(id), { offset: 0, length: size }, options);
     const read: Read = (offset, length) => Promise.resolve(pack.subarray(offset, offset + length));
     const { opened } = await openPack(keys, read, { id, size, tableLength });
-    if (take === undefined) this.#windows.set(id, { offset: 0, bytes: pack });
+    if (take === undefined) this.#keep(id, { offset: 0, bytes: pack });
     else take(pack);
     return opened;
   }

@@ -90,6 +90,27 @@ test("small blobs that lie together are read together, singly asked for", async 
   expect(storage.calls.length - before).toBeLessThan(14);
 });
 
+test("of small packs, which are read as a whole, only the last few stay in memory", async () => {
+  const storage = await faultyStorage();
+  const [index, packs] = [new BlobIndex(), new PackCatalog()];
+  const ids: Buffer[] = [];
+  for (let seed = 0; seed < 40; seed++) {
+    const onPack = (pack: PackInfo): void => index.insert(ids.at(-1) as Buffer, packs.add(pack));
+    const writer = new BlobWriter({ keys, storage, presence: new BlobIndex(), onPack });
+    ids.push(await writer.add(blobKinds.imageNode, Buffer.alloc(100, seed + 1)));
+    await writer.flush();
+  }
+  const reader = new BlobReader({ keys, storage, index, packs });
+  for (const [number] of packs.all()) await reader.openPack(number);
+  const readsOf = async (id: Buffer | undefined): Promise<number> => {
+    const before = storage.calls.length;
+    await reader.read(blobKinds.imageNode, id as Buffer);
+    return storage.calls.length - before;
+  };
+  expect(await readsOf(ids[0])).toBe(1);
+  expect(await readsOf(ids.at(-1))).toBe(0);
+});
+
 test("a blob that doesn't open from what was kept is read again", async () => {
   const { reader, storage, ids, content } = await written();
   await reader.openPack(1);
