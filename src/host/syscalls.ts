@@ -7,7 +7,7 @@
  */
 
 import * as os from "node:os";
-import { StillpointError } from "../errors.ts";
+import { lastError, openLibc, systemError } from "./libc.ts";
 
 /** Whether this Node has what the other functions here need. */
 export function syscallsAvailable(): boolean {
@@ -106,15 +106,7 @@ const blkGetSize64 = 0x80081272n;
 const billion = 1_000_000_000n;
 
 function load() {
-  const ffi = process.getBuiltinModule("node:ffi");
-  if (!ffi) {
-    throw new StillpointError("internal", {
-      what: `Cannot read and write all attributes of files with Node ${process.versions.node}`,
-      next: "Run Stillpoint with Node 26, as its launcher does.",
-    });
-  }
-  // The libc that Node itself is linked to.
-  const { functions } = ffi.dlopen(null, {
+  const definitions = {
     llistxattr: { arguments: ["buffer", "buffer", "u64"], return: "i64" },
     lgetxattr: { arguments: ["buffer", "buffer", "buffer", "u64"], return: "i64" },
     lsetxattr: { arguments: ["buffer", "buffer", "buffer", "u64", "i32"], return: "i32" },
@@ -124,11 +116,8 @@ function load() {
     lseek: { arguments: ["i32", "i64", "i32"], return: "i64" },
     posix_fadvise: { arguments: ["i32", "i64", "i64", "i32"], return: "i32" },
     ioctl: { arguments: ["i32", "u64", "buffer"], return: "i32" },
-    __errno_location: { arguments: [], return: "pointer" },
-  });
-  // errno has one place per thread, and this module is loaded once per thread.
-  const place = functions.__errno_location();
-  return { ...functions, errno: () => ffi.getInt32(place) };
+  } as const;
+  return openLibc(definitions, "read and write all attributes of files");
 }
 
 let loaded: ReturnType<typeof load> | undefined;
@@ -156,16 +145,4 @@ function filled(length: bigint, syscall: string, path: Buffer): Buffer {
 
 function check(result: number, syscall: string, path?: Buffer): void {
   if (result < 0) throw lastError(syscall, path);
-}
-
-/** The error of the system call that has just failed, on this thread. */
-function lastError(syscall: string, path?: Buffer): NodeJS.ErrnoException {
-  const errno = libc().errno();
-  const name = Object.entries(os.constants.errno).find(([, number]) => number === errno)?.[0];
-  return systemError(name ?? `errno ${errno}`, errno, syscall, path);
-}
-
-function systemError(code: string, errno: number, syscall: string, path?: Buffer): NodeJS.ErrnoException {
-  const where = path ? ` '${path.toString()}'` : "";
-  return Object.assign(new Error(`${code}: ${syscall}${where}`), { code, errno: -errno, syscall });
 }

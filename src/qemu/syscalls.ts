@@ -1,7 +1,6 @@
 /** System calls of Linux that Node has no function for, as far as other people's QEMU needs them (see src/host/syscalls.ts). */
 
-import * as os from "node:os";
-import { StillpointError } from "../errors.ts";
+import { lastError, openLibc } from "../host/libc.ts";
 
 /** Who made the listening socket at `path` listen: the peer's credentials of unix(7). Undefined when it can't be asked now. */
 export function listenerOf(path: string): number | undefined {
@@ -50,24 +49,15 @@ const pidfdOpen = 434n;
 const pidfdGetfd = 438n;
 
 function load() {
-  const ffi = process.getBuiltinModule("node:ffi");
-  if (!ffi) {
-    throw new StillpointError("internal", {
-      what: `Cannot look after virtual machines with Node ${process.versions.node}`,
-      next: "Run Stillpoint with Node 26, as its launcher does.",
-    });
-  }
-  const { functions } = ffi.dlopen(null, {
+  const definitions = {
     socket: { arguments: ["i32", "i32", "i32"], return: "i32" },
     connect: { arguments: ["i32", "buffer", "u32"], return: "i32" },
     getsockopt: { arguments: ["i32", "i32", "i32", "buffer", "buffer"], return: "i32" },
     close: { arguments: ["i32"], return: "i32" },
     ioctl: { arguments: ["i32", "u64", "buffer"], return: "i32" },
     syscall: { arguments: ["i64", "i64", "i64", "i64"], return: "i64" },
-    __errno_location: { arguments: [], return: "pointer" },
-  });
-  const place = functions.__errno_location();
-  return { ...functions, errno: () => ffi.getInt32(place) };
+  } as const;
+  return openLibc(definitions, "look after virtual machines");
 }
 
 let loaded: ReturnType<typeof load> | undefined;
@@ -78,9 +68,6 @@ function libc(): ReturnType<typeof load> {
 }
 
 function check(result: number, syscall: string): number {
-  if (result >= 0) return result;
-  const errno = libc().errno();
-  const code =
-    Object.entries(os.constants.errno).find(([, number]) => number === errno)?.[0] ?? `errno ${String(errno)}`;
-  throw Object.assign(new Error(`${code}: ${syscall}`), { code, errno: -errno, syscall });
+  if (result < 0) throw lastError(syscall);
+  return result;
 }
