@@ -132,6 +132,8 @@ module.exports = {
     // Type-only imports bind to a layer as much as others do.
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.json" },
+    // Node's own, behind a flag: its module list doesn't name it.
+    builtInModules: { add: ["ffi", "node:ffi"] },
     enhancedResolveOptions: {
       exportsFields: ["exports"],
       conditionNames: ["import", "types", "node", "default"],

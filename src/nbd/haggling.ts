@@ -1,5 +1,5 @@
 /** The server's half of the fixed newstyle handshake: options, until the client goes on to transmission or leaves. */
-import { string, u16, u32, u64 } from "./bytes.ts";
+import { string, u16, u32, u64 } from "../host/big-endian.ts";
 import type { NbdExport } from "./export.ts";
 import { Fields } from "./fields.ts";
 import { type Parser, skip, take, Violation } from "./inflow.ts";

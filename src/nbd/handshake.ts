@@ -1,5 +1,5 @@
 /** The client's half of the fixed newstyle handshake. */
-import { string, u32, u64 } from "./bytes.ts";
+import { string, u32, u64 } from "../host/big-endian.ts";
 import { type Parser, take, Violation } from "./inflow.ts";
 import {
   handshakeFlags,

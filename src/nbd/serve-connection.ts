@@ -2,7 +2,8 @@
 import type * as net from "node:net";
 import { describeError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
-import { chunkHeader, replyHeader, u16, u32, u64 } from "./bytes.ts";
+import { u16, u32, u64 } from "../host/big-endian.ts";
+import { chunkHeader, replyHeader } from "./reply-headers.ts";
 import type { NbdExport } from "./export.ts";
 import { allocationId, haggle, type Session } from "./haggling.ts";
 import { Inflow, type Parser, skip, take, Violation } from "./inflow.ts";

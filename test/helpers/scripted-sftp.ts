@@ -2,7 +2,8 @@
 
 import { PassThrough } from "node:stream";
 import type { ProgramEnd, ProgramPipe } from "../../src/host/program-pipe.ts";
-import { Fields, string, u32 } from "../../src/storage/drivers/sftp/fields.ts";
+import { string, u32 } from "../../src/host/big-endian.ts";
+import { Fields } from "../../src/storage/drivers/sftp/fields.ts";
 import { PacketReader } from "../../src/storage/drivers/sftp/packet-reader.ts";
 import { packetTypes } from "../../src/storage/drivers/sftp/protocol.ts";
 

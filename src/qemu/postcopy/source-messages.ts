@@ -2,6 +2,7 @@
  * What the source of a postcopy migration sends: QEMU runs the machine first, and gets its pages when they are touched
  * (docs/devel/migration.rst, migration/savevm.c and migration/ram.c of its source). Pure.
  */
+import { u32, u64 } from "../../host/big-endian.ts";
 import { ramFlags, sectionTypes } from "../stream/format.ts";
 import { readHead, type StreamHead } from "../stream/read-head.ts";
 import { type RamBlock, streamInvalid } from "../stream/saved-state.ts";
@@ -113,16 +114,4 @@ function command(number: number, payload: Buffer = Buffer.alloc(0)): Buffer {
 function nameOf({ id }: RamBlock): Buffer {
   const name = Buffer.from(id, "latin1");
   return Buffer.concat([Buffer.of(name.length), name]);
-}
-
-function u32(number: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(number);
-  return bytes;
-}
-
-function u64(number: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64BE(BigInt(number));
-  return bytes;
 }

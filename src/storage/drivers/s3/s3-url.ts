@@ -6,6 +6,7 @@
 import * as path from "node:path";
 import { StillpointError } from "../../../errors.ts";
 import { isObjectName } from "../../names.ts";
+import { readSettings } from "../../url-settings.ts";
 import type { S3Address, S3Credentials } from "../../storage.ts";
 
 const settings = ["endpoint", "region", "path_style", "credentials_file", "credentials_credential", "ca_file"] as const;
@@ -26,7 +27,7 @@ export function parseS3Url(text: string): S3Address {
   const parts = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(text);
   if (parts === null) throw unusable("it isn't s3://BUCKET/PREFIX?endpoint=URL&region=NAME");
   const [, bucket = "", written = "", query = ""] = parts;
-  const given = parseQuery(query);
+  const given = readSettings(query, settings, unusable);
   const endpoint = given.get("endpoint")?.replace(/\/$/, "");
   if (endpoint !== undefined && !(/^https?:\/\/[^\s/?#@]+$/.test(endpoint) && URL.canParse(endpoint)))
     throw unusable("its endpoint isn't the URL of a store, such as https://s3.example.net");
@@ -46,18 +47,6 @@ export function parseS3Url(text: string): S3Address {
     credentials: parseCredentials(given),
   } as const;
   return { ...address, location: s3UrlOf(address) };
-}
-
-function parseQuery(query: string): Map<Setting, string> {
-  const given = new Map<Setting, string>();
-  for (const [key, value] of new URLSearchParams(query)) {
-    const setting = settings.find((one) => one === key);
-    // The value isn't repeated: who guesses at settings may have written a secret there.
-    if (setting === undefined) throw unusable(`it knows no ${JSON.stringify(key)}, only ${settings.join(", ")}`);
-    if (given.has(setting)) throw unusable(`it has ${setting} twice`);
-    given.set(setting, value);
-  }
-  return given;
 }
 
 function parsePrefix(written: string): string {

@@ -11,7 +11,8 @@ import {
   statusCodes,
   Violation,
 } from "./protocol.ts";
-import { type Attributes, attributes, type Fields, string, u32, u64 } from "./fields.ts";
+import { string, u32, u64 } from "../../../host/big-endian.ts";
+import { type Attributes, attributes, type Fields } from "./fields.ts";
 import type { Answer, SftpConnection } from "./connection.ts";
 
 /** Names an open file or folder to the server. */

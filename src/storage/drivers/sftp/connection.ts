@@ -3,7 +3,8 @@
 import { toError } from "../../../errors.ts";
 import type { Clock } from "../../../host/clock.ts";
 import type { ProgramEnd, ProgramPipe } from "../../../host/program-pipe.ts";
-import { Fields, u32 } from "./fields.ts";
+import { u32 } from "../../../host/big-endian.ts";
+import { Fields } from "./fields.ts";
 import { PacketReader } from "./packet-reader.ts";
 import { packetTypes, protocolVersion, StatusError, Violation } from "./protocol.ts";
 

@@ -1,24 +1,7 @@
-/** The fields of packets: putting them together, and taking them apart without trust. */
+/** Attributes in packets, and taking the fields of packets apart without trust. */
 
+import { u32 } from "../../../host/big-endian.ts";
 import { attributeFlags, Violation } from "./protocol.ts";
-
-export function u32(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
-export function u64(value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(8);
-  bytes.writeBigUInt64BE(BigInt(value));
-  return bytes;
-}
-
-/** With its length before it. */
-export function string(content: string | Buffer): Buffer {
-  const bytes = Buffer.from(content);
-  return Buffer.concat([u32(bytes.length), bytes]);
-}
 
 /** Attributes that give a mode and nothing else; without a mode, none at all. */
 export function attributes(mode?: number): Buffer {

@@ -7,6 +7,7 @@
 import * as path from "node:path";
 import { StillpointError } from "../../../errors.ts";
 import { isSshFile, isSshHost, isSshUser } from "../../../host/ssh-words.ts";
+import { readSettings } from "../../url-settings.ts";
 import type { SftpAddress } from "../../storage.ts";
 
 const settings = ["identity_file", "known_hosts_file", "ssh_config"] as const;
@@ -33,7 +34,7 @@ export function parseSftpUrl(text: string): SftpAddress {
   const [, login, server = "", port, written = "/", query = ""] = parts;
   if (login?.includes(":") === true)
     throw unusable("it has a password, which other users of this machine could read; log in by a key");
-  const given = parseQuery(query);
+  const given = parseFiles(query);
   const address = {
     kind: "sftp",
     location: "",
@@ -58,13 +59,10 @@ function parsePath(written: string): string {
   return folder.startsWith("/~/") ? folder.slice(3) : folder;
 }
 
-function parseQuery(query: string): Map<Setting, string> {
-  const given = new Map<Setting, string>();
-  for (const [key, value] of new URLSearchParams(query)) {
-    const setting = settings.find((one) => one === key);
-    // The value isn't repeated: who guesses at settings may have written a secret there.
-    if (setting === undefined) throw unusable(`it knows no ${JSON.stringify(key)}, only ${settings.join(", ")}`);
-    if (given.has(setting)) throw unusable(`it has ${setting} twice`);
+/** All of them name files. */
+function parseFiles(query: string): Map<Setting, string> {
+  const given = readSettings(query, settings, unusable);
+  for (const [setting, value] of given) {
     const file = path.resolve(value);
     if (value === "" || !isSshFile(file)) throw unusable(`ssh can't take its ${setting}`);
     given.set(setting, file);

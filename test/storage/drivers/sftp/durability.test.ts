@@ -1,7 +1,7 @@
 /** In which order a server is asked for what makes a write durable. */
 
 import { expect, test } from "vitest";
-import { string, u32 } from "../../../../src/storage/drivers/sftp/fields.ts";
+import { string, u32 } from "../../../../src/host/big-endian.ts";
 import { packetTypes as types, statusCodes as codes } from "../../../../src/storage/drivers/sftp/protocol.ts";
 import { SftpStorage } from "../../../../src/storage/drivers/sftp/sftp-storage.ts";
 import { ManualClock } from "../../../helpers/manual-clock.ts";

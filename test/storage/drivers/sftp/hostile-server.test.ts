@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { isStillpointError } from "../../../../src/errors.ts";
 import { systemClock } from "../../../../src/host/clock.ts";
-import { string, u32, u64 } from "../../../../src/storage/drivers/sftp/fields.ts";
+import { string, u32, u64 } from "../../../../src/host/big-endian.ts";
 import { packetTypes as types, statusCodes as codes } from "../../../../src/storage/drivers/sftp/protocol.ts";
 import { SftpStorage } from "../../../../src/storage/drivers/sftp/sftp-storage.ts";
 import { collect } from "../../../helpers/collect.ts";

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { attributes, Fields, string, u32, u64 } from "../../../../src/storage/drivers/sftp/fields.ts";
+import { string, u32, u64 } from "../../../../src/host/big-endian.ts";
+import { attributes, Fields } from "../../../../src/storage/drivers/sftp/fields.ts";
 import { PacketReader } from "../../../../src/storage/drivers/sftp/packet-reader.ts";
 import { longestPacket, Violation } from "../../../../src/storage/drivers/sftp/protocol.ts";
 import { portions } from "../../../../src/storage/drivers/sftp/transfer.ts";
