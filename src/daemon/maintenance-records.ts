@@ -9,9 +9,14 @@ const atLocation = z.object({
   lastSweep: z.number().optional(),
   /** How many sweeps have failed since the last one. */
   sweepFailures: z.number().optional(),
+  /** What the last of them said. */
+  sweepError: z.string().optional(),
   lastCheck: z.number().optional(),
   /** Damage that the last check found. */
   findings: z.number().optional(),
+  /** How many checks could not be done since then, and what the last of them said. */
+  checkFailures: z.number().optional(),
+  checkError: z.string().optional(),
   /** Which part of the stored bytes the last check read. */
   part: z.number().optional(),
 });
@@ -65,13 +70,20 @@ export class MaintenanceRecords {
     await this.#note(location, { lastSweep, sweepFailures: 0 });
   }
 
-  async noteSweepFailure(location: string): Promise<void> {
-    await this.#note(location, { sweepFailures: (this.at(location).sweepFailures ?? 0) + 1 });
+  /** A task that came to nothing at the location, and what it said. */
+  async noteFailure(task: Task, location: string, message: string): Promise<void> {
+    const { sweepFailures = 0, checkFailures = 0 } = this.at(location);
+    const news =
+      task === "sweep"
+        ? { sweepFailures: sweepFailures + 1, sweepError: message }
+        : { checkFailures: checkFailures + 1, checkError: message };
+    await this.#note(location, news);
   }
 
   async noteCheck(location: string, now: number, findings: number, part: number | undefined): Promise<void> {
     const read = part === undefined ? {} : { part };
-    await this.#note(location, findings === 0 ? { lastCheck: now, findings, ...read } : { findings, ...read });
+    const passed = findings === 0 ? { lastCheck: now } : {};
+    await this.#note(location, { findings, checkFailures: 0, ...passed, ...read });
   }
 
   async #note(location: string, news: LocationRecord): Promise<void> {

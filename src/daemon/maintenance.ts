@@ -1,5 +1,5 @@
 /** Freeing space and looking for damage, at every location, on schedule. */
-import { isStillpointError, StillpointError } from "../errors.ts";
+import { describeError, isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
 import { primaryName } from "../job/locations.ts";
@@ -85,17 +85,15 @@ export class Maintenance {
     }
   }
 
-  /** A sweep that the end of the daemon has cut off, or whose location is away, isn't remembered as failed. */
+  /** What the end of the daemon has cut off, or whose location is away, isn't remembered as failed. */
   async #countFailure(task: Task, location: string, error: unknown): Promise<void> {
     const { metrics, log } = this.#options;
     if (task === "check") metrics.countCheck(location, "failed");
-    else {
-      metrics.countSweep(location, "failed", 0);
-      if (this.#stop.signal.aborted || isStillpointError(error, "storage_unreachable")) return;
-      await this.records
-        .noteSweepFailure(location)
-        .catch((cause: unknown) => log.warn("state not written", { error: cause }));
-    }
+    else metrics.countSweep(location, "failed", 0);
+    if (this.#stop.signal.aborted || isStillpointError(error, "storage_unreachable")) return;
+    await this.records
+      .noteFailure(task, location, describeError(error))
+      .catch((cause: unknown) => log.warn("state not written", { error: cause }));
   }
 
   async #sweep(location: string): Promise<{ outcome: Outcome; fields: object }> {

@@ -109,17 +109,23 @@ export function snapshotOf(sources: StatusSources): Snapshot {
       ...state,
       inFuture: monitor.watch(state.location)?.known?.inFuture,
       sweepFailures: maintenance.records.at(state.location).sweepFailures ?? 0,
+      checkFailures: maintenance.records.at(state.location).checkFailures ?? 0,
     })),
     backlogs: monitor.backlogs,
     captures: atPrimary.map(({ policy, source, newest }) => ({
       policy,
       source,
-      failures: failures.captures(policy, source, newest?.time),
+      failures: failures.captures(policy, source, newest?.time).count,
     })),
-    prunes: prunedBy(sources).map(({ policy, location }) => ({
+    replications: policiesAtReplicas(sources).map(({ policy, location }) => ({
       policy,
       location,
-      failures: failures.prunes(policy, location),
+      failures: failures.replications(policy, location).count,
+    })),
+    prunes: policiesAtLocations(sources).map(({ policy, location }) => ({
+      policy,
+      location,
+      failures: failures.prunes(policy, location).count,
     })),
     nextSweep: sources.nextSweep(),
     policies,
@@ -128,8 +134,20 @@ export function snapshotOf(sources: StatusSources): Snapshot {
   };
 }
 
+interface PolicyAt {
+  readonly policy: string;
+  readonly location: string;
+}
+
+/** Each policy with every replica that it sends to. */
+function policiesAtReplicas({ configFile }: Pick<StatusSources, "configFile">): PolicyAt[] {
+  return configFile.config.policies.flatMap(({ name: policy, replicate }) =>
+    replicate.map(({ replica }) => ({ policy, location: replica.name })),
+  );
+}
+
 /** Each policy with every location that it prunes. */
-function prunedBy({ configFile }: StatusSources): { policy: string; location: string }[] {
+function policiesAtLocations({ configFile }: Pick<StatusSources, "configFile">): PolicyAt[] {
   return configFile.config.policies.flatMap(({ name: policy, replicate }) =>
     [primaryName, ...replicate.map(({ replica }) => replica.name)].map((location) => ({ policy, location })),
   );

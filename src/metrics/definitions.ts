@@ -74,6 +74,11 @@ export const definitions = {
     "policy",
     "source",
   ),
+  stillpoint_replication_consecutive_failures: gauge(
+    "Replications that failed since the last one that came through, also because the replica could not be reached.",
+    "policy",
+    "location",
+  ),
   stillpoint_prune_consecutive_failures: gauge(
     "Prunes that failed since the last one that succeeded, where the location could be reached.",
     "policy",
@@ -109,6 +114,10 @@ export const definitions = {
     "When the next sweep starts, of all locations; in the past when it waits for something.",
   ),
   stillpoint_check_last_success_timestamp_seconds: gauge("When the last check that found no damage ended.", "location"),
+  stillpoint_check_consecutive_failures: gauge(
+    "Checks that could not be done since the last one that was, where the location could be reached.",
+    "location",
+  ),
   stillpoint_check_findings: gauge("Damage that the last check found.", "location"),
 
   stillpoint_config_last_reload_successful: gauge(

@@ -9,7 +9,8 @@ export interface Snapshot {
   readonly locations: readonly LocationState[];
   readonly backlogs: readonly BacklogState[];
   readonly captures: readonly CaptureState[];
-  readonly prunes: readonly PruneState[];
+  readonly replications: readonly PolicyAtState[];
+  readonly prunes: readonly PolicyAtState[];
   /** When the next sweep starts. */
   readonly nextSweep: number | undefined;
   readonly policies: readonly PolicyState[];
@@ -50,6 +51,8 @@ export interface LocationState {
   readonly lastSweep: number | undefined;
   /** How many sweeps have failed since. */
   readonly sweepFailures: number;
+  /** How many checks in a row could not be done. */
+  readonly checkFailures: number;
   readonly lastCheck: number | undefined;
   readonly findings: number | undefined;
 }
@@ -68,7 +71,8 @@ export interface CaptureState {
   readonly failures: number;
 }
 
-export interface PruneState {
+/** Replications, or prunes, of a policy at a location. */
+export interface PolicyAtState {
   readonly policy: string;
   readonly location: string;
   readonly failures: number;
@@ -90,6 +94,9 @@ export function setGauges(samples: Samples, snapshot: Snapshot): void {
   }
   for (const { policy, source, failures } of snapshot.captures) {
     samples.set("stillpoint_capture_consecutive_failures", { policy, source }, failures);
+  }
+  for (const { policy, location, failures } of snapshot.replications) {
+    samples.set("stillpoint_replication_consecutive_failures", { policy, location }, failures);
   }
   for (const { policy, location, failures } of snapshot.prunes) {
     samples.set("stillpoint_prune_consecutive_failures", { policy, location }, failures);
@@ -137,6 +144,7 @@ function setLocation(samples: Samples, state: LocationState): void {
   samples.set("stillpoint_sweep_consecutive_failures", { location }, state.sweepFailures);
   samples.set("stillpoint_recovery_points_in_future", { location }, state.inFuture);
   samples.set("stillpoint_check_last_success_timestamp_seconds", { location }, seconds(state.lastCheck));
+  samples.set("stillpoint_check_consecutive_failures", { location }, state.checkFailures);
   samples.set("stillpoint_check_findings", { location }, state.findings);
   for (const { source, count } of state.points) samples.set("stillpoint_recovery_points", { source, location }, count);
 }

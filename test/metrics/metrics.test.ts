@@ -20,6 +20,7 @@ const snapshot: Snapshot = {
   locations: [],
   backlogs: [],
   captures: [],
+  replications: [],
   prunes: [],
   nextSweep: undefined,
   policies: [],
@@ -74,6 +75,7 @@ describe("failures in a row", () => {
     inFuture: 1,
     lastSweep: undefined,
     sweepFailures: 3,
+    checkFailures: 4,
     lastCheck: undefined,
     findings: undefined,
   };
@@ -81,12 +83,15 @@ describe("failures in a row", () => {
   it("are told also when there are none, so that an alert can end", async () => {
     const found = await lines({
       captures: [{ policy: "often", source: "docs", failures: 0 }],
+      replications: [{ policy: "often", location: "far", failures: 1 }],
       prunes: [{ policy: "often", location: "far", failures: 2 }],
       locations: [location],
     });
     expect(found).toContain('stillpoint_capture_consecutive_failures{policy="often",source="docs"} 0');
     expect(found).toContain('stillpoint_prune_consecutive_failures{policy="often",location="far"} 2');
+    expect(found).toContain('stillpoint_replication_consecutive_failures{policy="often",location="far"} 1');
     expect(found).toContain('stillpoint_sweep_consecutive_failures{location="far"} 3');
+    expect(found).toContain('stillpoint_check_consecutive_failures{location="far"} 4');
     expect(found).toContain('stillpoint_recovery_points_in_future{location="far"} 1');
   });
 });
