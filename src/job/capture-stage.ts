@@ -54,7 +54,9 @@ async function surroundingsOf(
   { policy, signal }: Pick<CaptureRequest, "policy" | "signal">,
   sources: readonly Source[],
 ) {
-  const { repository } = await context.locations.primary(signal);
+  const primary = await context.locations.primary(signal);
+  const { repository } = primary;
+  await context.configs.keep(primary, context.config(), { signal });
   const store = await BlobStore.load(repository, { signal });
   const newest = await Promise.all(sources.map(async ({ name }) => await newestPoint(repository, name, { signal })));
   return {

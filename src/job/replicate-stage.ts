@@ -18,8 +18,11 @@ export interface ReplicateRequest {
 
 export async function replicateStage(context: StageContext, request: ReplicateRequest): Promise<Replicated> {
   const { policy, to, job, signal, progress } = request;
-  const { policies, maintenance } = context.config();
-  const { repository: replica } = await context.locations.replica(to.replica.name, signal);
+  const config = context.config();
+  const { policies, maintenance } = config;
+  const location = await context.locations.replica(to.replica.name, signal);
+  const { repository: replica } = location;
+  await context.configs.keep(location, config, { signal });
   const { repository: primary } = await context.locations.primary(signal);
   const { points, store } = await context.views.of(job, primary, { signal });
   const mine = belongsTo(policies, policy);

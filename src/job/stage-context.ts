@@ -2,6 +2,7 @@
 import type { Clock } from "../host/clock.ts";
 import type { Config } from "../policy/config.ts";
 import type { ExecutorFactory } from "../repository/threads/executor.ts";
+import type { ConfigKeeper } from "./config-keeper.ts";
 import type { OpenLocations } from "./open-locations.ts";
 import type { PrimaryViews } from "./primary-view.ts";
 
@@ -15,4 +16,5 @@ export interface StageContext {
   readonly host: string;
   readonly version: string;
   readonly views: PrimaryViews;
+  readonly configs: ConfigKeeper;
 }

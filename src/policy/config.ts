@@ -16,6 +16,14 @@ export interface Config {
   readonly daemon: DaemonSettings;
   /** What is allowed and hardly meant, ready to print: `file:line:column: message`. */
   readonly warnings: readonly string[];
+  readonly file: ConfigText;
+}
+
+/** The file itself, as it was read. */
+export interface ConfigText {
+  /** Absolute. */
+  readonly path: string;
+  readonly text: string;
 }
 
 export interface RepositorySettings {

@@ -24,7 +24,7 @@ export function loadConfig(text: string, file: string): Config {
   ];
   if (!parsed.success || problems.length > 0) throw problemsError(document.source, problems);
   const warnings = referenceWarnings(document).map((problem) => locate(document.source, problem));
-  return { ...resolveConfig(parsed.data, path), warnings };
+  return { ...resolveConfig(parsed.data, path), warnings, file: { path: posix.resolve(file), text } };
 }
 
 function withoutSlash(path: string): string {

@@ -13,7 +13,7 @@ type FileSource = File["sources"][string];
 type FileHook = NonNullable<FileSource["hooks"]["before"]>;
 
 /** `path` makes an absolute path of a written one. Names have been checked by `referenceProblems`. */
-export function resolveConfig(file: File, path: (written: string) => string): Omit<c.Config, "warnings"> {
+export function resolveConfig(file: File, path: (written: string) => string): Omit<c.Config, "file" | "warnings"> {
   const repository = resolveRepository(file.repository, path);
   const replicas = Object.entries(file.replicas).map(
     ([name, replica]): c.Replica => ({ name, place: resolvePlace(replica, path), bandwidth: replica.bandwidth }),

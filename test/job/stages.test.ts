@@ -7,9 +7,12 @@ import type { JobReport } from "../../src/job/report.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
 import { planPruneStage } from "../../src/job/prune-stage.ts";
 import { makeStages } from "../../src/job/stages.ts";
+import type { Config } from "../../src/policy/config.ts";
+import { getSmallObject } from "../../src/repository/points/small-objects.ts";
 import { type Catalog, loadCatalog } from "../../src/repository/points/catalog.ts";
 import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
+import { namesOf } from "../helpers/repository.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 
 const hour = 3_600_000;
@@ -44,10 +47,11 @@ class PatientClock extends ManualClock {
 async function working(rest?: string) {
   const clock = new PatientClock(Date.UTC(2026, 10, 22));
   const site = await makeSite({ clock, ...(rest === undefined ? {} : { rest }) });
-  const locations = new OpenLocations(() => site.config, clock);
+  let { config } = site;
+  const locations = new OpenLocations(() => config, clock);
   const context: JobContext = {
     stages: makeStages({
-      config: () => site.config,
+      config: () => config,
       locations,
       executor: inlineExecutor,
       clock,
@@ -66,6 +70,17 @@ async function working(rest?: string) {
   return {
     site,
     run,
+    change: (to: Config): void => void (config = to),
+    /** The texts of those stored at the primary and at the replica, the oldest first. */
+    configs: async (): Promise<string[][]> =>
+      await Promise.all(
+        ["primary", "far"].map(async (name) => {
+          const { repository } = await locations.location(name);
+          const names = (await namesOf(repository.storage, "config/")).toSorted();
+          const kept = names.map(async (one) => await getSmallObject(repository, "config", one));
+          return (await Promise.all(kept)).map(({ text }) => text);
+        }),
+      ),
     /** The hours of the points that a prune of the primary would forget. */
     prunable: async (): Promise<number[]> => {
       const pruning = { config: () => site.config, locations, clock };
@@ -102,6 +117,19 @@ describe("a job with real stages", () => {
     ]);
     expect(await times("primary")).toEqual([2, 3]);
     expect(await times("far")).toEqual([2, 3]);
+  });
+
+  it("stores the configuration here and there, and again when it has changed", async () => {
+    const { site, change, configs, next } = await working();
+    await next("one");
+    await next("two");
+    expect(await configs()).toEqual([[site.config.file.text], [site.config.file.text]]);
+    change({ ...site.config, file: { ...site.config.file, text: "changed" } });
+    await next("three");
+    expect(await configs()).toEqual([
+      [site.config.file.text, "changed"],
+      [site.config.file.text, "changed"],
+    ]);
   });
 
   it("keeps what a dead replica lacks, and brings it there when it is back", async () => {

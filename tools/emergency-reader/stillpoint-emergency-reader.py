@@ -39,6 +39,7 @@ MAX_BLOB = 16 * 1024 * 1024
 MAX_BODY = 1024 * 1024 * 1024   # this reader's own bound for an object with one body, against absurd lengths
 DATA, IMAGE_NODE, STREAM_NODE, DIRECTORY_NODE = 1, 2, 3, 4                      # section 6: kinds of blob
 PACK, INDEX, MANIFEST, TAGS, HOLD, PROOF, FORGOTTEN, SWEEP, LEASE = range(1, 10)  # section 6: types of object
+CONFIG = 12
 METADATA_CLASS, DATA_CLASS = 1, 2
 ENTRY = struct.Struct(">32sBBII")         # of a pack's table: id, kind, encoding, raw length, sealed length
 
@@ -964,7 +965,7 @@ def check_small_objects(repository):
     stamp = "[0-9]{8}T[0-9]{9}Z-[0-9a-f]{16}"
     kinds = {"tags": (TAGS, f"tags/[0-9a-f]{{32}}/{stamp}"), "holds": (HOLD, "holds/[0-9a-f]{32}"),
              "proofs": (PROOF, f"proofs/[0-9a-f]{{32}}/{stamp}"), "forgotten": (FORGOTTEN, "forgotten/[0-9a-f]{32}"),
-             "sweeps": (SWEEP, f"sweeps/{stamp}")}
+             "sweeps": (SWEEP, f"sweeps/{stamp}"), "config": (CONFIG, f"config/{stamp}")}
     for name in repository.names("keys", "keys/[0-9a-f]{16}"):
         try:
             key = json.loads(repository.read(name))

@@ -184,7 +184,7 @@ export async function forgetPoint(
  * The newest object of each point's that isn't damaged, from `folder`, by point id; and the names of those read. Names begin
  * with the time, so the greatest is the newest.
  */
-async function newestPerPoint<F extends Exclude<SmallFolder, "sweeps">>(
+async function newestPerPoint<F extends Exclude<SmallFolder, "sweeps" | "config">>(
   repository: Repository,
   folder: F,
   damaged: Damage[],

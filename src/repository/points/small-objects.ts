@@ -1,4 +1,4 @@
-/** Tags, holds, proofs, forgotten and sweep records (docs/format.md sections 10 and 11). */
+/** Tags, holds, proofs, forgotten and sweep records, and configurations (docs/format.md sections 10 and 11). */
 import * as z from "zod";
 import { randomBytes } from "../../host/random.ts";
 import type { CallOptions } from "../../storage/storage.ts";
@@ -31,6 +31,7 @@ const schemas = {
     condemned: z.array(packId),
     orphans: z.array(packId),
   }),
+  config: z.object({ version: z.literal(1), time, host: z.string(), path: z.string(), text: z.string() }),
 };
 
 export type SmallFolder = keyof typeof schemas;
@@ -39,6 +40,7 @@ export type Proof = SmallObject<"proofs">;
 export type Hold = SmallObject<"holds">;
 export type Forgotten = SmallObject<"forgotten">;
 export type SweepRecord = SmallObject<"sweeps">;
+export type KeptConfig = SmallObject<"config">;
 
 const types: Record<SmallFolder, ObjectType> = {
   tags: "tags",
@@ -46,6 +48,7 @@ const types: Record<SmallFolder, ObjectType> = {
   proofs: "proof",
   forgotten: "forgotten",
   sweeps: "sweep",
+  config: "config",
 };
 
 /** A new object's name: by point where there is one per point, else by time too. */

@@ -3,6 +3,7 @@ import { isStillpointError } from "../../errors.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { type Catalog, forEachAtOnce } from "../points/catalog.ts";
 import { compactTime, parsePointName } from "../points/manifest.ts";
+import { listOldConfigs } from "../points/kept-configs.ts";
 import { exists, type Repository } from "../repository.ts";
 import { type Forgotten, getSmallObject } from "../points/small-objects.ts";
 import { type DatedRecord, isDecided } from "./records.ts";
@@ -34,7 +35,8 @@ export async function planCleanup(repository: Repository, options: CleanupOption
   const asked = new Set(catalog.points.map(({ manifest }) => manifest.previous));
   const listed = new Set(staying.flatMap(({ record }) => record.points));
   const unasked = [...forgotten].filter(([id, { digest }]) => !asked.has(digest) && !listed.has(id));
-  return [...about, ...lost, ...records, ...unasked.map(([id]) => `forgotten/${id}`)];
+  const configs = await listOldConfigs(repository, options);
+  return [...about, ...lost, ...records, ...unasked.map(([id]) => `forgotten/${id}`), ...configs];
 }
 
 /** All records that have done their work, but the newest. */

@@ -74,6 +74,7 @@ async function fill(): Promise<RecoveryPoint[]> {
     detail: "",
   } as const;
   await putSmallObject(repository, "proofs", proof);
+  await putSmallObject(repository, "config", { version: 1, time: time(), host: "h", path: "/c", text: "version: 1" });
   await sweep(repository, { grace: day, executor: inlineExecutor });
   // A writer that was killed before it wrote its index.
   const indexes = await namesOf(repository.storage, "index/");

@@ -249,12 +249,19 @@ describe("without a replica", () => {
         seconds: 1,
         detail: "",
       }),
+      await putSmallObject(repository, "config", { version: 1, time: about.time, host: "h", path: "/c", text: "" }),
     ];
     await sweep(repository, { grace: day, executor });
     names.push(...(await namesOf(repository.storage, "sweeps/")));
     for (const name of names) await alter(here.disk, name, flipByte(50));
     const report = await repair();
-    expect(report.objects.map(({ action }) => action).sort()).toEqual(["remove", "remove", "remove", "renew"]);
+    expect(report.objects.map(({ action }) => action).sort()).toEqual([
+      "remove",
+      "remove",
+      "remove",
+      "remove",
+      "renew",
+    ]);
     expect(await findings()).toEqual([]);
     const { points: left } = await loadCatalog(repository);
     expect(left.find(({ id }) => id === point?.id)?.hold).toBeDefined();

@@ -355,6 +355,18 @@ describe("small objects", () => {
   });
 });
 
+test("of the configurations the newest ten stay", async () => {
+  await captureTiny(repository, { image: [1] });
+  for (let number = 0; number < 12; number++) {
+    here.clock.pass(hour);
+    const time = new Date(here.clock.now()).toISOString();
+    await putSmallObject(repository, "config", { version: 1, time, host: "h", path: "/c", text: String(number) });
+  }
+  const names = (await namesOf(repository.storage, "config/")).toSorted();
+  expect(await visit()).toMatchObject({ cleaned: 2 });
+  expect((await namesOf(repository.storage, "config/")).toSorted()).toEqual(names.slice(2));
+});
+
 describe("refusals", () => {
   test("without any point", async () => {
     await forget(await captureTiny(repository, { image: [1, 2] }));
