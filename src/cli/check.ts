@@ -44,7 +44,7 @@ async function check(cli: Cli, flags: Flags): Promise<void> {
   const readData = flags.readData === true ? { group: 1, of: 1 } : flags.readData;
   // Only a location that is ours gets our proofs.
   const recordProofs = flags.repository === undefined && readData?.of === 1;
-  const { name, repository } = await openLocation(cli, flags, { write: recordProofs });
+  const { name, repository } = await openLocation(cli, flags, { write: recordProofs, limited: true });
   const progress = new Progress(cli, flags);
   let report: CheckReport;
   try {

@@ -3,6 +3,7 @@ import * as path from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Command } from "commander";
 import { StillpointError } from "../errors.ts";
+import { Lines } from "../job/lines.ts";
 import { type Location, openLocation as openConfigured, primaryName } from "../job/locations.ts";
 import type { Config } from "../policy/config.ts";
 import { parseKeyFile, type Secret } from "../repository/keys/key-objects.ts";
@@ -52,17 +53,24 @@ export function addLocationOptions(command: Command, locationFlag = "--location 
 export interface OpenOptions {
   /** Whether the verb may write; else the storage refuses it. */
   readonly write: boolean;
+  /** Whether the bandwidth of the configuration holds. It doesn't for a person who waits for a restore. */
+  readonly limited?: boolean;
 }
 
 /** Throws `usage`, the configuration's errors, and what opening a repository throws. */
-export async function openLocation(cli: Cli, flags: LocationFlags, { write }: OpenOptions): Promise<OpenedLocation> {
+export async function openLocation(
+  cli: Cli,
+  flags: LocationFlags,
+  { write, limited = false }: OpenOptions,
+): Promise<OpenedLocation> {
   const { clock, signal, environment } = cli;
   const options = { clock, signal, readOnly: !write };
   if (flags.repository === undefined) {
     refuseKeysAlone(flags);
     const config = await readConfig(flags, cli);
     const name = flags.location ?? primaryName;
-    return { ...(await openConfigured(config, name, { ...options, environment })), config };
+    const lines = limited ? new Lines(() => config) : undefined;
+    return { ...(await openConfigured(config, name, { ...options, environment, lines })), config };
   }
   const address = addressOf(flags.repository);
   const secret = await secretOf(flags);

@@ -47,7 +47,7 @@ Example:
 
 async function run(cli: Cli, flags: Flags): Promise<void> {
   const dryRun = flags.dryRun === true;
-  const { name, repository, config } = await openLocation(cli, flags, { write: !dryRun });
+  const { name, repository, config } = await openLocation(cli, flags, { write: !dryRun, limited: true });
   const report = await sweep(repository, {
     grace: config?.maintenance.grace ?? usualGrace,
     executor: threadedExecutor,

@@ -55,6 +55,7 @@ export async function assemble({ configFile: path, version, clock, log: allLines
     gate.limit = after.daemon.concurrency;
   };
   const applied = async (): Promise<void> => {
+    work.reconfigure(config());
     await monitor.restore();
     scheduler.wake();
     void monitor.look(true);

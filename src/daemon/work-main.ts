@@ -26,6 +26,7 @@ const stages = makeStages({ config, locations, executor, clock, host: hostname()
 
 process.on("message", (message: ToWork) => {
   if (message.kind === "abort") underWay.get(message.id)?.abort();
+  else if (message.kind === "config") current = message.config;
   else void serve(message);
 });
 // Without the daemon nobody wants the work, and nobody would keep the next daemon's from being done twice.

@@ -89,6 +89,11 @@ export class WorkProcess {
     }
   }
 
+  /** Tells a process at work of a new configuration: what changes there, such as a replica's bandwidth, holds at once. */
+  reconfigure(config: Config): void {
+    if (this.#child !== undefined) send(this.#child, { kind: "config", config });
+  }
+
   /** Ends the process, whatever it is at. */
   close(): void {
     this.#lingering?.abort();

@@ -47,7 +47,11 @@ export type WorkRequest = {
   };
 }[Work];
 
-export type ToWork = WorkRequest | { readonly kind: "abort"; readonly id: number };
+/** `config`: another one has come into force. */
+export type ToWork =
+  | WorkRequest
+  | { readonly kind: "config"; readonly config: Config }
+  | { readonly kind: "abort"; readonly id: number };
 
 export type FromWork =
   | { readonly kind: "progress"; readonly id: number; readonly done: number; readonly total: number | undefined }

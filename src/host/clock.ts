@@ -2,13 +2,12 @@
  * The only place that knows the time or waits for it, so that a test can own both.
  */
 
-import { performance } from "node:perf_hooks";
 import { cancelled } from "./cancel.ts";
 
 export interface Clock {
   /** Wall-clock time in ms since the epoch. May jump either way when an administrator or NTP sets it. */
   now(): number;
-  /** Ms since an arbitrary start; never goes back. For durations and timeouts. */
+  /** Ms since an arbitrary start, the same for all threads and processes; never goes back. For durations and timeouts. */
   monotonic(): number;
   /**
    * Resolves after `ms` (at once when that isn't positive).
@@ -23,7 +22,10 @@ const longestTimer = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  monotonic: () => performance.now(),
+  monotonic: () => {
+    const [seconds, nanoseconds] = process.hrtime();
+    return seconds * 1000 + nanoseconds / 1e6;
+  },
   async sleep(ms, signal) {
     if (signal?.aborted) throw cancelled();
     for (let left = ms; left > 0; left -= longestTimer) await oneTimer(Math.min(left, longestTimer), signal);

@@ -13,6 +13,7 @@ import { placeOf } from "../storage/place-of.ts";
 import { createStorage, openStorage, type OpenStorageOptions } from "../storage/open.ts";
 import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
 import type { StorageObserver } from "../storage/wrappers/observe.ts";
+import type { Lines } from "./lines.ts";
 import { readSecret, type SecretSources } from "./read-secret.ts";
 import { StateFolder } from "./state-folder.ts";
 
@@ -29,6 +30,8 @@ export interface LocationOptions extends CallOptions, SecretSources {
   readonly clock?: Clock | undefined;
   readonly readOnly?: boolean | undefined;
   readonly observer?: StorageObserver | undefined;
+  /** How fast replicas may be used; as fast as it goes by default. */
+  readonly lines?: Lines | undefined;
   /** `openStorage` by default. */
   readonly open?: ((address: StorageAddress, options: OpenStorageOptions) => Storage) | undefined;
 }
@@ -56,7 +59,7 @@ export function replicaNamed(config: Config, name: string): Replica {
 
 /** Throws `key_unreadable`, `key_wrong`, `repository_missing`, `format_unsupported`, `damaged`, or a storage error. */
 export async function openPrimary(config: Config, options: LocationOptions = {}): Promise<Location> {
-  return await open(config, addressOfPrimary(config), undefined, options);
+  return await open(config, addressOfPrimary(config), options);
 }
 
 /**
@@ -65,8 +68,7 @@ export async function openPrimary(config: Config, options: LocationOptions = {})
  * Throws as `openPrimary` does, and `not_found`.
  */
 async function openReplica(config: Config, name: string, options: LocationOptions = {}): Promise<Location> {
-  const replica = replicaNamed(config, name);
-  return await open(config, addressOfReplica(replica), replica.bandwidth, options);
+  return await open(config, addressOfReplica(replicaNamed(config, name)), options);
 }
 
 /** `openPrimary` or `openReplica`, by the location's name. */
@@ -97,7 +99,7 @@ export async function connectReplica(
   const here = { path: placeOf(address), repository: primary.repository.keys.repositoryId };
   const create = seen?.path !== here.path || seen.repository !== here.repository;
   if (create) await makeRoot(replica, options);
-  const storage = storageAt(address, replica.bandwidth, options);
+  const storage = storageAt(address, options);
   const { signal } = options;
   const repository = await prepareReplica({ primary: primary.repository, storage, address, create, signal });
   if (create) {
@@ -124,24 +126,20 @@ async function proveItOpens({ repository }: Config, storage: Storage, options: L
   }
 }
 
-async function open(
-  config: Config,
-  address: StorageAddress,
-  bandwidth: number | undefined,
-  options: LocationOptions,
-): Promise<Location> {
+async function open(config: Config, address: StorageAddress, options: LocationOptions): Promise<Location> {
   const { clock = systemClock, signal } = options;
   const secret = await readSecret(config.repository.key, options);
-  const storage = storageAt(address, bandwidth, options);
+  const storage = storageAt(address, options);
   const repository = await openRepository({ storage, clock, secret, address, signal });
   return { name: address.location, repository: remembering(config, address.location, repository, options) };
 }
 
-/** The repository, with what this host remembers of its points. */
+/** The repository, with what this host remembers of its points, and how fast it may be used. */
 function remembering(config: Config, name: string, repository: Repository, options: LocationOptions): Repository {
   const state = new StateFolder(config.repository.state, options.files);
   return {
     ...repository,
+    line: name === primaryName ? undefined : options.lines?.to(name),
     memory: new CatalogMemory(
       state.memoryOf(name, repository.address === undefined ? "" : placeOf(repository.address)),
       repository.keys,
@@ -149,8 +147,9 @@ function remembering(config: Config, name: string, repository: Repository, optio
   };
 }
 
-function storageAt(address: StorageAddress, bandwidth: number | undefined, options: LocationOptions): Storage {
-  const { clock, readOnly, observer, open: openAt = openStorage } = options;
+function storageAt(address: StorageAddress, options: LocationOptions): Storage {
+  const { clock = systemClock, readOnly, observer, lines, open: openAt = openStorage } = options;
+  const bandwidth = address.location === primaryName ? undefined : lines?.meterOf(address.location, clock);
   return openAt(address, { clock, readOnly, observer, bandwidth });
 }
 

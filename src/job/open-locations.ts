@@ -5,6 +5,7 @@ import { nodeFiles } from "../host/node-files.ts";
 import type { Config } from "../policy/config.ts";
 import type { Storage, StorageAddress } from "../storage/storage.ts";
 import { openStorage, type OpenStorageOptions } from "../storage/open.ts";
+import { Lines } from "./lines.ts";
 import { connectReplica, type Location, type LocationOptions, openPrimary, replicaNamed } from "./locations.ts";
 import { withinTime } from "./within-time.ts";
 
@@ -23,7 +24,8 @@ export class OpenLocations {
   constructor(config: () => Config, clock: Clock, options: LocationOptions = {}) {
     this.#config = config;
     this.#clock = clock;
-    this.#options = { ...options, clock, open: (address, wrappers) => this.#open(address, wrappers) };
+    const lines = new Lines(config);
+    this.#options = { ...options, clock, lines, open: (address, wrappers) => this.#open(address, wrappers) };
   }
 
   /** Opened once; a failure is tried again by the next call. */
@@ -43,9 +45,9 @@ export class OpenLocations {
     return name === primary.name ? primary : await this.replica(name, signal);
   }
 
-  /** All jobs share a replica's bandwidth, so they share its storage. */
+  /** All jobs share a replica's connections, so they share its storage. */
   #open(address: StorageAddress, options: OpenStorageOptions): Storage {
-    const key = JSON.stringify([address, options.bandwidth]);
+    const key = JSON.stringify(address);
     const storage = this.#storages.get(key) ?? openStorage(address, options);
     this.#storages.set(key, storage);
     return storage;

@@ -3,6 +3,7 @@
  * name. Durations are in ms, rates in bytes per second, paths absolute or relative to where Stillpoint runs.
  */
 
+import type { Bandwidth } from "./bandwidth.ts";
 import type { KeepRules } from "./retention.ts";
 import type { UnreplicatedCap } from "./retain.ts";
 import type { Schedule } from "./schedule.ts";
@@ -43,8 +44,8 @@ export type KeyOrigin =
 export interface Replica {
   readonly name: string;
   readonly place: ReplicaPlace;
-  /** Bytes per second; undefined is as fast as it goes. */
-  readonly bandwidth: number | undefined;
+  /** Undefined is as fast as it goes. */
+  readonly bandwidth: Bandwidth | undefined;
 }
 
 /** Where a replica is: a storage's address without its name. */

@@ -22,6 +22,8 @@ function kindOf(value: unknown): string {
   return kinds[typeof value] ?? typeof value;
 }
 
+const otherwise = "this value can't be used here";
+
 /** What a schema with no words of its own says: given to zod as the error map of a parse. */
 export function issueMessage(issue: z.core.$ZodRawIssue): string {
   switch (issue.code) {
@@ -38,8 +40,11 @@ export function issueMessage(issue: z.core.$ZodRawIssue): string {
       return `expected ${String(issue.minimum)} at least`;
     case "too_big":
       return `expected ${String(issue.maximum)} at most`;
+    case "invalid_union":
+      if (issue.input === undefined) return "missing";
+      return otherwise;
     default:
-      return "this value can't be used here";
+      return otherwise;
   }
 }
 
@@ -55,8 +60,9 @@ export function didYouMean(found: unknown, candidates: readonly string[]): strin
 
 /** The issues of a failed parse as problems at their places in `document`, at whose `prefix` the parsed value stands. */
 export function problemsOf(error: z.ZodError, document: YamlDocument, prefix: Path = []): Problem[] {
-  const unknown = unknownSettings(error);
-  return error.issues.flatMap((issue): Problem[] => {
+  const issues = error.issues.flatMap(ofTheFormMeant);
+  const unknown = unknownSettings(issues);
+  return issues.flatMap((issue): Problem[] => {
     const path = [...prefix, ...issue.path];
     if (issue.code === "unrecognized_keys") {
       return unknown
@@ -89,8 +95,17 @@ interface UnknownSetting {
   readonly known: string;
 }
 
-function unknownSettings(error: z.ZodError): UnknownSetting[] {
-  return error.issues.flatMap((issue) => {
+/** Where a setting has several forms: what is wrong with the one that it has, if it has any of them. */
+function ofTheFormMeant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const another = ({ code, path }: z.core.$ZodIssue): boolean =>
+    path.length === 0 && (code === "invalid_type" || code === "invalid_value");
+  const meant = issue.errors.find((form) => !form.some(another));
+  return meant?.map((inside) => ({ ...inside, path: [...issue.path, ...inside.path] })) ?? [issue];
+}
+
+function unknownSettings(issues: readonly z.core.$ZodIssue[]): UnknownSetting[] {
+  return issues.flatMap((issue) => {
     if (issue.code !== "unrecognized_keys") return [];
     const known = issue.message;
     return issue.keys.map((key) => ({

@@ -15,18 +15,30 @@ const clockTime = z
   .regex(/^(?:[01]\d|2[0-3]):[0-5]\d$|^24:00$/, { error: "expected a time of day, such as '08:00'" })
   .transform((text) => (Number(text.slice(0, 2)) * 60 + Number(text.slice(3))) * 60_000);
 
-const blackout = z
-  .strictObject({
-    from: clockTime.describe("Local time at which the window begins."),
-    to: clockTime.describe("Local time at which it ends; at or before `from` it is of the next day."),
-    days: z
-      .array(z.enum(weekdays))
-      .min(1, { error: "a window needs a day; leave `days` out for every day" })
-      .transform((days) => days.map((weekday) => weekdays.indexOf(weekday)))
-      .prefault([...weekdays])
-      .describe("The days on which the window begins. Default: every day."),
-  })
-  .refine(({ from, to }) => from !== to, { error: "the window is empty; a whole day is from '00:00' to '24:00'" });
+/** The settings of a window of the week. */
+export const windowSettings = {
+  from: clockTime.describe("Local time at which the window begins."),
+  to: clockTime.describe("Local time at which it ends; at or before `from` it is of the next day."),
+  days: z
+    .array(z.enum(weekdays))
+    .min(1, { error: "a window needs a day; leave `days` out for every day" })
+    .transform((days) => days.map((weekday) => weekdays.indexOf(weekday)))
+    .prefault([...weekdays])
+    .describe("The days on which the window begins. Default: every day."),
+};
+
+/** Refuses a window without a moment in it. */
+export function notEmpty({ from, to }: { readonly from: number; readonly to: number }, context: z.RefinementCtx): void {
+  if (from !== to) return;
+  context.addIssue({ code: "custom", message: "the window is empty; a whole day is from '00:00' to '24:00'" });
+}
+
+const blackout = z.strictObject(windowSettings).superRefine(notEmpty);
+
+export const timezone = z
+  .string()
+  .refine(isTimeZone, { error: "unknown time zone; write a name such as Europe/Berlin or UTC" })
+  .default("UTC");
 
 const scheduleSettings = z.strictObject({
   cron: z
@@ -35,11 +47,7 @@ const scheduleSettings = z.strictObject({
     .describe("Five fields (minute, hour, day of month, month, day of week), or six with seconds first."),
   rpo: positiveDuration.optional().describe("Start early enough that the newest point never gets older than this."),
   manual: z.literal(true).optional().describe("Run only when asked to."),
-  timezone: z
-    .string()
-    .refine(isTimeZone, { error: "unknown time zone; write a name such as Europe/Berlin or UTC" })
-    .default("UTC")
-    .describe("Time zone of the schedule, its blackouts, and the policy's keep rules."),
+  timezone: timezone.describe("Time zone of the schedule, its blackouts, and the policy's keep rules."),
   jitter: duration.optional().describe("Spread the starts of several policies over this time. Default: 0s."),
   missed: z
     .enum(["run", "skip"])

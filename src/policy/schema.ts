@@ -10,11 +10,11 @@ import {
   oneOf,
   path,
   positiveDuration,
-  rate,
   run,
   size,
   tag,
 } from "./fields.ts";
+import { bandwidth } from "./bandwidth-settings.ts";
 import { s3Place } from "./replica-s3.ts";
 import { sftpPlace } from "./replica-sftp.ts";
 import { cronGap, schedule } from "./schedule-settings.ts";
@@ -45,7 +45,7 @@ const replica = z
     path: path.optional().describe("Folder of the replica, such as a mounted disk or share."),
     s3: s3Place.optional(),
     sftp: sftpPlace.optional(),
-    bandwidth: rate.optional().describe("The most that is sent, such as 50MiB/s. Default: no limit."),
+    bandwidth: bandwidth.optional(),
   })
   .superRefine(exactlyOne(replicaKinds))
   .meta(oneOf(replicaKinds))

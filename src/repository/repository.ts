@@ -2,6 +2,7 @@
 import * as z from "zod";
 import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
+import type { Bandwidth } from "../policy/bandwidth.ts";
 import { randomBytes } from "../host/random.ts";
 import type { CallOptions, ObjectInfo, Storage, StorageAddress } from "../storage/storage.ts";
 import type { CatalogMemory } from "./points/catalog-memory.ts";
@@ -16,6 +17,13 @@ import {
 } from "./keys/key-objects.ts";
 import { KeyRing } from "./keys/key-ring.ts";
 
+/** A limit for all who use a storage in one process, as plain data and shared memory: it is sent to worker threads. */
+export interface Line {
+  readonly bandwidth: Bandwidth;
+  /** From `meterMemory`. */
+  readonly memory: SharedArrayBuffer;
+}
+
 /** An opened repository: where it is, its keys, and the time. */
 export interface Repository {
   readonly storage: Storage;
@@ -23,6 +31,8 @@ export interface Repository {
   readonly clock: Clock;
   /** Lets worker threads open the storage too; without it all work is done in one thread. */
   readonly address?: StorageAddress | undefined;
+  /** How fast it may be used; worker threads keep to it together with this one. */
+  readonly line?: Line | undefined;
   /** What this host remembers of the repository's points; without it they are read anew each time. */
   readonly memory?: CatalogMemory | undefined;
 }

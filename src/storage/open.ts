@@ -3,6 +3,7 @@
 import { systemClock, type Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import { systemRandom, type Random } from "../host/random.ts";
+import type { BandwidthMeter } from "./bandwidth-meter.ts";
 import { createFsStorage, FsStorage } from "./drivers/fs.ts";
 import { S3Storage } from "./drivers/s3/s3-storage.ts";
 import { createSftpStorage, SftpStorage, type SftpStorageOptions } from "./drivers/sftp/sftp-storage.ts";
@@ -20,8 +21,8 @@ export interface OpenStorageOptions {
   readonly readOnly?: boolean | undefined;
   /** How many calls may be at work at once. No limit by default. */
   readonly concurrency?: number | undefined;
-  /** In bytes per second, for this opened storage; one opened elsewhere has its own. No limit by default. */
-  readonly bandwidth?: number | undefined;
+  /** No limit by default. */
+  readonly bandwidth?: BandwidthMeter | undefined;
   readonly observer?: StorageObserver | undefined;
 }
 
@@ -38,7 +39,7 @@ export function openStorage(address: StorageAddress, options: OpenStorageOptions
   let storage = driverFor(address, clock, random);
   if (observer) storage = withObserver(storage, observer, clock);
   if (concurrency !== undefined) storage = withConcurrencyLimit(storage, concurrency);
-  if (bandwidth !== undefined) storage = withBandwidthLimit(storage, { clock, rate: bandwidth });
+  if (bandwidth !== undefined) storage = withBandwidthLimit(storage, bandwidth);
   storage = withRetry(storage, { clock, random });
   return options.readOnly ? readOnly(storage) : storage;
 }

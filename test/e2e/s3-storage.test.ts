@@ -14,6 +14,7 @@ import { storageContract } from "../contract/storage-contract.ts";
 import { Ceph } from "../helpers/ceph.ts";
 import { collect } from "../helpers/collect.ts";
 import { FaultProxy } from "../helpers/fault-proxy.ts";
+import { fastMeter } from "../helpers/fast-meter.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { seededRandom } from "../helpers/seeded-random.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
@@ -58,7 +59,7 @@ storageContract("s3 on Ceph, one call at a time", async () =>
 storageContract("s3 on Ceph, opened with everything", async () => {
   const address = { ...place(), prefix: `deep/er/host${++made}/` };
   await createStorage(address);
-  return openStorage(address, { concurrency: 4, bandwidth: 1e12, observer: () => undefined });
+  return openStorage(address, { concurrency: 4, bandwidth: fastMeter(), observer: () => undefined });
 });
 
 interface Faulty {

@@ -20,6 +20,7 @@ import { createStorage, openStorage } from "../../src/storage/open.ts";
 import { parseSftpUrl } from "../../src/storage/drivers/sftp/sftp-url.ts";
 import type { SftpAddress } from "../../src/storage/storage.ts";
 import { storageContract } from "../contract/storage-contract.ts";
+import { fastMeter } from "../helpers/fast-meter.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { type Sshd, startSshd } from "../helpers/sshd.ts";
 import { runProgram } from "../helpers/sftp.ts";
@@ -44,7 +45,7 @@ function newAddress(changes: Partial<SftpAddress> = {}): SftpAddress {
 storageContract("sftp by ssh to a real sshd, with every wrapper", async () => {
   const address = newAddress();
   await createStorage(address);
-  return openStorage(address, { concurrency: 8, bandwidth: 1e12, observer: () => undefined });
+  return openStorage(address, { concurrency: 8, bandwidth: fastMeter(), observer: () => undefined });
 });
 
 describe("the way in", () => {

@@ -10,6 +10,7 @@ import { withObserver } from "../../src/storage/wrappers/observe.ts";
 import { withRetry } from "../../src/storage/wrappers/retry.ts";
 import { storageContract } from "../contract/storage-contract.ts";
 import { FaultyStorage } from "../helpers/faulty-storage.ts";
+import { fastMeter } from "../helpers/fast-meter.ts";
 import { SimulatedDisk } from "../helpers/simulated-disk.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 
@@ -27,11 +28,11 @@ storageContract("fs on a real folder", async () => {
 storageContract("fs on the simulated disk", onDisk);
 storageContract("retry", async () => withRetry(await onDisk(), { clock: systemClock, random: systemRandom }));
 storageContract("concurrency limit", async () => withConcurrencyLimit(await onDisk(), 1));
-storageContract("bandwidth limit", async () => withBandwidthLimit(await onDisk(), { clock: systemClock, rate: 1e12 }));
+storageContract("bandwidth limit", async () => withBandwidthLimit(await onDisk(), fastMeter()));
 storageContract("observer", async () => withObserver(await onDisk(), () => undefined, systemClock));
 storageContract("faulty storage without faults", async () => new FaultyStorage(await onDisk()));
 storageContract("openStorage with everything", async () => {
   const address = { kind: "fs", location: "primary", path: await tempDir() } as const;
   await createStorage(address);
-  return openStorage(address, { concurrency: 2, bandwidth: 1e12, observer: () => undefined });
+  return openStorage(address, { concurrency: 2, bandwidth: fastMeter(), observer: () => undefined });
 });

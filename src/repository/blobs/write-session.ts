@@ -29,9 +29,10 @@ export class WriteSession {
     this.executor = makeExecutor({
       context: { keys, storage, index, packs, condemned, signal },
       seed: () => {
-        const { address } = store.repository;
+        const { address, line } = store.repository;
         if (address === undefined) throw new Error("a repository without an address can't be written by threads");
-        return { keys: keys.options, address, index: index.memory, packs: packs.records, condemned: [...condemned] };
+        const blobs = { index: index.memory, packs: packs.records, condemned: [...condemned] };
+        return { keys: keys.options, address, line, ...blobs };
       },
       onPack,
     });

@@ -6,6 +6,7 @@ import { BlobWriter, type Presence, type WriteStatistics } from "../blobs/blob-w
 import { KeyRing, type KeyRingOptions } from "../keys/key-ring.ts";
 import type { PackInfo } from "../blobs/pack.ts";
 import { PackCatalog } from "../blobs/pack-catalog.ts";
+import type { Line } from "../repository.ts";
 
 /** What a task has at hand: one thread's. */
 export interface TaskContext {
@@ -36,6 +37,7 @@ export interface Executor {
 export interface ExecutorSeed {
   readonly keys: KeyRingOptions;
   readonly address: StorageAddress;
+  readonly line: Line | undefined;
   readonly index: readonly TableMemory[];
   readonly packs: Uint8Array;
   readonly condemned: readonly number[];
@@ -97,15 +99,17 @@ export const inlineExecutor: ExecutorFactory = (options) => {
   };
 };
 
+export type OpenForThread = (address: StorageAddress, line: Line | undefined) => Storage;
+
 /** The context of a worker thread, from its seed. */
 export function contextOfSeed(
   seed: ExecutorSeed,
-  openStorage: (address: StorageAddress) => Storage,
+  openStorage: OpenForThread,
   onPack: (pack: PackInfo) => void,
 ): TaskContext {
   return makeContext({
     keys: new KeyRing(seed.keys),
-    storage: openStorage(seed.address),
+    storage: openStorage(seed.address, seed.line),
     index: new BlobIndex(seed.index),
     packs: new PackCatalog(seed.packs),
     condemned: new Set(seed.condemned),

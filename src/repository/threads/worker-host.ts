@@ -1,14 +1,13 @@
 /** The other end of `WorkerExecutor`: runs in a worker thread. */
 import { parentPort, workerData } from "node:worker_threads";
-import type { Storage, StorageAddress } from "../../storage/storage.ts";
-import { contextOfSeed, type ExecutorSeed, type Task } from "./executor.ts";
+import { contextOfSeed, type ExecutorSeed, type OpenForThread, type Task } from "./executor.ts";
 import { type FromWorker, type ToWorker, toPlainError } from "./worker-protocol.ts";
 
 /** Serves the given tasks, one at a time, until the thread is ended. */
 export function serveTasks(
   // biome-ignore lint/suspicious/noExplicitAny: inputs and outputs differ from task to task; the executor's types join them.
   tasks: readonly Task<never, unknown>[],
-  openStorage: (address: StorageAddress) => Storage,
+  openStorage: OpenForThread,
 ): void {
   const port = parentPort;
   if (port === null) throw new Error("serveTasks runs in a worker thread only");

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { BandwidthMeter, meterMemory } from "../../../src/storage/bandwidth-meter.ts";
 import { withBandwidthLimit } from "../../../src/storage/wrappers/limit-bandwidth.ts";
 import { withConcurrencyLimit } from "../../../src/storage/wrappers/limit-concurrency.ts";
 import { type StorageCall, withObserver } from "../../../src/storage/wrappers/observe.ts";
@@ -81,7 +82,11 @@ describe("withBandwidthLimit", () => {
   async function setUp() {
     const clock = new ManualClock();
     const faulty = await faultyStorage(clock);
-    return { clock, faulty, storage: withBandwidthLimit(faulty, { clock, rate: 100 }) };
+    const line = { rate: 100 as number | undefined };
+    const memory = meterMemory();
+    const meter = (): BandwidthMeter => new BandwidthMeter({ clock, memory, rate: () => line.rate });
+    await clock.advance(1000 * second);
+    return { clock, faulty, line, meter, storage: withBandwidthLimit(faulty, meter()) };
   }
 
   test("a burst of one second is free, then the rate holds", async () => {
@@ -99,11 +104,9 @@ describe("withBandwidthLimit", () => {
 
   test("an object larger than the burst waits for what it costs, and idle time isn't saved up", async () => {
     const { clock, storage } = await setUp();
-    await clock.advance(1000 * second);
-    const large = storage.put("large", [Buffer.alloc(1100)]);
-    await clock.runAll();
-    await large;
-    expect(clock.slept).toEqual([10 * second]);
+    const start = clock.now();
+    await clock.runUntil(storage.put("large", [Buffer.alloc(1100)]));
+    expect(clock.now() - start).toBe(10 * second);
   });
 
   test("gets count as well, with a range and without", async () => {
@@ -127,5 +130,43 @@ describe("withBandwidthLimit", () => {
     await clock.advance(second);
     await next;
     expect(faulty.calls).toEqual(["put free", "put next"]);
+  });
+
+  test("what waits under one rate goes on under the next, and none at all sets it free", async () => {
+    const { clock, faulty, line, storage } = await setUp();
+    await storage.put("free", [Buffer.alloc(100)]);
+    // At the first rate this would take an hour.
+    const long = storage.put("long", [Buffer.alloc(360_000)]);
+    await clock.advance(10 * second);
+    line.rate = 36_000;
+    await clock.advance(9 * second);
+    expect(faulty.calls).toEqual(["put free"]);
+    await clock.advance(3 * second);
+    expect(faulty.calls).toEqual(["put free", "put long"]);
+    line.rate = 100;
+    const next = storage.put("next", [Buffer.alloc(1_000_000)]);
+    await clock.advance(second);
+    line.rate = undefined;
+    await clock.advance(2 * second);
+    line.rate = 100;
+    await clock.advance(second);
+    await storage.put("after", [Buffer.alloc(100)]);
+    expect(faulty.calls).toEqual(["put free", "put long", "put next", "put after"]);
+    await Promise.all([long, next]);
+  });
+
+  test("meters of one memory keep to the rate together", async () => {
+    const { clock, meter } = await setUp();
+    const start = clock.now();
+    const ends: number[] = [];
+    const all = Array.from({ length: 8 }, async () => {
+      const one = meter();
+      for (let piece = 0; piece < 25; piece++) await one.take(7);
+      ends.push(clock.now() - start);
+    });
+    await clock.runUntil(Promise.all(all));
+    // 1,400 bytes, of which the first 100 were free.
+    expect(Math.max(...ends)).toBeGreaterThanOrEqual(13 * second);
+    expect(Math.max(...ends)).toBeLessThan(13.2 * second);
   });
 });
