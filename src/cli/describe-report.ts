@@ -1,7 +1,24 @@
 /** Reports for programs: snake_case names and RFC 3339 times, as in the configuration and the manifests. */
 
 /** Members that hold a time in ms since the epoch, and that JSON shows as RFC 3339. */
-const times = new Set(["started", "finished", "time", "nextVisit", "nextRun", "since"]);
+const times = new Set([
+  "started",
+  "finished",
+  "time",
+  "since",
+  "now",
+  "loaded",
+  "checked",
+  "first",
+  "last",
+  "over",
+  "nextRun",
+  "nextSweep",
+  "nextCheck",
+  "nextVisit",
+  "lastSweep",
+  "lastCheck",
+]);
 
 /** `report`, plain data, in the form that `--json` prints. What is undefined becomes null: every member is always there. */
 export function describeReport(report: unknown): unknown {

@@ -47,13 +47,16 @@ function describe(cli: Cli, { points, locations }: Look, daemon: DaemonStatus | 
       age: ageOf(cli, point) === undefined ? null : Math.floor((ageOf(cli, point) ?? 0) / 1000),
       met: isMet(cli, point) ?? null,
     })),
+    work: describeReport(daemon?.work ?? []),
+    failures: describeReport(daemon?.failures ?? []),
     policies: describeReport(daemon?.policies ?? []),
     locations: describeReport(locations),
   };
 }
 
-function withoutLists({ version, pid, started, address, config, notReady }: DaemonStatus): object {
-  return { version, pid, started, address, config, notReady };
+function withoutLists(daemon: DaemonStatus): object {
+  const { version, host, pid, now, started, address, config, notReady, maintenance } = daemon;
+  return { version, host, pid, now, started, address, config, notReady, maintenance };
 }
 
 /** In ms; undefined when there is no point. */

@@ -10,6 +10,7 @@ import { StateFolder } from "../job/state-folder.ts";
 import { Metrics } from "../metrics/metrics.ts";
 import type { Config, Policy } from "../policy/config.ts";
 import { ConfigFile } from "./config-file.ts";
+import { FailureLog } from "./failure-log.ts";
 import { FailureRecords } from "./failure-records.ts";
 import { HttpFront } from "./http-front.ts";
 import { JobRunner } from "./job-runner.ts";
@@ -19,6 +20,7 @@ import { Monitor } from "./monitor.ts";
 import { makeRoutes } from "./routes.ts";
 import { type Entry, Scheduler } from "./scheduler.ts";
 import type { StatusSources } from "./status.ts";
+import { WorkBoard } from "./work-board.ts";
 import { WorkProcess } from "./work-process.ts";
 
 export interface DaemonOptions {
@@ -38,6 +40,7 @@ export interface Parts {
   readonly monitor: Monitor;
   readonly jobs: JobRunner;
   readonly failures: FailureRecords;
+  readonly failureLog: FailureLog;
   readonly maintenance: Maintenance;
   readonly scheduler: Scheduler;
   readonly http: HttpFront;
@@ -69,14 +72,16 @@ export async function assemble({ configFile: path, version, clock, log: allLines
   const monitor = new Monitor({ config, locations, state, clock, log });
   const metrics = new Metrics();
   const failures = new FailureRecords(state);
+  const failureLog = new FailureLog(state);
+  const board = new WorkBoard(clock);
   const gate = new CaptureGate(daemon.concurrency);
   const onFree = (): void => scheduler.wake();
   const work = new WorkProcess({ config, version, clock });
   const context = { stages: work.stages, clock, gate, replications: new SingleFlight() };
   const policies = (): readonly Policy[] => config().policies;
-  const jobs = new JobRunner({ context, policies, monitor, metrics, failures, clock, log, onFree });
+  const jobs = new JobRunner({ context, policies, monitor, metrics, failures, failureLog, board, clock, log, onFree });
   const holder = `stillpoint daemon on ${hostname()}, process ${String(process.pid)}`;
-  const maintenance = new Maintenance({ config, work, state, holder, metrics, clock, log, onFree });
+  const maintenance = new Maintenance({ config, work, state, holder, metrics, failureLog, board, clock, log, onFree });
   const scheduler = new Scheduler(clock, () => [
     ...policies().map((policy) => entryOf(policy, jobs, log)),
     ...maintenance.entries(),
@@ -85,13 +90,15 @@ export async function assemble({ configFile: path, version, clock, log: allLines
     configFile,
     jobs,
     failures,
+    failureLog,
+    board,
     maintenance,
     monitor,
     clock,
     version,
     started: clock.now(),
     nextRun: (policy) => scheduler.nextRun(entryOf(policy, jobs, log)),
-    nextSweep: () => scheduler.nextRun(maintenance.entry("sweep")),
+    nextTask: (task) => scheduler.nextRun(maintenance.entry(task)),
     address: () => http.url ?? "",
   };
   const http = new HttpFront(makeRoutes({ sources, metrics, scheduler, clock }), log);
@@ -103,6 +110,7 @@ export async function assemble({ configFile: path, version, clock, log: allLines
     monitor,
     jobs,
     failures,
+    failureLog,
     maintenance,
     scheduler,
     http,

@@ -3,6 +3,7 @@ import * as path from "node:path";
 import * as z from "zod";
 import { type ErrorCode, errorTable, StillpointError } from "../errors.ts";
 import type { ErrorReport, JobReport } from "../job/report.ts";
+import type { Failure } from "./failure-log.ts";
 
 /** The socket in a state folder. */
 export function controlSocketOf(state: string): string {
@@ -25,13 +26,23 @@ export type ControlAnswer =
 /** All times in ms since the epoch, durations in ms. */
 export interface DaemonStatus {
   readonly version: string;
+  /** The name of this host. */
+  readonly host: string;
   readonly pid: number;
+  /** When this was so, by the daemon's clock. */
+  readonly now: number;
   readonly started: number;
   /** Where metrics and health are served: `http://127.0.0.1:9464`. */
   readonly address: string;
   readonly config: ConfigStatus;
   /** Empty when the daemon is ready; else what it lacks, as sentences. */
   readonly notReady: readonly string[];
+  /** What is at work, and what waits for its turn. */
+  readonly work: readonly WorkStatus[];
+  /** The last ones, newest first. */
+  readonly failures: readonly Failure[];
+  /** When they start next; undefined when never. */
+  readonly maintenance: { readonly nextSweep: number | undefined; readonly nextCheck: number | undefined };
   readonly policies: readonly PolicyStatus[];
   readonly points: readonly PointStatus[];
   readonly locations: readonly LocationStatus[];
@@ -44,6 +55,25 @@ export interface ConfigStatus {
   readonly loaded: number;
   /** Why it isn't. */
   readonly error: ErrorReport | undefined;
+}
+
+export interface WorkStatus {
+  readonly stage: "capture" | "replication" | "prune" | "sweep" | "check";
+  /** Of a capture, a replication or a prune. */
+  readonly policy: string | undefined;
+  /** Of a capture. */
+  readonly source: string | undefined;
+  /** Of everything else. */
+  readonly location: string | undefined;
+  /** Undefined while it waits for its turn. */
+  readonly started: number | undefined;
+  /** Bytes; undefined for what has no measure. The total is an estimate, undefined while there is none. */
+  readonly done: number | undefined;
+  readonly total: number | undefined;
+  /** Bytes per second lately; undefined while that can't be told. */
+  readonly rate: number | undefined;
+  /** At that rate; undefined while that can't be told. */
+  readonly timeLeft: number | undefined;
 }
 
 export interface PolicyStatus {

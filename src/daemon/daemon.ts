@@ -37,7 +37,7 @@ const patience = 8000;
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
   await using starting = new AsyncDisposableStack();
   const parts = await assemble(options);
-  const { configFile, state, monitor, failures, maintenance, http, clock, log } = parts;
+  const { configFile, state, monitor, failures, failureLog, maintenance, http, clock, log } = parts;
 
   await state.make();
   const control = await serveControl(controlSocketOf(state.path), makeControlHandler(parts), clock);
@@ -45,6 +45,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   await monitor.restore();
   await openPrimary(parts);
   await failures.load();
+  await failureLog.load();
   await maintenance.records.load(clock.now());
   // The schedule goes by the newest recovery points, so they are looked at before it begins.
   await monitor.lookAt(primaryName, false);

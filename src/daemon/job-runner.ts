@@ -9,9 +9,11 @@ import type { Metrics } from "../metrics/metrics.ts";
 import type { Policy, Source } from "../policy/config.ts";
 import type { RunHistory } from "../policy/schedule.ts";
 import { logJobEvent } from "./log-job-event.ts";
+import { endedIn, type FailureLog } from "./failure-log.ts";
 import type { FailureRecords } from "./failure-records.ts";
 import type { Monitor } from "./monitor.ts";
 import { newestOf } from "./known-location.ts";
+import type { WorkBoard } from "./work-board.ts";
 
 /** By so many runs is judged how long the next one will take. */
 const rememberedDurations = 5;
@@ -22,6 +24,8 @@ export interface JobRunnerOptions {
   readonly monitor: Monitor;
   readonly metrics: Metrics;
   readonly failures: FailureRecords;
+  readonly failureLog: FailureLog;
+  readonly board: WorkBoard;
   readonly clock: Clock;
   readonly log: Logger;
   /** Called when a policy may run again. */
@@ -122,7 +126,7 @@ export class JobRunner {
   }
 
   async #run(policy: Policy, { sources, onEvent, lag }: StartOptions, signal: AbortSignal): Promise<JobReport> {
-    const { context, clock, metrics, failures, monitor, onFree } = this.#options;
+    const { context, clock, metrics, failures, failureLog, board, monitor, onFree } = this.#options;
     const log = this.#options.log.child({ policy: policy.name });
     const memory = this.#memory(policy.name);
     const started = clock.now();
@@ -131,6 +135,10 @@ export class JobRunner {
     if (sources === undefined) memory.started = started;
     if (lag !== undefined) memory.lag = lag;
     log.info("job started", { lag });
+    const tasks = board.addJob(
+      policy.name,
+      (sources ?? policy.sources).map(({ name }) => name),
+    );
     let capturing = true;
     const captured = (): void => {
       // Once: by the time this job ends, the next one may be capturing.
@@ -140,6 +148,7 @@ export class JobRunner {
       onFree();
     };
     const heard = (event: JobEvent): void => {
+      tasks.hear(event);
       logJobEvent(log, event);
       onEvent?.(event);
     };
@@ -156,7 +165,9 @@ export class JobRunner {
       });
       this.#remember(memory, report);
       metrics.countJob(report);
-      await failures.note(report).catch((error: unknown) => log.warn("state not written", { error }));
+      await Promise.all([failures.note(report), failureLog.note(...endedIn(report))]).catch((error: unknown) =>
+        log.warn("state not written", { error }),
+      );
       log[report.outcome === "ok" ? "info" : "warn"]("job finished", {
         outcome: report.outcome,
         duration: report.finished - report.started,
@@ -166,6 +177,7 @@ export class JobRunner {
       else await monitor.look(true, signal, [primaryName, ...reached(report)]);
       return report;
     } finally {
+      tasks.end();
       memory.running -= 1;
       captured();
     }

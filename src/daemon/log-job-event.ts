@@ -28,6 +28,7 @@ export function logJobEvent(log: Logger, event: JobEvent): void {
     }
     case "capture-progress":
     case "replication-progress":
+    case "prune-started":
   }
 }
 

@@ -3,12 +3,14 @@ import { describeError, isStillpointError, StillpointError } from "../errors.ts"
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
 import { primaryName } from "../job/locations.ts";
-import type { Outcome } from "../job/report.ts";
+import { type ErrorReport, errorReport, type Outcome } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Config } from "../policy/config.ts";
+import type { FailureLog } from "./failure-log.ts";
 import { MaintenanceRecords, type Task } from "./maintenance-records.ts";
 import type { Entry } from "./scheduler.ts";
+import type { Task as ShownTask, WorkBoard } from "./work-board.ts";
 import type { WorkProcess } from "./work-process.ts";
 
 export interface MaintenanceOptions {
@@ -18,10 +20,19 @@ export interface MaintenanceOptions {
   /** For those who find the lease taken. */
   readonly holder: string;
   readonly metrics: Metrics;
+  readonly failureLog: FailureLog;
+  readonly board: WorkBoard;
   readonly clock: Clock;
   readonly log: Logger;
   /** Called when some work has ended. */
   readonly onFree: () => void;
+}
+
+/** What a task came to at one location: for the log, and for whoever looks at failures. */
+interface Result {
+  readonly outcome: Outcome;
+  readonly fields: object;
+  readonly errors: readonly ErrorReport[];
 }
 
 export class Maintenance {
@@ -67,22 +78,37 @@ export class Maintenance {
     const { clock, log, config } = this.#options;
     await this.records.noteStart(task, clock.now()).catch((error: unknown) => log.warn("state not written", { error }));
     for (const location of [primaryName, ...config().replicas.map(({ name }) => name)]) {
-      const started = clock.monotonic();
-      const line = log.child({ location });
-      line.info(`${task} started`);
-      let outcome: Outcome = "failed";
-      let fields: object = {};
-      try {
-        const result = task === "sweep" ? await this.#sweep(location) : await this.#check(location);
-        ({ outcome, fields } = result);
-      } catch (error) {
-        fields = { error };
-        await this.#countFailure(task, location, error);
-      }
+      await this.#runAt(task, location);
       if (this.#stop.signal.aborted) return;
-      const level = outcome === "ok" ? "info" : "error";
-      line[level](`${task} finished`, { ...fields, outcome, duration: clock.monotonic() - started });
     }
+  }
+
+  async #runAt(task: Task, location: string): Promise<void> {
+    const { clock, log, board, failureLog } = this.#options;
+    const started = clock.monotonic();
+    const line = log.child({ location });
+    line.info(`${task} started`);
+    const shown = board.add({ stage: task, location });
+    shown.start();
+    let result: Result;
+    try {
+      result = task === "sweep" ? await this.#sweep(location) : await this.#check(location, shown);
+    } catch (error) {
+      result = { outcome: "failed", fields: { error }, errors: [errorReport(error)] };
+      await this.#countFailure(task, location, error);
+    } finally {
+      shown.end();
+    }
+    if (this.#stop.signal.aborted) return;
+    const { outcome, fields, errors } = result;
+    line[outcome === "ok" ? "info" : "error"](`${task} finished`, {
+      ...fields,
+      outcome,
+      duration: clock.monotonic() - started,
+    });
+    await failureLog
+      .note({ stage: task, location, finished: clock.now(), errors })
+      .catch((error: unknown) => log.warn("state not written", { error }));
   }
 
   /** What the end of the daemon has cut off, or whose location is away, isn't remembered as failed. */
@@ -96,29 +122,31 @@ export class Maintenance {
       .catch((cause: unknown) => log.warn("state not written", { error: cause }));
   }
 
-  async #sweep(location: string): Promise<{ outcome: Outcome; fields: object }> {
+  async #sweep(location: string): Promise<Result> {
     const { work, holder, metrics, clock } = this.#options;
     const { signal } = this.#stop;
     const { deleted, condemned, rewritten, noRoom } = await work.run("sweep", { location, holder }, { signal });
     const outcome = noRoom ? "partial" : "ok";
     metrics.countSweep(location, outcome, deleted.bytes);
     await this.records.noteSweep(location, clock.now());
-    return { outcome, fields: { deleted, condemned, rewritten } };
+    return { outcome, fields: { deleted, condemned, rewritten }, errors: [] };
   }
 
-  async #check(location: string): Promise<{ outcome: Outcome; fields: object }> {
+  async #check(location: string, shown: ShownTask): Promise<Result> {
     const { config, work, metrics, clock } = this.#options;
     const { signal } = this.#stop;
     const { readDataParts: of } = config().maintenance.check;
     const readData = of === undefined ? undefined : { group: this.records.nextPart(location, of), of };
-    const report = await work.run("check", { location, readData }, { signal });
+    const progress = (done: number, total: number | undefined): void => shown.progress(done, total);
+    const report = await work.run("check", { location, readData }, { signal, progress });
     const { findings, points, packs, bytesRead } = report;
     const outcome = findings.length === 0 ? "ok" : "failed";
     metrics.countCheck(location, outcome);
     await this.records.noteCheck(location, clock.now(), findings.length, readData?.group);
-    const shown = findings.slice(0, 20).map(({ message }) => message);
+    const first = findings.slice(0, 20).map(({ message }) => message);
     const error = findings.length === 0 ? undefined : damageError(location, findings.length);
-    return { outcome, fields: { points, packs, bytesRead, findings: findings.length, shown, error } };
+    const fields = { points, packs, bytesRead, findings: findings.length, shown: first, error };
+    return { outcome, fields, errors: error === undefined ? [] : [errorReport(error)] };
   }
 }
 

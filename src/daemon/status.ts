@@ -1,20 +1,26 @@
 /** What the daemon knows, gathered for whoever asks: the control socket, the metrics, the page. */
+import { hostname } from "node:os";
 import type { Clock } from "../host/clock.ts";
 import { primaryName } from "../job/locations.ts";
 import type { Snapshot } from "../metrics/snapshot.ts";
 import type { Policy } from "../policy/config.ts";
 import type { ConfigFile } from "./config-file.ts";
 import type { DaemonStatus, LocationStatus, PointStatus, PolicyStatus } from "./control-protocol.ts";
+import type { Failure, FailureLog } from "./failure-log.ts";
 import type { FailureRecords } from "./failure-records.ts";
 import type { JobRunner } from "./job-runner.ts";
 import { newestOf, seriesOf } from "./known-location.ts";
 import type { Maintenance } from "./maintenance.ts";
+import type { Task } from "./maintenance-records.ts";
 import type { Monitor } from "./monitor.ts";
+import type { WorkBoard } from "./work-board.ts";
 
 export interface StatusSources {
   readonly configFile: ConfigFile;
   readonly jobs: JobRunner;
   readonly failures: FailureRecords;
+  readonly failureLog: FailureLog;
+  readonly board: WorkBoard;
   readonly maintenance: Maintenance;
   readonly monitor: Monitor;
   readonly clock: Clock;
@@ -22,22 +28,28 @@ export interface StatusSources {
   /** When the process started. */
   readonly started: number;
   readonly nextRun: (policy: Policy) => number | undefined;
-  readonly nextSweep: () => number | undefined;
+  readonly nextTask: (task: Task) => number | undefined;
   readonly address: () => string;
 }
 
 export function statusOf(sources: StatusSources): DaemonStatus {
   const { configFile, version, started, address } = sources;
   const { path: file, error, loaded } = configFile;
+  const points = pointsOf(sources);
   return {
     version,
+    host: hostname(),
     pid: process.pid,
+    now: sources.clock.now(),
     started,
     address: address(),
     config: { file, current: error === undefined, loaded, error },
     notReady: whyNotReady(sources),
+    work: sources.board.status,
+    failures: failuresOf(sources, points),
+    maintenance: { nextSweep: sources.nextTask("sweep"), nextCheck: sources.nextTask("check") },
     policies: policiesOf(sources),
-    points: pointsOf(sources),
+    points,
     locations: locationsOf(sources),
   };
 }
@@ -51,6 +63,26 @@ function whyNotReady({ configFile, monitor }: StatusSources): string[] {
     else if (!reachable && location === primaryName) why.push(`The primary can't be read: ${error?.message ?? ""}`);
   }
   return why;
+}
+
+/** Those of what the configuration still has. A point that somebody else has made since ends a failure, too. */
+function failuresOf({ configFile, failureLog }: StatusSources, points: readonly PointStatus[]): Failure[] {
+  const { policies, replicas } = configFile.config;
+  const locations = new Set([primaryName, ...replicas.map(({ name }) => name)]);
+  const isHere = ({ policy: name, source, location }: Failure): boolean => {
+    const policy = policies.find((one) => one.name === name);
+    if (name !== undefined && policy === undefined) return false;
+    if (source !== undefined && policy?.sources.some((one) => one.name === source) !== true) return false;
+    return location === undefined || locations.has(location);
+  };
+  return failureLog.failures.filter(isHere).map((failure) => {
+    const { stage, policy, source, last, over } = failure;
+    if (stage !== "capture" || over !== undefined) return failure;
+    const since = points.find(
+      (point) => point.policy === policy && point.source === source && point.location === primaryName,
+    )?.newest?.time;
+    return since !== undefined && since > last ? { ...failure, over: since } : failure;
+  });
 }
 
 function policiesOf({ configFile, jobs, nextRun }: StatusSources): PolicyStatus[] {
@@ -127,7 +159,7 @@ export function snapshotOf(sources: StatusSources): Snapshot {
       location,
       failures: failures.prunes(policy, location).count,
     })),
-    nextSweep: sources.nextSweep(),
+    nextSweep: sources.nextTask("sweep"),
     policies,
     config,
     process: { started, residentBytes: process.memoryUsage.rss() },

@@ -83,6 +83,7 @@ async function perform(request: WorkRequest, signal: AbortSignal): Promise<unkno
         replica,
         recordProofs: true,
         signal,
+        onProgress: ({ bytes, totalBytes }) => progress(bytes, totalBytes),
       });
     }
   }

@@ -99,6 +99,7 @@ export type JobEvent =
   | { readonly event: "replication-started"; readonly replica: string }
   | { readonly event: "replication-progress"; readonly replica: string; readonly done: number; readonly total: number }
   | ({ readonly event: "replication-finished" } & ReplicaReport)
+  | { readonly event: "prune-started"; readonly location: string }
   | ({ readonly event: "prune-finished" } & PruneReport);
 
 export function errorReport(error: unknown): ErrorReport {

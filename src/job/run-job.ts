@@ -127,7 +127,10 @@ async function replicate(context: JobContext, request: JobRequest, to: Replicati
 async function prune(context: JobContext, request: JobRequest, location: string): Promise<PruneReport> {
   const { policy, signal, onEvent } = request;
   const blank: Blank<PruneReport> = { location, outcome: "ok", kept: 0, forgotten: 0, givenUp: 0, errors: [] };
-  const work = async (): Promise<Pruned> => await context.stages.prune({ policy, location, signal });
+  const work = async (): Promise<Pruned> => {
+    onEvent?.({ event: "prune-started", location });
+    return await context.stages.prune({ policy, location, signal });
+  };
   const report = await stage(context.clock, blank, work);
   onEvent?.({ event: "prune-finished", ...report });
   return report;

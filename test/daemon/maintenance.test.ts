@@ -1,5 +1,7 @@
 import { expect, it } from "vitest";
+import { FailureLog } from "../../src/daemon/failure-log.ts";
 import { Maintenance } from "../../src/daemon/maintenance.ts";
+import { WorkBoard } from "../../src/daemon/work-board.ts";
 import type { WorkProcess } from "../../src/daemon/work-process.ts";
 import { type ErrorCode, StillpointError } from "../../src/errors.ts";
 import { silentLogger } from "../../src/host/log.ts";
@@ -10,6 +12,12 @@ import { makeSite } from "../helpers/site.ts";
 
 const swept = { deleted: { packs: 0, bytes: 0 }, condemned: 0, rewritten: 0, noRoom: false };
 
+interface Sweeps {
+  readonly sweep: (code?: ErrorCode) => Promise<void>;
+  readonly maintenance: Maintenance;
+  readonly failureLog: FailureLog;
+}
+
 /** Sweeps of a site with the replica `far`; each `sweep` succeeds, or fails everywhere as it is told. */
 async function sweeps() {
   const clock = new ManualClock(Date.UTC(2026, 10, 22));
@@ -19,13 +27,18 @@ async function sweeps() {
     failure === undefined
       ? Promise.resolve(swept)
       : Promise.reject(new StillpointError(failure, { what: "Cannot sweep" }));
-  const start = async (): Promise<{ sweep: (code?: ErrorCode) => Promise<void>; maintenance: Maintenance }> => {
+  const start = async (): Promise<Sweeps> => {
     let ended = Promise.withResolvers<undefined>();
+    const state = new StateFolder(config.repository.state);
+    const failureLog = new FailureLog(state);
+    await failureLog.load();
     const maintenance = new Maintenance({
       config: () => config,
       // Only sweeps are run, and of their report no more is looked at than this has.
       work: { run } as unknown as Pick<WorkProcess, "run">,
-      state: new StateFolder(config.repository.state),
+      state,
+      failureLog,
+      board: new WorkBoard(clock),
       holder: "test",
       metrics: new Metrics(),
       clock,
@@ -39,7 +52,7 @@ async function sweeps() {
       maintenance.entry("sweep").start(0);
       await ended.promise;
     };
-    return { sweep, maintenance };
+    return { sweep, maintenance, failureLog };
   };
   return { start };
 }
@@ -55,6 +68,19 @@ it("remembers how many sweeps have failed in a row, across a restart too", async
   expect(second.maintenance.records.at("far").sweepFailures).toBe(3);
   await second.sweep();
   expect(second.maintenance.records.at("far").sweepFailures).toBe(0);
+});
+
+it("tells what a sweep said when it failed, at each location, and when it went well again", async () => {
+  const { start } = await sweeps();
+  const { sweep, failureLog } = await start();
+  await sweep("storage_failed");
+  expect(failureLog.failures.map(({ stage, location, over }) => [stage, location, over])).toEqual([
+    ["sweep", "far", undefined],
+    ["sweep", "primary", undefined],
+  ]);
+  expect(failureLog.failures[0]?.errors).toEqual([{ code: "storage_failed", message: "Cannot sweep." }]);
+  await sweep();
+  expect(failureLog.failures.every(({ over }) => over !== undefined)).toBe(true);
 });
 
 it("doesn't blame sweeps for a location that is away", async () => {

@@ -187,6 +187,7 @@ describe("a job", () => {
       "capture-progress",
       "capture-finished",
       "capture-finished",
+      "prune-started",
       "prune-finished",
     ]);
   });
