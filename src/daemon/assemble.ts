@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
 import { nodeFiles } from "../host/node-files.ts";
+import type { ServiceManager } from "../host/service-manager.ts";
 import { CaptureGate } from "../job/capture-gate.ts";
 import { OpenLocations } from "../job/open-locations.ts";
 import { SingleFlight } from "../job/single-flight.ts";
@@ -19,6 +20,7 @@ import { Maintenance } from "./maintenance.ts";
 import { Monitor } from "./monitor.ts";
 import { makeRoutes } from "./routes.ts";
 import { type Entry, Scheduler } from "./scheduler.ts";
+import { SignsOfLife } from "./signs-of-life.ts";
 import type { StatusSources } from "./status.ts";
 import { WorkBoard } from "./work-board.ts";
 import { WorkProcess } from "./work-process.ts";
@@ -27,6 +29,8 @@ export interface DaemonOptions {
   /** The configuration file, an absolute path. */
   readonly configFile: string;
   readonly version: string;
+  /** Who started the daemon and wants to hear how it does. */
+  readonly manager?: ServiceManager | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -45,12 +49,15 @@ export interface Parts {
   readonly scheduler: Scheduler;
   readonly http: HttpFront;
   readonly sources: StatusSources;
+  readonly signs: SignsOfLife;
+  readonly manager: ServiceManager | undefined;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /** Reads the configuration. Throws `config_missing` or `config_invalid`. */
-export async function assemble({ configFile: path, version, clock, log: allLines }: DaemonOptions): Promise<Parts> {
+export async function assemble(options: DaemonOptions): Promise<Parts> {
+  const { configFile: path, version, manager, clock, log: allLines } = options;
   const log = withLiveLevel(allLines, () => configFile.config.daemon.logLevel);
   const apply = async (after: Config, before: Config): Promise<void> => {
     // The only step that can fail comes first.
@@ -101,7 +108,8 @@ export async function assemble({ configFile: path, version, clock, log: allLines
     nextTask: (task) => scheduler.nextRun(maintenance.entry(task)),
     address: () => http.url ?? "",
   };
-  const http = new HttpFront(makeRoutes({ sources, metrics, scheduler, clock }), log);
+  const signs = new SignsOfLife({ scheduler, files: nodeFiles, clock });
+  const http = new HttpFront(makeRoutes({ sources, metrics, signs, clock }), log);
   return {
     configFile,
     state,
@@ -115,6 +123,8 @@ export async function assemble({ configFile: path, version, clock, log: allLines
     scheduler,
     http,
     sources,
+    signs,
+    manager,
     clock,
     log,
   };

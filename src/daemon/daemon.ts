@@ -2,12 +2,16 @@
 import { isStillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import { releaseMemory } from "../host/release-memory.ts";
+import { monotonicMicroseconds } from "../host/service-manager.ts";
 import { primaryName } from "../job/locations.ts";
 import { assemble, type DaemonOptions, type Parts } from "./assemble.ts";
 import { makeControlHandler } from "./control-handler.ts";
 import { controlSocketOf } from "./control-protocol.ts";
 import { serveControl } from "./control-server.ts";
+import { keepBeating } from "./heartbeat.ts";
 import { lookAfterMachines } from "./look-after-machines.ts";
+import { statusOf } from "./status.ts";
+import { statusLine } from "./status-line.ts";
 
 export interface RunningDaemon {
   /** Where metrics and health are served. */
@@ -37,7 +41,7 @@ const patience = 8000;
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
   await using starting = new AsyncDisposableStack();
   const parts = await assemble(options);
-  const { configFile, state, monitor, failures, failureLog, maintenance, http, clock, log } = parts;
+  const { configFile, state, monitor, failures, failureLog, maintenance, http, manager, clock, log } = parts;
 
   await state.make();
   const control = await serveControl(controlSocketOf(state.path), makeControlHandler(parts), clock);
@@ -61,11 +65,20 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
 
   const url = http.url ?? "";
   log.info("started", { version: options.version, config: options.configFile, url });
+  manager?.notify("READY=1");
   const running = starting.move();
   return {
     url,
-    reload: async () => await configFile.reload(),
+    reload: async () => {
+      manager?.notify("RELOADING=1", `MONOTONIC_USEC=${String(monotonicMicroseconds())}`);
+      try {
+        return await configFile.reload();
+      } finally {
+        manager?.notify("READY=1");
+      }
+    },
     stop: async () => {
+      manager?.notify("STOPPING=1", "STATUS=ending what is under way");
       log.info("stopping");
       await running.disposeAsync();
       log.info("stopped");
@@ -88,13 +101,15 @@ async function openPrimary({ locations, monitor, log }: Parts): Promise<void> {
   }
 }
 
-function startLoops({ scheduler, configFile, monitor, clock, log }: Parts, signal: AbortSignal): void {
+function startLoops(parts: Parts, signal: AbortSignal): void {
+  const { scheduler, configFile, monitor, sources, clock, log } = parts;
   const failed = (error: unknown): void => log.error("a part of the daemon has failed", { error });
   lookAfterMachines(configFile.config, clock, log, signal).catch(failed);
   scheduler.run(signal).catch(failed);
   configFile.follow(signal).catch(failed);
   keepLooking(monitor, clock, signal).catch(failed);
   keepSmall(clock, signal).catch(failed);
+  keepBeating({ ...parts, status: () => statusLine(statusOf(sources)) }, signal).catch(failed);
 }
 
 async function keepSmall(clock: Clock, signal: AbortSignal): Promise<void> {

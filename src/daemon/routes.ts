@@ -3,21 +3,18 @@ import { formatFor } from "../metrics/render.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Clock } from "../host/clock.ts";
 import { type Routes, text } from "./http-server.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { SignsOfLife } from "./signs-of-life.ts";
 import { type StatusSources, snapshotOf, statusOf } from "./status.ts";
 import { statusPage } from "./status-page.ts";
-
-/** A daemon that hasn't looked at its schedule for this long, in ms, isn't well. */
-const longestSilence = 60_000;
 
 export interface RouteOptions {
   readonly sources: StatusSources;
   readonly metrics: Metrics;
-  readonly scheduler: Pick<Scheduler, "sinceTick">;
+  readonly signs: Pick<SignsOfLife, "standstills">;
   readonly clock: Clock;
 }
 
-export function makeRoutes({ sources, metrics, scheduler, clock }: RouteOptions): Routes {
+export function makeRoutes({ sources, metrics, signs, clock }: RouteOptions): Routes {
   return {
     "/": () => ({
       status: 200,
@@ -28,7 +25,10 @@ export function makeRoutes({ sources, metrics, scheduler, clock }: RouteOptions)
       const { contentType, text: body } = await metrics.render(snapshotOf(sources), formatFor(accept));
       return { status: 200, contentType, body };
     },
-    "/healthz": () => (scheduler.sinceTick < longestSilence ? text(200, "ok") : text(503, "the schedule stands still")),
+    "/healthz": () => {
+      const { standstills } = signs;
+      return standstills.length === 0 ? text(200, "ok") : text(503, standstills.join("\n"));
+    },
     "/readyz": () => {
       const { notReady } = statusOf(sources);
       return notReady.length === 0 ? text(200, "ready") : text(503, notReady.join("\n"));

@@ -1,6 +1,7 @@
 /** The daemon as a process: signals, log, and the end. */
 import { systemClock } from "../host/clock.ts";
 import { createLogger, type Logger, underJournald } from "../host/log.ts";
+import { takeServiceManager } from "../host/service-manager.ts";
 import { type RunningDaemon, startDaemon } from "./daemon.ts";
 
 export interface RunDaemonOptions {
@@ -13,14 +14,15 @@ export interface RunDaemonOptions {
 
 /** Runs until SIGTERM or SIGINT; SIGHUP reloads the configuration. Throws what `startDaemon` does. */
 export async function runDaemon({ configFile, version, onReady }: RunDaemonOptions): Promise<void> {
-  const log = createLogger({ level: "debug", to: "stdout", journald: underJournald(process.env) });
+  const log = createLogger({ level: "debug", to: "stdout", journald: underJournald(process.env, 1) });
   process.on("uncaughtException", (error) => endBroken(log, error));
   const { promise: told, resolve: tell } = Promise.withResolvers<NodeJS.Signals>();
   let daemon: RunningDaemon | undefined;
   process.once("SIGTERM", tell);
   process.once("SIGINT", tell);
   process.on("SIGHUP", () => void daemon?.reload().catch(() => undefined));
-  daemon = await startDaemon({ configFile, version, clock: systemClock, log });
+  const manager = takeServiceManager(process.env, process.pid);
+  daemon = await startDaemon({ configFile, version, manager, clock: systemClock, log });
   onReady?.(daemon.url);
   log.info("told to stop", { signal: await told });
   const ended = await daemon.stop();

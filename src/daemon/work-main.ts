@@ -25,7 +25,8 @@ const locations = new OpenLocations(config, clock);
 const stages = makeStages({ config, locations, executor, clock, host: hostname(), version });
 
 process.on("message", (message: ToWork) => {
-  if (message.kind === "abort") underWay.get(message.id)?.abort();
+  if (message.kind === "ping") send({ kind: "alive" });
+  else if (message.kind === "abort") underWay.get(message.id)?.abort();
   else if (message.kind === "config") current = message.config;
   else void serve(message);
 });

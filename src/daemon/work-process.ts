@@ -13,6 +13,9 @@ import type { FromWork, ToWork, Work, WorkRequest, Works } from "./work-protocol
 
 /** How long, in ms, the process waits for more before it is ended. */
 const linger = 2000;
+/** How often, in ms, it is asked whether it is alive; and how long it may say nothing at all. */
+const pingInterval = 30_000;
+const longestSilence = 5 * 60_000;
 
 export interface WorkOptions {
   readonly config: () => Config;
@@ -103,18 +106,40 @@ export class WorkProcess {
   #start(): ChildProcess {
     const { version, entry = usualEntry } = this.#options;
     const child = fork(entry, [version], { serialization: "advanced", stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    const ended = new AbortController();
+    void this.#watch(child, ended.signal);
     child.on("message", (message) => this.#receive(message as FromWork));
     child.on("error", () => undefined);
     child.on("exit", (code, signal) => {
+      ended.abort();
       if (this.#child === child) this.#child = undefined;
-      for (const { child: busy, result } of this.#pending.values()) {
-        if (busy === child) result.reject(gone(signal ?? `status ${String(code)}`));
-      }
+      this.#fail(child, gone(signal ?? `status ${String(code)}`));
     });
     return child;
   }
 
+  #fail(child: ChildProcess, error: StillpointError): void {
+    for (const { child: busy, result } of this.#pending.values()) if (busy === child) result.reject(error);
+  }
+
+  /** One that says nothing any more, whatever it is asked, is ended: what it was at fails, and is tried again by the next run. */
+  async #watch(child: ChildProcess, ended: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    let heard = clock.monotonic();
+    child.on("message", () => {
+      heard = clock.monotonic();
+    });
+    while (!ended.aborted) {
+      send(child, { kind: "ping" });
+      await clock.sleep(pingInterval, ended).catch(() => undefined);
+      if (clock.monotonic() - heard < longestSilence) continue;
+      this.#fail(child, silent());
+      child.kill("SIGKILL");
+    }
+  }
+
   #receive(message: FromWork): void {
+    if (message.kind === "alive") return;
     const pending = this.#pending.get(message.id);
     if (message.kind === "progress") pending?.progress?.(message.done, message.total);
     else if (message.kind === "done") pending?.result.resolve(message.output);
@@ -146,6 +171,14 @@ const usualEntry = new URL(import.meta.url.endsWith(".ts") ? "work-main.ts" : "w
 /** A process that has ended can't be told anything; that it has is heard by its `exit`. */
 function send(child: ChildProcess, message: ToWork): void {
   child.send(message, () => undefined);
+}
+
+function silent(): StillpointError {
+  return new StillpointError("internal", {
+    what: `The process that does the work has said nothing for ${String(longestSilence / 60_000)} min, and was ended`,
+    safe: "Recovery points that were committed are kept; what was stored is found again.",
+    next: "Look whether something had stopped it, or memory was short (`journalctl -k`); the next run starts a new one.",
+  });
 }
 
 function gone(how: string): StillpointError {

@@ -47,13 +47,15 @@ export type WorkRequest = {
   };
 }[Work];
 
-/** `config`: another one has come into force. */
+/** `config`: another one has come into force. `ping` is to be answered at once, by `alive`. */
 export type ToWork =
   | WorkRequest
   | { readonly kind: "config"; readonly config: Config }
-  | { readonly kind: "abort"; readonly id: number };
+  | { readonly kind: "abort"; readonly id: number }
+  | { readonly kind: "ping" };
 
 export type FromWork =
   | { readonly kind: "progress"; readonly id: number; readonly done: number; readonly total: number | undefined }
   | { readonly kind: "done"; readonly id: number; readonly output: unknown }
-  | { readonly kind: "failed"; readonly id: number; readonly error: PlainError };
+  | { readonly kind: "failed"; readonly id: number; readonly error: PlainError }
+  | { readonly kind: "alive" };

@@ -1,5 +1,6 @@
 /** Structured logs: JSON lines, written synchronously, so that the last line before a crash is there. */
 
+import { fstatSync } from "node:fs";
 import pino from "pino";
 import { StillpointError } from "../errors.ts";
 
@@ -26,9 +27,15 @@ export interface LoggerOptions {
   readonly journald?: boolean;
 }
 
-/** Whether systemd has connected our output to its journal (systemd.exec(5), `JOURNAL_STREAM`). */
-export function underJournald(env: NodeJS.ProcessEnv): boolean {
-  return env["JOURNAL_STREAM"] !== undefined;
+/**
+ * Whether what is written to this descriptor goes to systemd's journal. `JOURNAL_STREAM` (systemd.exec(5)) names the stream by its
+ * device and inode: the variable alone says nothing of output that was led elsewhere since.
+ */
+export function underJournald(env: NodeJS.ProcessEnv, descriptor: number): boolean {
+  const stream = env["JOURNAL_STREAM"];
+  if (stream === undefined) return false;
+  const { dev, ino } = fstatSync(descriptor, { bigint: true });
+  return stream === `${String(dev)}:${String(ino)}`;
 }
 
 export function createLogger(options: LoggerOptions): Logger {

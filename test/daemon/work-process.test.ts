@@ -1,6 +1,6 @@
 import * as fs from "node:fs/promises";
 import { pathToFileURL } from "node:url";
-import { expect, it, onTestFinished } from "vitest";
+import { expect, it, onTestFinished, vi } from "vitest";
 import { WorkProcess } from "../../src/daemon/work-process.ts";
 import type { Config, Policy, Source } from "../../src/policy/config.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
@@ -14,6 +14,7 @@ import { tempDir } from "../helpers/temp-dir.ts";
 const program = `
 process.on("message", (message) => {
   const { kind, id, input } = message;
+  if (kind === "ping") return;
   if (kind === "abort") {
     process.send({ kind: "failed", id, error: { code: "cancelled", parts: { what: "Told to" }, stack: undefined } });
     return;
@@ -66,6 +67,15 @@ it("fails what was under way when the process dies, and starts another one for t
   expect(dying).toMatchObject({ code: "internal" });
   expect(String(dying)).toContain("SIGKILL");
   expect(await waiting).toMatchObject({ code: "internal" });
+  expect(await capture("answer")).toMatchObject({ version: "1.2" });
+});
+
+it("ends a process that says nothing any more", async () => {
+  const { clock, capture, progress } = await workProcess();
+  const waiting = rejection(capture("wait"));
+  await vi.waitFor(() => expect(progress).toEqual([1]));
+  await clock.advance(6 * 60_000);
+  expect(await waiting).toMatchObject({ code: "internal", message: expect.stringContaining("for 5 min") as unknown });
   expect(await capture("answer")).toMatchObject({ version: "1.2" });
 });
 

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { fstatSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { StillpointError } from "../../src/errors.ts";
 import { createLogger, silentLogger, underJournald, type LoggerOptions } from "../../src/host/log.ts";
@@ -86,9 +87,11 @@ describe("createLogger", () => {
   });
 });
 
-test("underJournald looks at JOURNAL_STREAM", () => {
-  expect(underJournald({ JOURNAL_STREAM: "8:12345" })).toBe(true);
-  expect(underJournald({})).toBe(false);
+test("underJournald compares JOURNAL_STREAM with the descriptor", () => {
+  const { dev, ino } = fstatSync(0, { bigint: true });
+  expect(underJournald({ JOURNAL_STREAM: `${dev}:${ino}` }, 0)).toBe(true);
+  expect(underJournald({ JOURNAL_STREAM: `${dev}:${ino + 1n}` }, 0)).toBe(false);
+  expect(underJournald({}, 0)).toBe(false);
 });
 
 test("silentLogger is silent", () => {
