@@ -58,6 +58,11 @@ export const errorTable = {
   key_unreadable: kind(exitStatus.failed, false, "The file with the key or passphrase can't be read."),
   damaged: kind(exitStatus.damage, false, "Stored data isn't what was written: truncated, altered or missing."),
   sweep_unsafe: kind(exitStatus.failed, false, "The sweep saw something that it can't explain, and deleted nothing."),
+  retention_guarded: kind(
+    exitStatus.failed,
+    false,
+    "New keep rules would forget more than `retention_guard` allows at once, and nobody has accepted that.",
+  ),
   capture_too_old: kind(
     exitStatus.failed,
     true,

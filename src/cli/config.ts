@@ -2,6 +2,8 @@ import * as path from "node:path";
 import { loadConfig } from "../policy/load.ts";
 import { configSchemaText } from "../policy/json-schema.ts";
 import type { DefineVerb } from "./cli.ts";
+import type { AcceptFlags } from "./config-accept.ts";
+import type { DiffFlags } from "./config-diff.ts";
 import { count } from "./format.ts";
 import { addConfigOption } from "./open-location.ts";
 import { type ConfigFlags, configPath, readConfigText } from "./read-config.ts";
@@ -32,6 +34,48 @@ export const define: DefineVerb = (command, cli) => {
         count(replicas.length, "replica"),
       ];
       cli.output.print(`${chosen} is valid: ${parts.join(", ")}`);
+    });
+
+  addConfigOption(command.command("diff"))
+    .summary("show what a configuration file would change")
+    .description(
+      "Shows what a file would change, and which recovery points its keep rules would forget. Touches nothing.",
+    )
+    .argument("[file]", "the new file; by default the configuration that the other verbs would use")
+    .option("--against <file>", "compare with this file (default: what the daemon has in force, else the usual file)")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Relative paths in a new file are taken as if it lay in the place of the usual one.
+
+Examples:
+  stillpoint config diff new.yaml
+  stillpoint config diff --against stillpoint.yaml.old`,
+    )
+    .action(async (file: string | undefined, flags: DiffFlags) => {
+      await (await import("./config-diff.ts")).diffConfig(cli, file, flags);
+    });
+
+  addConfigOption(command.command("accept"))
+    .summary("let new keep rules forget more than `retention_guard` allows")
+    .description(
+      "Lets the next prunes forget what new keep rules don't keep, where that is more than `retention_guard` allows at once.",
+    )
+    .argument("[policy]", "only this policy")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Counts for the rules that are in force now, and ends when they change again. \`stillpoint config diff\` shows before what
+will go.
+
+Examples:
+  stillpoint config accept
+  stillpoint config accept nightly`,
+    )
+    .action(async (policy: string | undefined, flags: AcceptFlags) => {
+      await (await import("./config-accept.ts")).acceptRetention(cli, policy, flags);
     });
 
   command

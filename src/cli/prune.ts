@@ -1,14 +1,15 @@
 import { exitStatus } from "../errors.ts";
 import { OpenLocations } from "../job/open-locations.ts";
-import { openLocation, primaryName } from "../job/locations.ts";
-import { type PlannedPrune, planPruneStage, type PruneContext } from "../job/prune-stage.ts";
+import { primaryName } from "../job/locations.ts";
+import { executePlanned, planPruneStage, type PruneContext } from "../job/prune-stage.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
+import { blockedError, isBlocked } from "../job/retention-change.ts";
 import type { Config, Policy } from "../policy/config.ts";
-import { executePrune } from "../prune/execute-prune.ts";
 import type { PlannedGroup } from "../prune/plan-prune.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { findPolicy } from "./find-policy.ts";
 import { count, formatTime } from "./format.ts";
+import { lookingContext } from "./looking-context.ts";
 import { addConfigOption } from "./open-location.ts";
 import { printErrors } from "./print-job.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
@@ -60,16 +61,13 @@ async function prune(cli: Cli, name: string | undefined, flags: Flags): Promise<
   cli.exit = exitOf(results);
 }
 
-/** For a dry run nothing may be written, not even keys that a replica lacks. */
 async function makeContext(cli: Cli, config: Config, dryRun: boolean): Promise<PruneContext> {
   const { clock, environment, signal } = cli;
-  const open = async (name: string, within?: AbortSignal) =>
-    await openLocation(config, name, { clock, environment, signal: within, readOnly: true });
-  const locations = dryRun
-    ? { primary: async (within?: AbortSignal) => await open(primaryName, within), replica: open, location: open }
-    : new OpenLocations(() => config, clock, { environment });
-  await locations.primary(signal);
-  return { config: () => config, locations, clock };
+  const looking = lookingContext(cli, config);
+  const context = dryRun ? looking : { ...looking, locations: new OpenLocations(() => config, clock, { environment }) };
+  // Opened at once, so that a wrong key or a missing disk is said once.
+  await context.locations.primary(signal);
+  return context;
 }
 
 async function pruneLocation(
@@ -80,9 +78,13 @@ async function pruneLocation(
 ): Promise<PruneResult> {
   const blank = { policy: policy.name, location, sources: [], forgotten: [], error: undefined };
   try {
-    const { repository, plan }: PlannedPrune = await planPruneStage(context, { policy, location, signal });
-    const forgotten = dryRun === true ? [] : (await executePrune(repository, plan, { signal })).forgotten;
-    return { ...blank, sources: plan.groups, forgotten };
+    const planned = await planPruneStage(context, { policy, location, signal });
+    const sources = planned.plan.groups;
+    if (dryRun === true) {
+      const { change } = planned;
+      return { ...blank, sources, error: isBlocked(change) ? errorReport(blockedError(change)) : undefined };
+    }
+    return { ...blank, sources, forgotten: (await executePlanned(planned, signal)).forgotten };
   } catch (error) {
     return { ...blank, error: errorReport(error) };
   }
@@ -101,7 +103,7 @@ function describe({ policy, location, sources, forgotten, error }: PruneResult):
 
 function print(cli: Cli, { policy, location, sources, forgotten, error }: PruneResult, { dryRun }: Flags): void {
   const { output } = cli;
-  if (error !== undefined) return printErrors(output, `${policy} at ${location}`, [error]);
+  if (error !== undefined) printErrors(output, `${policy} at ${location}`, [error]);
   for (const { source, keep, remove, givenUp } of sources) {
     const title = output.style("bold", `${policy}: ${source} at ${location}`);
     const done = dryRun === true ? "would be forgotten" : "forgotten";

@@ -49,6 +49,11 @@ export class ConfigFile {
     return this.#inForce.config;
   }
 
+  /** What the file held when it was put into force. */
+  get text(): string {
+    return this.#inForce.text;
+  }
+
   /** When the configuration in force was read, in ms since the epoch. */
   get loaded(): number {
     return this.#inForce.time;

@@ -5,6 +5,7 @@ import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import type { JobEvent, JobReport } from "../job/report.ts";
 import {
+  type ConfigText,
   type ControlAnswer,
   type ControlRequest,
   controlSocketOf,
@@ -43,6 +44,11 @@ export async function askRun(state: string, options: AskRunOptions): Promise<Job
 /** Whether another configuration is in force now. Undefined when no daemon runs. Throws as `askRun` does. */
 export async function askReload(state: string, options: AskOptions = {}): Promise<{ changed: boolean } | undefined> {
   return (await ask(state, { version: 1, request: "reload" }, options)) as { changed: boolean } | undefined;
+}
+
+/** The configuration in force. Undefined when no daemon runs. Throws as `askRun` does. */
+export async function askConfig(state: string, options: AskOptions = {}): Promise<ConfigText | undefined> {
+  return (await ask(state, { version: 1, request: "config" }, options)) as ConfigText | undefined;
 }
 
 interface Listening extends AskOptions {

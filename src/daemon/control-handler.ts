@@ -3,6 +3,7 @@ import { StillpointError } from "../errors.ts";
 import type { Policy, Source } from "../policy/config.ts";
 import { closest } from "../policy/suggest.ts";
 import type { ConfigFile } from "./config-file.ts";
+import type { ConfigText } from "./control-protocol.ts";
 import type { ControlHandler } from "./control-server.ts";
 import type { JobRunner } from "./job-runner.ts";
 import { type StatusSources, statusOf } from "./status.ts";
@@ -20,6 +21,8 @@ export function makeControlHandler({ sources, configFile, jobs }: ControlOptions
         return statusOf(sources);
       case "reload":
         return { changed: await configFile.reload() };
+      case "config":
+        return { file: configFile.path, text: configFile.text } satisfies ConfigText;
       case "run": {
         const policy = named("policy", configFile.config.policies, request.policy);
         const chosen = request.source === undefined ? undefined : [sourceOf(policy, request.source)];

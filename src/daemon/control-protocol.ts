@@ -14,6 +14,7 @@ export const controlRequest = z.discriminatedUnion("request", [
   z.object({ version: z.literal(1), request: z.literal("status") }),
   z.object({ version: z.literal(1), request: z.literal("run"), policy: z.string(), source: z.string().optional() }),
   z.object({ version: z.literal(1), request: z.literal("reload") }),
+  z.object({ version: z.literal(1), request: z.literal("config") }),
 ]);
 export type ControlRequest = z.output<typeof controlRequest>;
 
@@ -46,6 +47,12 @@ export interface DaemonStatus {
   readonly policies: readonly PolicyStatus[];
   readonly points: readonly PointStatus[];
   readonly locations: readonly LocationStatus[];
+}
+
+/** The configuration in force, as it was read. */
+export interface ConfigText {
+  readonly file: string;
+  readonly text: string;
 }
 
 export interface ConfigStatus {

@@ -21,8 +21,8 @@ export function logJobEvent(log: Logger, event: JobEvent): void {
       return;
     }
     case "prune-finished": {
-      const { location, kept, forgotten, givenUp, errors } = event;
-      finished(log, "prune", event, { location, kept, forgotten, givenUp }, errors);
+      const { location, kept, forgotten, givenUp, accepted, errors } = event;
+      finished(log, "prune", event, { location, kept, forgotten, givenUp, accepted }, errors);
       if (givenUp > 0) log.warn("points given up that a replica lacks", { location, givenUp });
       return;
     }

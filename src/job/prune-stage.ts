@@ -1,15 +1,19 @@
 /** The third stage of a job: forgetting what no rule keeps, at one location. */
 import type { Policy } from "../policy/config.ts";
-import { surveyPoints } from "../replicate/survey.ts";
 import { executePrune } from "../prune/execute-prune.ts";
+import type { RetentionRules } from "../prune/guard-retention.ts";
 import { type PlannedGroup, planPrune, type PruneGroup, type PrunePlan } from "../prune/plan-prune.ts";
+import { surveyPoints } from "../replicate/survey.ts";
 import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
 import { belongsTo } from "./belonging.ts";
 import { primaryName } from "./locations.ts";
 import type { Pruned } from "./report.ts";
-import { wantedAt } from "./rules.ts";
+import { carryOutChange, judgeChange, type RetentionChange } from "./retention-change.ts";
+import { RetentionRecords } from "./retention-records.ts";
+import { rulesAt, wantedAt } from "./rules.ts";
 import type { StageContext } from "./stage-context.ts";
+import { StateFolder } from "./state-folder.ts";
 import { withinTime } from "./within-time.ts";
 
 export interface PruneRequest {
@@ -24,38 +28,66 @@ export type PruneContext = Pick<StageContext, "config" | "locations" | "clock">;
 export interface PlannedPrune {
   readonly repository: Repository;
   readonly plan: PrunePlan;
+  readonly change: RetentionChange;
 }
 
+/** Throws what `planPruneStage` and `executePlanned` throw. */
 export async function pruneStage(context: PruneContext, request: PruneRequest): Promise<Pruned> {
-  const { repository, plan } = await planPruneStage(context, request);
-  const { forgotten } = await executePrune(repository, plan, { signal: request.signal });
-  const sum = (of: (group: PlannedGroup) => number): number => plan.groups.reduce((total, one) => total + of(one), 0);
+  const planned = await planPruneStage(context, request);
+  const { groups } = planned.plan;
+  const { forgotten } = await executePlanned(planned, request.signal);
+  const sum = (of: (group: PlannedGroup) => number): number => groups.reduce((total, one) => total + of(one), 0);
   const kept = sum(({ keep, remove }) => keep.length + remove.length) - forgotten.length;
-  return { outcome: "ok", kept, forgotten: forgotten.length, givenUp: sum((one) => one.givenUp.length), errors: [] };
+  const givenUp = sum((one) => one.givenUp.length);
+  const { excesses, acceptance } = planned.change;
+  const accepted = excesses.length > 0 ? acceptance : undefined;
+  return { outcome: "ok", kept, forgotten: forgotten.length, givenUp, accepted, errors: [] };
 }
 
 /** What the stage would do; reads only. `prune --dry-run` prints it. Throws what opening the location throws, or a storage error. */
 export async function planPruneStage(context: PruneContext, request: PruneRequest): Promise<PlannedPrune> {
+  const { policy, location } = request;
+  const rules = rulesAt(policy, location);
+  const { repository, planBy } = await surveyPrune(context, request);
+  const plan = planBy(rules);
+  const { repository: settings, maintenance } = context.config();
+  const records = new RetentionRecords(new StateFolder(settings.state));
+  const place = { policy: policy.name, location };
+  const change = await judgeChange({ place, share: maintenance.retentionGuard, records }, rules, plan);
+  return { repository, plan, change };
+}
+
+/** Throws `retention_guarded` before anything is deleted, or a storage error. */
+export async function executePlanned(
+  { repository, plan, change }: PlannedPrune,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly forgotten: readonly string[] }> {
+  return await carryOutChange(change, async () => await executePrune(repository, plan, { signal }));
+}
+
+/** A location's points, ready to be judged by any rules. */
+export interface PruneSurvey {
+  readonly repository: Repository;
+  readonly planBy: (rules: RetentionRules) => PrunePlan;
+}
+
+export async function surveyPrune(context: PruneContext, request: PruneRequest): Promise<PruneSurvey> {
   const { policy, location, signal } = request;
   const { repository } = await context.locations.location(location, signal);
   const { points, damaged } = await loadCatalog(repository, { signal });
   const mine = belongsTo(context.config().policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
   const missingAt = await whoLacks(context, request, own);
-  const groups = policy.sources.map(
-    ({ name: source }): PruneGroup => ({
-      policy: policy.name,
-      source,
-      points: own.filter(({ manifest }) => manifest.source === source),
-      keep: policy.replicate.find(({ replica }) => replica.name === location)?.keep ?? policy.keep,
-      timezone: policy.schedule.timezone,
-      cap: policy.unreplicated,
-      missingAt,
-    }),
-  );
-  const replica = location !== primaryName;
   const now = context.clock.now();
-  return { repository, plan: planPrune({ location, replica, now, groups, damaged: damaged.map(({ name }) => name) }) };
+  const planBy = ({ keep, timezone, unreplicated: cap }: RetentionRules): PrunePlan => {
+    const groups = policy.sources.map(({ name: source }): PruneGroup => {
+      const its = own.filter(({ manifest }) => manifest.source === source);
+      return { policy: policy.name, source, points: its, keep, timezone, cap, missingAt };
+    });
+    const replica = location !== primaryName;
+    return planPrune({ location, replica, now, groups, damaged: damaged.map(({ name }) => name) });
+  };
+  return { repository, planBy };
 }
 
 /** How long a replica may take to show its points, in ms. Past that all of them count as lacking there. */

@@ -1,6 +1,7 @@
 /** What became of a job: plain data, for logs, metrics, the control socket and `--json`. Times in ms since the epoch. */
 import type { Clock } from "../host/clock.ts";
 import { describeError, type ErrorCode, isStillpointError } from "../errors.ts";
+import type { Acceptance } from "./retention-records.ts";
 import type { Consistency } from "../repository/points/manifest.ts";
 
 /** `partial`: something of value was done, and something was not. */
@@ -68,6 +69,8 @@ export interface Pruned {
   readonly forgotten: number;
   /** Of those: points that a replica still lacks, given up because the policy's cap was reached. */
   readonly givenUp: number;
+  /** Who has accepted that new keep rules forget so much at once, where that was needed. */
+  readonly accepted?: Acceptance | undefined;
   readonly errors: readonly ErrorReport[];
 }
 

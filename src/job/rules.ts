@@ -1,6 +1,7 @@
 /** A policy's keep rules, applied to the points of one source at one location. */
 import type { Policy } from "../policy/config.ts";
 import { type Retention, type RetainPoint, retain } from "../policy/retain.ts";
+import type { RetentionRules } from "../prune/guard-retention.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { primaryName } from "./locations.ts";
 
@@ -12,6 +13,12 @@ export interface Judging {
   readonly now: number;
 }
 
+/** The policy's rules for a location. */
+export function rulesAt({ replicate, keep, schedule, unreplicated }: Policy, location: string): RetentionRules {
+  const there = replicate.find(({ replica }) => replica.name === location);
+  return { keep: there?.keep ?? keep, timezone: schedule.timezone, unreplicated };
+}
+
 /**
  * What the rules of the location keep of these points, which are of one source. A replica goes by when it received a
  * point, too; `missingAt` names the replicas that want a point of the primary and don't have it.
@@ -21,7 +28,7 @@ function judge(
   points: readonly CatalogPoint[],
   missingAt: (id: string) => readonly string[] = () => [],
 ): Retention {
-  const there = policy.replicate.find(({ replica }) => replica.name === location);
+  const { keep, timezone, unreplicated } = rulesAt(policy, location);
   const candidates = points.map(
     ({ id, time, tags, hold, proof, received }): RetainPoint => ({
       id,
@@ -33,12 +40,7 @@ function judge(
       missingAt: missingAt(id),
     }),
   );
-  return retain(
-    candidates,
-    there?.keep ?? policy.keep,
-    { now, timezone: policy.schedule.timezone },
-    policy.unreplicated,
-  );
+  return retain(candidates, keep, { now, timezone }, unreplicated);
 }
 
 /**

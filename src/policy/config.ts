@@ -182,6 +182,8 @@ export interface Maintenance {
   readonly sweep: Schedule;
   /** How long unreferenced data stays at least, and how long a capture may take at most. */
   readonly grace: number;
+  /** The share of a source's points, 0 to 1, that rules which are new to it may forget at once. */
+  readonly retentionGuard: number;
   readonly check: CheckSettings;
 }
 

@@ -42,6 +42,14 @@ export const rate = written(
   "expected a rate with its unit, such as 512KiB/s or 50MiB/s",
 ).refine((bytes) => bytes >= 1024, { error: "less than 1KiB/s never finishes" });
 
+const shareHelp = "expected a share such as 50%, from 1% to 100%";
+
+/** `50%` as 0.5. */
+export const share = z
+  .string({ error: (issue) => (issue.input === undefined ? undefined : shareHelp) })
+  .regex(/^(?:[1-9]\d?|100)%$/, { error: shareHelp })
+  .transform((text) => Number(text.slice(0, -1)) / 100);
+
 export const path = z
   .string()
   .min(1, { error: "a path can't be empty" })

@@ -10,13 +10,13 @@ import { resolveConfig } from "./resolve.ts";
 import { configFile } from "./schema.ts";
 
 /**
- * The configuration in `text`. `file` is its path, for messages and as the place where relative paths begin; absolute,
- * or relative to the working folder. Throws StillpointError `config_invalid`, whose message lists every problem as
+ * The configuration in `text`. `file` is its path, for messages; absolute, or relative to the working folder. Relative paths
+ * begin at `home`, by default the folder of the file. Throws StillpointError `config_invalid`, whose message lists every problem as
  * `file:line:column: message`, with the line and a caret under it; nothing else is ever thrown.
  */
-export function loadConfig(text: string, file: string): Config {
+export function loadConfig(text: string, file: string, home = posix.dirname(file)): Config {
   const document = readYaml(text, file);
-  const path = (written: string): string => withoutSlash(posix.resolve(posix.dirname(file), written));
+  const path = (written: string): string => withoutSlash(posix.resolve(home, written));
   const parsed = configFile.safeParse(document.value, { error: issueMessage });
   const problems = [
     ...referenceProblems(document, path),

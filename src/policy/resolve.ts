@@ -31,6 +31,7 @@ export function resolveConfig(file: File, path: (written: string) => string): Om
     maintenance: {
       sweep: resolveSchedule(file.maintenance.sweep),
       grace: file.maintenance.grace,
+      retentionGuard: file.maintenance.retention_guard,
       check: {
         schedule: resolveSchedule(file.maintenance.check.schedule),
         readDataParts: file.maintenance.check.read_data,

@@ -11,6 +11,7 @@ import {
   path,
   positiveDuration,
   run,
+  share,
   size,
   tag,
 } from "./fields.ts";
@@ -204,6 +205,11 @@ const maintenance = z.strictObject({
   grace: positiveDuration
     .prefault("24h")
     .describe("How long unreferenced data stays at least. No capture may take longer."),
+  retention_guard: share
+    .prefault("50%")
+    .describe(
+      "Keep rules that are new to a source may forget this share of its recovery points at once; more takes `stillpoint config accept`.",
+    ),
   check: z
     .strictObject({
       schedule: schedule.prefault({ cron: "30 5 * * sun", jitter: "30m" }).describe("When the repository is checked."),

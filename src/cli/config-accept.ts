@@ -1,0 +1,68 @@
+import { userInfo } from "node:os";
+import { askReload } from "../daemon/control-client.ts";
+import { exitStatus, StillpointError } from "../errors.ts";
+import { isBlocked, type RetentionChange } from "../job/retention-change.ts";
+import type { Cli } from "./cli.ts";
+import { findPolicy } from "./find-policy.ts";
+import { planRetention } from "./plan-retention.ts";
+import { printErrors } from "./print-job.ts";
+import { type ConfigFlags, readConfig } from "./read-config.ts";
+
+export interface AcceptFlags extends ConfigFlags {
+  readonly json?: boolean;
+}
+
+/** Lets the next prunes do what they are blocked from, and nothing else. */
+export async function acceptRetention(cli: Cli, name: string | undefined, flags: AcceptFlags): Promise<void> {
+  const { clock, environment, output, signal } = cli;
+  const config = await readConfig(flags, cli);
+  // What is accepted is what the daemon goes by: it may not have seen the file yet, or may refuse it.
+  await askReload(config.repository.state, { signal });
+  const policies = name === undefined ? config.policies : [findPolicy(config, name)];
+  const plans = await planRetention(cli, config, { policies, before: (_policy, _location, applied) => applied });
+  const blocked = plans.flatMap(({ change }) => (change !== undefined && isBlocked(change) ? [change] : []));
+  const failed = plans.filter(({ error }) => error !== undefined);
+  if (blocked.length === 0 && failed.length === 0) throw nothingToAccept();
+  const by = environment["SUDO_USER"] ?? userName();
+  for (const { place, after, records } of blocked) await records.accept(place, after.rules, { time: clock.now(), by });
+  if (failed.length > 0) cli.exit = blocked.length === 0 ? exitStatus.failed : exitStatus.partial;
+  if (flags.json === true) {
+    const errors = failed.map(({ policy, location, error }) => ({ policy, location, error }));
+    return output.json({ accepted: blocked.map(describe), failed: errors });
+  }
+  for (const change of blocked) print(cli, change);
+  for (const { policy, location, error } of failed) {
+    if (error !== undefined) printErrors(output, `${policy} at ${location}`, [error]);
+  }
+  if (blocked.length > 0)
+    output.print("It counts for these rules only. `stillpoint prune` does it now, the next run by itself.");
+}
+
+function describe({ place, excesses }: RetentionChange): object {
+  return { ...place, sources: excesses };
+}
+
+function print({ output }: Cli, { place, excesses }: RetentionChange): void {
+  for (const { source, points, forgotten } of excesses) {
+    output.print(
+      `Accepted: ${place.policy} may forget ${forgotten} of ${points} recovery points of ${source} at ${place.location}.`,
+    );
+  }
+}
+
+/** For the record. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return `user ${String(process.getuid?.())}`;
+  }
+}
+
+function nothingToAccept(): StillpointError {
+  return new StillpointError("usage", {
+    what: "There is nothing to accept: no prune is blocked by `retention_guard`",
+    safe: "Nothing was changed.",
+    next: "`stillpoint config diff` shows what another configuration would change.",
+  });
+}

@@ -1,0 +1,79 @@
+/** Whether a prune may do what it has planned: new keep rules that would forget much at once wait until someone accepts them. */
+import { StillpointError } from "../errors.ts";
+import {
+  type AppliedRules,
+  type Excess,
+  excessesOf,
+  fingerprintOf,
+  type RetentionRules,
+} from "../prune/guard-retention.ts";
+import type { PrunePlan } from "../prune/plan-prune.ts";
+import type { Acceptance, PrunePlace, RetentionRecords } from "./retention-records.ts";
+
+/** Where a change is judged, and by what. */
+export interface Judgement {
+  readonly place: PrunePlace;
+  /** The share of a source's points that may go at once, 0 to 1. */
+  readonly share: number;
+  readonly records: RetentionRecords;
+}
+
+/** From the rules that a location was pruned by before to those that it shall be pruned by now, often the same. */
+export interface RetentionChange extends Judgement {
+  /** Undefined when no prune is known. */
+  readonly before: AppliedRules | undefined;
+  readonly after: AppliedRules;
+  /** The sources that would lose more than may go at once. */
+  readonly excesses: readonly Excess[];
+  /** The last that was given and not used up, for whichever rules. */
+  readonly acceptance: Acceptance | undefined;
+}
+
+export async function judgeChange(
+  { place, share, records }: Judgement,
+  rules: RetentionRules,
+  { groups }: Pick<PrunePlan, "groups">,
+): Promise<RetentionChange> {
+  const before = await records.applied(place);
+  const acceptance = await records.accepted(place);
+  const after = { rules, sources: groups.map(({ source }) => source) };
+  return { place, before, after, excesses: excessesOf(groups, rules, before, share), acceptance, share, records };
+}
+
+/** Whether the prune must wait for `stillpoint config accept`. */
+export function isBlocked({ after, excesses, acceptance }: RetentionChange): boolean {
+  return excesses.length > 0 && acceptance?.fingerprint !== fingerprintOf(after.rules);
+}
+
+/**
+ * Does the work, unless the change is blocked, and remembers that the new rules are the usual ones now. An acceptance is
+ * used up by that; one for other rules has expired. Throws `retention_guarded`, what `work` throws, and what writing to
+ * the state folder throws.
+ */
+export async function carryOutChange<Done>(change: RetentionChange, work: () => Promise<Done>): Promise<Done> {
+  const { place, after, before, acceptance, records } = change;
+  if (isBlocked(change)) {
+    if (acceptance !== undefined) await records.expire(place);
+    throw blockedError(change);
+  }
+  const done = await work();
+  if (before === undefined || !isSame(before, after)) await records.apply(place, after);
+  if (acceptance !== undefined) await records.expire(place);
+  return done;
+}
+
+function isSame(before: AppliedRules, after: AppliedRules): boolean {
+  return before.sources.join() === after.sources.join() && fingerprintOf(before.rules) === fingerprintOf(after.rules);
+}
+
+/** The error of a prune that is blocked, to be thrown or shown. */
+export function blockedError({ place, excesses, share }: RetentionChange): StillpointError {
+  const lost = excesses.map(
+    ({ source, points, forgotten }) => `${String(forgotten)} of ${String(points)} recovery points of ${source}`,
+  );
+  return new StillpointError("retention_guarded", {
+    what: `Cannot prune ${place.policy} at ${place.location}: its keep rules are new there and would forget ${lost.join(", ")}, more than the ${String(Math.round(share * 100))} % of \`retention_guard\``,
+    safe: "Nothing was deleted there; all else goes on.",
+    next: "Look at them with `stillpoint config diff`; then allow it with `stillpoint config accept`, or take the change back.",
+  });
+}
