@@ -1,6 +1,7 @@
 /** Jobs in this process, for when no daemon runs. */
 import { hostname } from "node:os";
 import { CaptureGate } from "../job/capture-gate.ts";
+import { primaryName } from "../job/locations.ts";
 import { OpenLocations } from "../job/open-locations.ts";
 import type { JobContext } from "../job/run-job.ts";
 import { SingleFlight } from "../job/single-flight.ts";
@@ -10,11 +11,14 @@ import type { Config } from "../policy/config.ts";
 import type { Cli } from "./cli.ts";
 import { version } from "./version.ts";
 
-/** Opens the primary at once, so that a wrong key or a missing disk is said once. Throws what `openPrimary` does. */
-export async function makeJobContext(cli: Cli, config: Config): Promise<JobContext> {
+/**
+ * Opens the location that the jobs begin from at once, so that a wrong key or a missing disk is said once. Throws what
+ * `openLocation` does.
+ */
+export async function makeJobContext(cli: Cli, config: Config, from: string = primaryName): Promise<JobContext> {
   const { clock, environment, signal } = cli;
   const locations = new OpenLocations(() => config, clock, { environment });
-  await locations.primary(signal);
+  await locations.alone(from, signal);
   return {
     stages: makeStages({
       config: () => config,

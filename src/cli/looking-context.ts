@@ -1,4 +1,4 @@
-import { openLocation, primaryName } from "../job/locations.ts";
+import { openLocation } from "../job/locations.ts";
 import type { PruneContext } from "../job/prune-stage.ts";
 import type { Config } from "../policy/config.ts";
 import type { Cli } from "./cli.ts";
@@ -7,10 +7,5 @@ import type { Cli } from "./cli.ts";
 export function lookingContext({ clock, environment }: Cli, config: Config): PruneContext {
   const open = async (name: string, signal?: AbortSignal) =>
     await openLocation(config, name, { clock, environment, signal, readOnly: true });
-  const locations = {
-    primary: async (signal?: AbortSignal) => await open(primaryName, signal),
-    replica: open,
-    location: open,
-  };
-  return { config: () => config, locations, clock };
+  return { config: () => config, locations: { replica: open, location: open }, clock };
 }

@@ -1,6 +1,6 @@
 import { exitStatus } from "../errors.ts";
 import { OpenLocations } from "../job/open-locations.ts";
-import { primaryName } from "../job/locations.ts";
+import { primaryName, replicaNamed } from "../job/locations.ts";
 import { executePlanned, planPruneStage, type PruneContext } from "../job/prune-stage.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
 import { blockedError, isBlocked } from "../job/retention-change.ts";
@@ -16,6 +16,7 @@ import { type ConfigFlags, readConfig } from "./read-config.ts";
 import { formatTable } from "./table.ts";
 
 interface Flags extends ConfigFlags {
+  readonly location?: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
 }
@@ -32,6 +33,10 @@ interface PruneResult {
 
 export const define: DefineVerb = (command, cli) => {
   addConfigOption(command.argument("[policy]", "only the recovery points of this policy"))
+    .option(
+      "--location <name>",
+      "only at this location; at a replica without asking the primary, which may be elsewhere",
+    )
     .option("--dry-run", "show what it would forget, and why the rest stays")
     .option("--json", "print JSON")
     .addHelpText(
@@ -42,7 +47,8 @@ and the newest verified one, whatever the rules say. The space is freed by the s
 
 Examples:
   stillpoint prune --dry-run
-  stillpoint prune nightly`,
+  stillpoint prune nightly
+  stillpoint prune --location vault`,
     )
     .action(async (policy: string | undefined, flags: Flags) => await prune(cli, policy, flags));
 };
@@ -50,24 +56,33 @@ Examples:
 async function prune(cli: Cli, name: string | undefined, flags: Flags): Promise<void> {
   const config = await readConfig(flags, cli);
   const policies = name === undefined ? config.policies : [findPolicy(config, name)];
-  const context = await makeContext(cli, config, flags.dryRun === true);
+  if (flags.location !== undefined && flags.location !== primaryName) replicaNamed(config, flags.location);
+  const context = await makeContext(cli, config, flags);
   const results: PruneResult[] = [];
   for (const policy of policies) {
-    const locations = [primaryName, ...policy.replicate.map(({ replica }) => replica.name)];
+    const all = [primaryName, ...policy.replicate.map(({ replica }) => replica.name)];
+    const locations = flags.location === undefined ? all : all.filter((location) => location === flags.location);
     for (const location of locations) results.push(await pruneLocation(cli, context, { policy, location }, flags));
   }
   if (flags.json === true) cli.output.json(results.map(describe));
+  else if (results.length === 0)
+    cli.output.print("Nothing is to be pruned: no policy that was asked for replicates there.");
   else for (const result of results) print(cli, result, flags);
   cli.exit = exitOf(results);
 }
 
-async function makeContext(cli: Cli, config: Config, dryRun: boolean): Promise<PruneContext> {
+/**
+ * Opens at once what is to be pruned first, so that a wrong key or a missing disk is said once. Who prunes a replica alone may
+ * have no primary.
+ */
+async function makeContext(cli: Cli, config: Config, { dryRun, location }: Flags): Promise<PruneContext> {
   const { clock, environment, signal } = cli;
   const looking = lookingContext(cli, config);
-  const context = dryRun ? looking : { ...looking, locations: new OpenLocations(() => config, clock, { environment }) };
-  // Opened at once, so that a wrong key or a missing disk is said once.
-  await context.locations.primary(signal);
-  return context;
+  const opened = new OpenLocations(() => config, clock, { environment });
+  const alone = { replica: looking.locations.replica, location: opened.alone.bind(opened) };
+  const locations = dryRun === true ? looking.locations : location === undefined ? opened : alone;
+  await locations.location(location ?? primaryName, signal);
+  return { ...looking, locations };
 }
 
 async function pruneLocation(

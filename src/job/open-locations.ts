@@ -6,7 +6,8 @@ import type { Config } from "../policy/config.ts";
 import type { Storage, StorageAddress } from "../storage/storage.ts";
 import { openStorage, type OpenStorageOptions } from "../storage/open.ts";
 import { Lines } from "./lines.ts";
-import { connectReplica, type Location, type LocationOptions, openPrimary, replicaNamed } from "./locations.ts";
+import { connectReplica, openLocation, openPrimary, primaryName, replicaNamed } from "./locations.ts";
+import type { Location, LocationOptions } from "./locations.ts";
 import { withinTime } from "./within-time.ts";
 
 /** How long a replica's folder may take to show that it is there, in ms. */
@@ -34,10 +35,18 @@ export class OpenLocations {
     return this.#primary;
   }
 
-  /** The replica, ready to be replicated to; see `connectReplica`. */
-  async replica(name: string, signal?: AbortSignal): Promise<Location> {
+  /** The replica, ready to be replicated to from `source`, by default the primary; see `connectReplica`. */
+  async replica(name: string, signal?: AbortSignal, source?: Location): Promise<Location> {
     await this.#knock(name, signal);
-    return await connectReplica(this.#config(), await this.primary(signal), name, { ...this.#options, signal });
+    const from = source ?? (await this.primary(signal));
+    return await connectReplica(this.#config(), from, name, { ...this.#options, signal });
+  }
+
+  /** A location opened for itself, with the key alone: neither the primary nor any other is asked. */
+  async alone(name: string, signal?: AbortSignal): Promise<Location> {
+    if (name === primaryName) return await this.primary(signal);
+    await this.#knock(name, signal);
+    return await openLocation(this.#config(), name, { ...this.#options, signal });
   }
 
   async location(name: string, signal?: AbortSignal): Promise<Location> {

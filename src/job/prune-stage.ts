@@ -23,7 +23,9 @@ export interface PruneRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-export type PruneContext = Pick<StageContext, "config" | "locations" | "clock">;
+export interface PruneContext extends Pick<StageContext, "config" | "clock"> {
+  readonly locations: Pick<StageContext["locations"], "replica" | "location">;
+}
 
 export interface PlannedPrune {
   readonly repository: Repository;

@@ -1,15 +1,18 @@
-/** The second stage of a job: one replica, brought up to date with what the policy has at the primary. */
+/** The second stage of a job: one replica, brought up to date with what the policy has at the primary, or at another replica. */
 import type { Policy, Replication } from "../policy/config.ts";
 import { replicate } from "../replicate/replicate.ts";
 import { belongsTo } from "./belonging.ts";
 import { errorReport, type Replicated } from "./report.ts";
+import { primaryName } from "./locations.ts";
 import { wantedAt } from "./rules.ts";
 import type { StageContext } from "./stage-context.ts";
 
 export interface ReplicateRequest {
   readonly policy: Policy;
   readonly to: Replication;
-  /** Any object that stands for the job: its replications share what they read of the primary. */
+  /** The location to replicate from; the primary by default. */
+  readonly from?: string | undefined;
+  /** Any object that stands for the job: its replications, which are all from one location, share what they read there. */
   readonly job: object;
   readonly signal?: AbortSignal | undefined;
   /** In bytes; `total` is an estimate. */
@@ -17,17 +20,17 @@ export interface ReplicateRequest {
 }
 
 export async function replicateStage(context: StageContext, request: ReplicateRequest): Promise<Replicated> {
-  const { policy, to, job, signal, progress } = request;
+  const { policy, to, from = primaryName, job, signal, progress } = request;
   const config = context.config();
   const { policies, maintenance } = config;
-  const location = await context.locations.replica(to.replica.name, signal);
+  const source = await context.locations.alone(from, signal);
+  const location = await context.locations.replica(to.replica.name, signal, source);
   const { repository: replica } = location;
   await context.configs.keep(location, config, { signal });
-  const { repository: primary } = await context.locations.primary(signal);
-  const { points, store } = await context.views.of(job, primary, { signal });
+  const { points, store } = await context.views.of(job, source.repository, { signal });
   const mine = belongsTo(policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
-  const wanted = wantedAt({ policy, location: to.replica.name, now: context.clock.now() }, own);
+  const wanted = wantedAt({ policy, location: to.replica.name, now: context.clock.now() }, own, from);
   const report = await replicate({
     primary: store,
     points: own,

@@ -44,16 +44,20 @@ function judge(
 }
 
 /**
- * The ids of the primary's points that a replica's rules would keep. Others aren't sent: they would be forgotten there at
- * once, and sent again at the next run.
+ * The ids of those points, which are at the location `from`, that a replica's rules would keep. Others aren't sent: they would
+ * be forgotten there at once, and sent again at the next run.
  */
-export function wantedAt(judging: Judging, points: readonly CatalogPoint[]): ReadonlySet<string> {
+export function wantedAt(
+  judging: Judging,
+  points: readonly CatalogPoint[],
+  from: string = primaryName,
+): ReadonlySet<string> {
   const bySource = Map.groupBy(points, ({ manifest }) => manifest.source);
   const wanted = new Set<string>();
   for (const own of bySource.values()) {
     // At the primary nothing was received: the claimed times are this host's own.
-    const asCaptured = own.map((point) => ({ ...point, received: point.time }));
-    for (const { id } of judge(judging, asCaptured).keep) wanted.add(id);
+    const judged = from === primaryName ? own.map((point) => ({ ...point, received: point.time })) : own;
+    for (const { id } of judge(judging, judged).keep) wanted.add(id);
   }
   return wanted;
 }

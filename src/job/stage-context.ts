@@ -9,7 +9,7 @@ import type { PrimaryViews } from "./primary-view.ts";
 export interface StageContext {
   /** Gives the configuration in force. */
   readonly config: () => Config;
-  readonly locations: Pick<OpenLocations, "primary" | "replica" | "location">;
+  readonly locations: Pick<OpenLocations, "primary" | "replica" | "location" | "alone">;
   readonly executor: ExecutorFactory;
   readonly clock: Clock;
   /** The name of this host, and the version of Stillpoint, for manifests. */

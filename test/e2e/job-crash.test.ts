@@ -108,11 +108,11 @@ class World {
       const storage = storageOn(site.other, "other", clock);
       return await prepareReplica({ primary: await primary(), storage, create: true });
     };
-    const locations = {
-      primary: async () => ({ name: "primary", repository: await primary() }),
-      replica: async (name: string) => ({ name, repository: await replica() }),
-      location: async (name: string) => ({ name, repository: await (name === "primary" ? primary() : replica()) }),
-    };
+    const location = async (name: string) => ({
+      name,
+      repository: await (name === "primary" ? primary() : replica()),
+    });
+    const locations = { primary: async () => await location("primary"), replica: location, location, alone: location };
     const stages = makeStages({
       config: () => this.config,
       locations,
