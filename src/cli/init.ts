@@ -109,7 +109,7 @@ async function makePrimary(cli: Cli, config: Config, there: boolean): Promise<Lo
     throw new StillpointError("repository_exists", {
       what: `Cannot make a repository in ${config.repository.path}: it holds ${name}, but no object \`format\``,
       safe: "Nothing was changed there.",
-      next: "If it is a repository, bring `format` back from a replica; else choose an empty folder.",
+      next: "If it was being recovered, run `stillpoint recover` again; if it is a repository, bring `format` back from a replica; else choose an empty folder.",
     });
   }
   const key = secret as Extract<typeof secret, NewKey>;

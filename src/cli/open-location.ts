@@ -39,12 +39,18 @@ export function addConfigOption(command: Command): Command {
 
 /** The options by which `openLocation` finds a repository. */
 export function addLocationOptions(command: Command, locationFlag = "--location <name>"): Command {
-  return addConfigOption(command)
+  const located = addConfigOption(command)
     .option(locationFlag, "a location of the configuration: primary, or a replica's name", primaryName)
     .option(
       "--repository <place>",
       "a repository anywhere, by path, s3:// or sftp:// URL: needs no configuration, but a key",
-    )
+    );
+  return addKeyOptions(located);
+}
+
+/** What opens a repository that was named by its place. */
+export function addKeyOptions(command: Command): Command {
+  return command
     .option("--key-file <file>", "the key file that opens --repository")
     .option("--passphrase-file <file>", "or the file with its passphrase")
     .option("--age-identity <file>", "or the file with an age identity");

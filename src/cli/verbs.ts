@@ -28,6 +28,11 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
       "bring back files, an image, a command's output or a virtual machine",
       () => import("./restore.ts"),
     ),
+    verb(
+      "recover",
+      "rebuild the repository and the configuration of a lost host from a replica",
+      () => import("./recover.ts"),
+    ),
     verb("serve", "serve the disks of a recovery point by NBD", () => import("./serve.ts")),
     verb("boot", "run a virtual machine again from a recovery point", () => import("./boot.ts")),
   ],

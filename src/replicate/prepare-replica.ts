@@ -33,7 +33,8 @@ export async function prepareReplica(options: PrepareReplicaOptions): Promise<Re
   return { storage, clock: primary.clock, keys: primary.keys, address };
 }
 
-async function formatOf(storage: Storage, options: CallOptions): Promise<Format | undefined> {
+/** Undefined where there is no repository. Throws `format_unsupported`, `damaged`, or a storage error. */
+export async function formatOf(storage: Storage, options: CallOptions): Promise<Format | undefined> {
   try {
     return await readFormat(storage, options);
   } catch (error) {
@@ -76,7 +77,7 @@ function checkSame(primary: Repository, storage: Storage, format: Format): void 
  * have been removed on purpose, or have been taken away by someone who wants the replica locked for ever. For the same reason
  * nothing that isn't a key is copied. Throws `damaged` when that leaves a new replica without any.
  */
-async function addKeys(primary: Storage, replica: Storage, options: CallOptions): Promise<void> {
+export async function addKeys(primary: Storage, replica: Storage, options: CallOptions): Promise<void> {
   const there = await namesOf(replica, "keys/", options);
   const here = await namesOf(primary, "keys/", options);
   let damage: StillpointError | undefined;
@@ -96,7 +97,8 @@ async function addKeys(primary: Storage, replica: Storage, options: CallOptions)
   if (count === 0 && damage !== undefined) throw damage;
 }
 
-async function namesOf(storage: Storage, prefix: string, options: CallOptions): Promise<Set<string>> {
+/** Throws a storage error. */
+export async function namesOf(storage: Storage, prefix: string, options: CallOptions): Promise<Set<string>> {
   const names = new Set<string>();
   for await (const { name } of storage.list(prefix, options)) names.add(name);
   return names;

@@ -1,0 +1,113 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { stillpoint, temporaryFolder } from "./harness.ts";
+
+const text = `version: 1
+repository: { path: repository, key_file: repository.key }
+replicas:
+  usb: { path: usb/stillpoint }
+  town: { s3: { bucket: recovery, endpoint: "http://127.0.0.1:9", prefix: a, credentials_credential: town } }
+sources:
+  data: { directory: { path: data } }
+  dump: { command: { run: [/nowhere/dump] } }
+  web: { vm: { qmp: web.sock } }
+policies:
+  all: { sources: [data], schedule: { manual: true }, keep: { last: 10 }, replicate: { usb: {} } }
+`;
+let folder: string;
+let host: string;
+let open: string[];
+
+const at = (...names: string[]): string => join(host, ...names);
+
+/** A host with a point, and then nothing of it but its replica and its key. */
+beforeEach(async () => {
+  folder = temporaryFolder();
+  host = join(folder, "host");
+  mkdirSync(at("data"), { recursive: true });
+  mkdirSync(at("usb"));
+  writeFileSync(at("data/letter"), "Dear all,\n");
+  writeFileSync(at("stillpoint.yaml"), text);
+  await stillpoint(["init", "--config", at("stillpoint.yaml")]);
+  const { status, stderr } = await stillpoint(["run", "all", "--config", at("stillpoint.yaml")]);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+  for (const name of ["repository.key", "usb"]) renameSync(at(name), join(folder, name));
+  rmSync(host, { recursive: true });
+  open = ["--repository", join(folder, "usb/stillpoint"), "--key-file", join(folder, "repository.key")];
+});
+
+describe("recover", () => {
+  test("brings back configuration and repository where they were, and names what is left to do", async () => {
+    const { status, stdout, stderr } = await stillpoint(["recover", ...open]);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    expect(readFileSync(at("stillpoint.yaml"), "utf8")).toBe(text);
+    expect(stdout).toContain(`made    repository   ${at("repository")}: 1 recovery point, `);
+    const [, left] = stdout.split("Left to do by hand:\n");
+    expect(left?.split("\n").slice(0, 6)).toEqual([
+      `  put back the file ${at("repository.key")} (repository.key_file)`,
+      "  give the service the credential town (replicas.town.s3.credentials_credential)",
+      `  mount the disk or share of the replica usb: there is no folder ${at("usb")}`,
+      `  bring back the source data: \`stillpoint restore latest --source data --to ${at("data")}\``,
+      "  install the program of the source dump: there is no /nowhere/dump",
+      `  start the virtual machine web, or restore it: there is no socket ${at("web.sock")}`,
+    ]);
+    expect(stdout).toContain(`Next: \`stillpoint check --config ${at("stillpoint.yaml")}\``);
+    renameSync(join(folder, "repository.key"), at("repository.key"));
+    const listed = await stillpoint(["list", "--json", "--config", at("stillpoint.yaml")]);
+    expect(JSON.parse(listed.stdout)).toMatchObject([{ source: "data" }]);
+  });
+
+  test("a second time leaves everything as it is, and still says what is left", async () => {
+    await stillpoint(["recover", ...open]);
+    writeFileSync(at("repository/points/marker"), "untouched");
+    const { status, stdout } = await stillpoint(["recover", ...open, "--json"]);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      place: at("repository"),
+      made: false,
+      points: 0,
+      config: { place: at("stillpoint.yaml"), made: false, error: null },
+      left: expect.arrayContaining([{ what: "program", name: "dump", place: "/nowhere/dump" }]),
+    });
+  });
+
+  test("elsewhere, with --to and --config, it says what the configuration then has wrong", async () => {
+    const [to, config] = [join(folder, "new/repository"), join(folder, "etc/stillpoint.yaml")];
+    const { status, stdout } = await stillpoint(["recover", ...open, "--to", to, "--config", config]);
+    expect(status).toBe(0);
+    expect(existsSync(join(to, "format"))).toBe(true);
+    expect(stdout).toContain(
+      `correct repository.path in ${config}: it says ${join(folder, "etc/repository")}, and the repository is in ${to}`,
+    );
+    expect(existsSync(host)).toBe(false);
+  });
+
+  test("overwrites no other configuration and no other repository, and then writes nothing", async () => {
+    mkdirSync(host);
+    writeFileSync(at("stillpoint.yaml"), "version: 1\n");
+    const other = await stillpoint(["recover", ...open]);
+    expect(other).toMatchObject({ status: 2, stderr: expect.stringContaining("another one is there") });
+    expect(existsSync(at("repository"))).toBe(false);
+    rmSync(at("stillpoint.yaml"));
+    mkdirSync(at("repository"));
+    writeFileSync(at("repository/mine"), "");
+    const occupied = await stillpoint(["recover", ...open]);
+    expect(occupied).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("it holds mine and no object `format`"),
+    });
+    expect(existsSync(at("stillpoint.yaml"))).toBe(false);
+  });
+
+  test("a copy without a configuration takes --to; what can't be read is brought back all the same", async () => {
+    rmSync(join(folder, "usb/stillpoint/config"), { recursive: true });
+    expect(await stillpoint(["recover", ...open])).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining("this copy holds no configuration.\nNothing was changed.\nAdd --to FOLDER."),
+    });
+    const { status, stdout } = await stillpoint(["recover", ...open, "--to", at("repository")]);
+    expect(status).toBe(0);
+    expect(stdout).toContain("write a configuration: this copy holds none");
+  });
+});

@@ -1,0 +1,175 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
+import { recoverPrimary, type RecoverReport, surveyPlace } from "../../src/replicate/recover-primary.ts";
+import { replicate } from "../../src/replicate/replicate.ts";
+import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { checkRepository } from "../../src/repository/check/check.ts";
+import { packName } from "../../src/repository/blobs/pack.ts";
+import { forgetPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
+import { keepConfig, newestConfig } from "../../src/repository/points/kept-configs.ts";
+import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
+import { putSmallObject } from "../../src/repository/points/small-objects.ts";
+import type { Repository } from "../../src/repository/repository.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
+import type { Storage } from "../../src/storage/storage.ts";
+import { FaultyStorage } from "../helpers/faulty-storage.ts";
+import { rejection } from "../helpers/rejection.ts";
+import {
+  captureTiny,
+  expectedContents,
+  makeReplicaOf,
+  makeTestRepository,
+  namesOf,
+  readTiny,
+  type TestRepository,
+} from "../helpers/repository.ts";
+import { emptySite, open, primarySite, storageOn } from "./sites.ts";
+
+const contents = [1, 2, 3, 4, 5].map((seed) => ({ image: [seed, 0, 10], files: { a: [seed, 20] } }));
+let lost: TestRepository;
+let replica: Repository;
+let points: RecoveryPoint[];
+let place: Storage;
+
+/** A primary whose second point was forgotten before its replica was made, and the fourth at the replica, which has the others. */
+beforeEach(async () => {
+  lost = await makeTestRepository();
+  points = [];
+  for (const content of contents) {
+    lost.clock.pass(1000);
+    const previous = points.at(-1);
+    points.push(await captureTiny(lost.repository, content, previous === undefined ? {} : { previous }));
+  }
+  await forget(lost.repository, 1);
+  replica = (await makeReplicaOf(lost)).repository;
+  const { id = "" } = points[0] ?? {};
+  const time = new Date(lost.clock.now()).toISOString();
+  await putSmallObject(lost.repository, "holds", { version: 1, point: id, time, reason: "audit" });
+  await putSmallObject(lost.repository, "tags", { version: 1, point: id, time, tags: ["a"] });
+  await replicate({ ...(await view(lost.repository)), replica, wanted: () => true, grace: 1e9 });
+  await forget(replica, 3);
+  await keepConfig(replica, { host: "web1", path: "/etc/stillpoint.yaml", text: "version: 1" });
+  place = storageOn(await emptySite(), "new primary");
+});
+
+async function forget(repository: Repository, number: number): Promise<void> {
+  const point = (await loadCatalog(repository)).points.find(({ id }) => id === points[number]?.id);
+  if (point !== undefined) await forgetPoint(repository, point, "test");
+}
+
+async function view(repository: Repository) {
+  return { points: (await loadCatalog(repository)).points, primary: await BlobStore.load(repository) };
+}
+
+async function recover(storage: Storage = place): Promise<RecoverReport> {
+  return await recoverPrimary({ replica, catalog: await loadCatalog(replica), storage });
+}
+
+async function expectRecovered(numbers: readonly number[]): Promise<void> {
+  const primary: Repository = { ...lost.repository, storage: place };
+  const catalog = await loadCatalog(primary);
+  expect(catalog.points.map(({ digest }) => digest)).toEqual(numbers.map((number) => points[number]?.digest));
+  for (const [at, number] of numbers.entries()) {
+    const expected = expectedContents(contents[number] ?? {});
+    expect(await readTiny(primary, catalog.points[at] as RecoveryPoint)).toEqual(expected);
+  }
+}
+
+describe("recoverPrimary", () => {
+  it("makes a primary with points, chain, holds, tags, keys and configuration, in which a check finds nothing wrong", async () => {
+    expect(await surveyPlace(replica, place, {})).toBe("empty");
+    expect(await recover()).toMatchObject({ failed: [], failedNotes: [], unknown: [points[1]?.id] });
+    expect(await surveyPlace(replica, place, {})).toBe("there");
+    await expectRecovered([0, 2, 4]);
+    const primary: Repository = { ...lost.repository, storage: place };
+    const [first] = (await loadCatalog(primary)).points;
+    expect(first).toMatchObject({ tags: ["a"], hold: { reason: "audit" } });
+    expect(await newestConfig(primary)).toMatchObject({ host: "web1", text: "version: 1" });
+    expect(await namesOf(place, "keys/")).toEqual(await namesOf(replica.storage, "keys/"));
+    expect(await place.get("format")).toEqual(await replica.storage.get("format"));
+    const { findings } = await checkRepository(primary, { executor: inlineExecutor });
+    expect(findings).toEqual([]);
+  });
+
+  it("is the primary of its replica from then on: nothing is sent a second time", async () => {
+    await recover();
+    const primary: Repository = { ...lost.repository, storage: place };
+    const again = await prepareReplica({ primary, storage: replica.storage, create: false });
+    const options = { replica: again, wanted: () => true, grace: 1e9 };
+    expect(await replicate({ ...(await view(primary)), ...options })).toMatchObject({ replicated: [], bytesSent: 0 });
+    const previous = (await loadCatalog(primary)).points.at(-1);
+    if (previous === undefined) throw new Error("a point is missing");
+    await captureTiny(primary, { image: [50, 0, 10] }, { previous });
+    const report = await replicate({ ...(await view(primary)), ...options });
+    expect(report.replicated).toHaveLength(1);
+    expect((await checkRepository(primary, { executor: inlineExecutor })).findings).toEqual([]);
+  });
+
+  it("is no repository until it is whole, and goes on where it was cut off", async () => {
+    const whole = new FaultyStorage(storageOn(await emptySite(), "whole"));
+    await recover(whole);
+    const puts = whole.calls.filter((call) => call.startsWith("put ")).length;
+    for (let cut = 1; cut <= puts; cut++) {
+      const site = await emptySite();
+      place = storageOn(site, "new primary");
+      const faulty = new FaultyStorage(place);
+      faulty.script({ operation: "put", nth: cut, times: 1000, fault: { kind: "fail", code: "storage_full" } });
+      expect(await rejection(recover(faulty))).toMatchObject({ code: "storage_full" });
+      expect(await rejection(open(site))).toMatchObject({ code: "repository_missing" });
+      expect(await surveyPlace(replica, place, {})).toBe(cut === 1 ? "empty" : "unfinished");
+      const before = await namesOf(place, "packs/");
+      await recover();
+      await expectRecovered([0, 2, 4]);
+      for (const pack of before) expect(await namesOf(place, pack)).toEqual([pack]);
+    }
+    expect(puts).toBeGreaterThan(8);
+  });
+
+  it("recovers the rest of a damaged replica, and leaves the gap to a repair from another one", async () => {
+    const store = await BlobStore.load(replica);
+    const other = (await makeReplicaOf(lost)).repository;
+    await replicate({ ...(await view(lost.repository)), replica: other, wanted: () => true, grace: 1e9 });
+    const newest = points[4] as RecoveryPoint;
+    await replica.storage.put(newest.name, [Buffer.from("nonsense")]);
+    lost.clock.pass(1000);
+    await captureTiny(replica, { image: [6] }, { previous: newest, store });
+    expect((await recover()).unknown).toEqual([points[1]?.id]);
+    const primary: Repository = { ...lost.repository, storage: place };
+    const { findings } = await checkRepository(primary, { executor: inlineExecutor });
+    expect(findings).toMatchObject([{ kind: "chain", missing: newest.id }]);
+  });
+
+  it("reports a point that the replica has lost a part of, and recovers the others", async () => {
+    const first = points[0] as RecoveryPoint;
+    const own = await BlobStore.load(replica);
+    lost.clock.pass(1000);
+    const extra = await captureTiny(replica, { image: [77] }, { store: own });
+    for (const name of await namesOf(replica.storage, "packs/")) {
+      const { points: all } = await loadCatalog(replica);
+      if (all.length === 0 || own.present.has(name.slice(-64))) continue;
+      await replica.storage.delete(packName(name.slice(-64)));
+    }
+    const report = await recover();
+    expect(report.failed.map(({ point }) => point.id)).toEqual([extra.id]);
+    expect(report.replicated.map(({ id }) => id)).toContain(first.id);
+    expect(await surveyPlace(replica, place, {})).toBe("there");
+  });
+});
+
+describe("surveyPlace", () => {
+  it("refuses another repository, and anything whose keys aren't the replica's", async () => {
+    const other = storageOn(await primarySite(), "other");
+    expect(await rejection(surveyPlace(replica, other, {}))).toMatchObject({
+      code: "repository_exists",
+      message: expect.stringContaining("another repository"),
+    });
+    const keys = await namesOf(other, "keys/");
+    await other.delete("format");
+    expect(await rejection(surveyPlace(replica, other, {}))).toMatchObject({ code: "repository_exists" });
+    expect(await namesOf(other)).toEqual(keys);
+    await place.put("notes", [Buffer.from("mine")]);
+    expect(await rejection(surveyPlace(replica, place, {}))).toMatchObject({
+      message: expect.stringContaining("it holds notes and no object `format`"),
+    });
+  });
+});
