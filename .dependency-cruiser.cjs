@@ -1,7 +1,7 @@
 /**
  * The layers of src/, as rules. Imports go one way:
  *
- *   errors, host <- policy, storage, nbd, qemu <- repository <- capture, replicate, prune, restore <- drill, job <- daemon, cli
+ *   errors, host <- policy, storage, nbd, qemu <- repository <- capture, replicate, prune, restore <- drill, job, notify <- daemon, cli
  *
  * and metrics stands aside. Each rule says what would be lost without it.
  */
@@ -12,7 +12,7 @@ const layers = [
   ["policy", "storage", "nbd", "qemu"],
   ["repository"],
   ["capture", "replicate", "prune", "restore"],
-  ["drill", "job"],
+  ["drill", "job", "notify"],
   ["daemon", "cli"],
 ];
 

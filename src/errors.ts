@@ -84,6 +84,9 @@ export const errorTable = {
   vm_failed: kind(exitStatus.failed, true, "QEMU refused or failed a step of a capture; the guest goes on."),
   stream_invalid: kind(exitStatus.failed, false, "A migration stream isn't of a known form, or is damaged."),
 
+  // notifications
+  notification_failed: kind(exitStatus.failed, true, "A notification could not be delivered."),
+
   // restore
   target_exists: kind(exitStatus.usage, false, "The target of a restore exists already."),
   target_failed: kind(exitStatus.failed, false, "The target of a restore can't be written."),

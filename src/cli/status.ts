@@ -51,6 +51,7 @@ function describe(cli: Cli, { points, locations }: Look, daemon: DaemonStatus | 
     failures: describeReport(daemon?.failures ?? []),
     policies: describeReport(daemon?.policies ?? []),
     locations: describeReport(locations),
+    notifications: describeReport(daemon?.notifications ?? []),
   };
 }
 

@@ -15,6 +15,7 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
     verb("status", "how old the newest recovery points are, and what went wrong", () => import("./status.ts")),
     verb("run", "capture, replicate and prune now, as a policy says", () => import("./run.ts")),
     verb("replicate", "send the replicas what they lack", () => import("./replicate.ts")),
+    verb("notify", "try whether notifications get through", () => import("./notify.ts")),
     verb("config", "check the configuration, see what another would change", () => import("./config.ts")),
   ],
   "Look and recover:": [

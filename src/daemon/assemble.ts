@@ -18,7 +18,9 @@ import { JobRunner } from "./job-runner.ts";
 import { withLiveLevel } from "./live-level.ts";
 import { Maintenance } from "./maintenance.ts";
 import { Monitor } from "./monitor.ts";
+import { Notifications } from "./notifications.ts";
 import { makeRoutes } from "./routes.ts";
+import { concernsOf, everyObjectiveMet } from "./concerns.ts";
 import { type Entry, Scheduler } from "./scheduler.ts";
 import { SignsOfLife } from "./signs-of-life.ts";
 import type { StatusSources } from "./status.ts";
@@ -47,6 +49,7 @@ export interface Parts {
   readonly failureLog: FailureLog;
   readonly maintenance: Maintenance;
   readonly scheduler: Scheduler;
+  readonly notifications: Notifications;
   readonly http: HttpFront;
   readonly sources: StatusSources;
   readonly signs: SignsOfLife;
@@ -68,6 +71,7 @@ export async function assemble(options: DaemonOptions): Promise<Parts> {
     work.reconfigure(config());
     await monitor.restore();
     scheduler.wake();
+    notifications.retry();
     void monitor.look(true);
   };
   const configFile = new ConfigFile({ path, files: nodeFiles, clock, log: allLines, apply, applied });
@@ -93,15 +97,19 @@ export async function assemble(options: DaemonOptions): Promise<Parts> {
     ...policies().map((policy) => entryOf(policy, jobs, log)),
     ...maintenance.entries(),
   ]);
-  const sources: StatusSources = {
-    configFile,
-    jobs,
-    failures,
-    failureLog,
-    board,
-    maintenance,
-    monitor,
+  const known = { configFile, jobs, failures, failureLog, board, maintenance, monitor, clock };
+  const notifications = new Notifications({
+    settings: () => config().daemon.notify,
+    concerns: () => concernsOf(known),
+    everyObjectiveMet: () => everyObjectiveMet(known),
+    state,
+    metrics,
     clock,
+    log,
+  });
+  const sources: StatusSources = {
+    ...known,
+    notifications,
     version,
     started: clock.now(),
     nextRun: (policy) => scheduler.nextRun(entryOf(policy, jobs, log)),
@@ -121,6 +129,7 @@ export async function assemble(options: DaemonOptions): Promise<Parts> {
     failureLog,
     maintenance,
     scheduler,
+    notifications,
     http,
     sources,
     signs,

@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import type { JobEvent, JobReport } from "../job/report.ts";
+import type { Tested } from "../notify/test-channels.ts";
 import {
   type ConfigText,
   type ControlAnswer,
@@ -49,6 +50,15 @@ export async function askReload(state: string, options: AskOptions = {}): Promis
 /** The configuration in force. Undefined when no daemon runs. Throws as `askRun` does. */
 export async function askConfig(state: string, options: AskOptions = {}): Promise<ConfigText | undefined> {
   return (await ask(state, { version: 1, request: "config" }, options)) as ConfigText | undefined;
+}
+
+/** What became of each channel. Undefined when no daemon runs. Throws as `askRun` does. */
+export async function askNotifyTest(
+  state: string,
+  { channel, signal }: AskOptions & { readonly channel: string | undefined },
+): Promise<readonly Tested[] | undefined> {
+  const request = { version: 1, request: "notify-test", ...(channel === undefined ? {} : { channel }) } as const;
+  return (await ask(state, request, { signal })) as readonly Tested[] | undefined;
 }
 
 interface Listening extends AskOptions {

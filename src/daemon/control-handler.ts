@@ -1,5 +1,7 @@
 /** What the daemon does for the control socket. */
 import { StillpointError } from "../errors.ts";
+import type { Clock } from "../host/clock.ts";
+import { testChannels } from "../notify/test-channels.ts";
 import type { Policy, Source } from "../policy/config.ts";
 import { closest } from "../policy/suggest.ts";
 import type { ConfigFile } from "./config-file.ts";
@@ -12,9 +14,10 @@ export interface ControlOptions {
   readonly sources: StatusSources;
   readonly configFile: ConfigFile;
   readonly jobs: JobRunner;
+  readonly clock: Clock;
 }
 
-export function makeControlHandler({ sources, configFile, jobs }: ControlOptions): ControlHandler {
+export function makeControlHandler({ sources, configFile, jobs, clock }: ControlOptions): ControlHandler {
   return async (request, sendEvent) => {
     switch (request.request) {
       case "status":
@@ -23,6 +26,10 @@ export function makeControlHandler({ sources, configFile, jobs }: ControlOptions
         return { changed: await configFile.reload() };
       case "config":
         return { file: configFile.path, text: configFile.text } satisfies ConfigText;
+      case "notify-test": {
+        const { notify } = configFile.config.daemon;
+        return await testChannels(request.channel, notify, { clock, signal: new AbortController().signal });
+      }
       case "run": {
         const policy = named("policy", configFile.config.policies, request.policy);
         const chosen = request.source === undefined ? undefined : [sourceOf(policy, request.source)];

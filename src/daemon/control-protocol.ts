@@ -15,6 +15,7 @@ export const controlRequest = z.discriminatedUnion("request", [
   z.object({ version: z.literal(1), request: z.literal("run"), policy: z.string(), source: z.string().optional() }),
   z.object({ version: z.literal(1), request: z.literal("reload") }),
   z.object({ version: z.literal(1), request: z.literal("config") }),
+  z.object({ version: z.literal(1), request: z.literal("notify-test"), channel: z.string().optional() }),
 ]);
 export type ControlRequest = z.output<typeof controlRequest>;
 
@@ -47,6 +48,16 @@ export interface DaemonStatus {
   readonly policies: readonly PolicyStatus[];
   readonly points: readonly PointStatus[];
   readonly locations: readonly LocationStatus[];
+  readonly notifications: readonly NotificationStatus[];
+}
+
+/** A way by which notices leave the host: `webhook`, `email`, `ping`. */
+export interface NotificationStatus {
+  readonly channel: string;
+  /** Deliveries that failed since the last one that succeeded; when that was; why the last one failed. */
+  readonly failures: number;
+  readonly succeeded: number | undefined;
+  readonly error: string | undefined;
 }
 
 /** The configuration in force, as it was read. */

@@ -41,7 +41,8 @@ const patience = 8000;
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
   await using starting = new AsyncDisposableStack();
   const parts = await assemble(options);
-  const { configFile, state, monitor, failures, failureLog, maintenance, http, manager, clock, log } = parts;
+  const { configFile, state, monitor, failures, failureLog, maintenance, notifications, http, manager, clock, log } =
+    parts;
 
   await state.make();
   const control = await serveControl(controlSocketOf(state.path), makeControlHandler(parts), clock);
@@ -50,6 +51,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   await openPrimary(parts);
   await failures.load();
   await failureLog.load();
+  await notifications.records.load();
   await maintenance.records.load(clock.now());
   // The schedule goes by the newest recovery points, so they are looked at before it begins.
   await monitor.lookAt(primaryName, false);
@@ -102,11 +104,12 @@ async function openPrimary({ locations, monitor, log }: Parts): Promise<void> {
 }
 
 function startLoops(parts: Parts, signal: AbortSignal): void {
-  const { scheduler, configFile, monitor, sources, clock, log } = parts;
+  const { scheduler, configFile, monitor, notifications, sources, clock, log } = parts;
   const failed = (error: unknown): void => log.error("a part of the daemon has failed", { error });
   lookAfterMachines(configFile.config, clock, log, signal).catch(failed);
   scheduler.run(signal).catch(failed);
   configFile.follow(signal).catch(failed);
+  notifications.run(signal).catch(failed);
   keepLooking(monitor, clock, signal).catch(failed);
   keepSmall(clock, signal).catch(failed);
   keepBeating({ ...parts, status: () => statusLine(statusOf(sources)) }, signal).catch(failed);

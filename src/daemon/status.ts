@@ -3,15 +3,23 @@ import { hostname } from "node:os";
 import type { Clock } from "../host/clock.ts";
 import { primaryName } from "../job/locations.ts";
 import type { Snapshot } from "../metrics/snapshot.ts";
+import { channelsOf } from "../notify/deliver.ts";
 import type { Policy } from "../policy/config.ts";
 import type { ConfigFile } from "./config-file.ts";
-import type { DaemonStatus, LocationStatus, PointStatus, PolicyStatus } from "./control-protocol.ts";
+import type {
+  DaemonStatus,
+  LocationStatus,
+  NotificationStatus,
+  PointStatus,
+  PolicyStatus,
+} from "./control-protocol.ts";
 import type { Failure, FailureLog } from "./failure-log.ts";
 import type { FailureRecords } from "./failure-records.ts";
 import type { JobRunner } from "./job-runner.ts";
 import { newestOf, seriesOf } from "./known-location.ts";
 import type { Maintenance } from "./maintenance.ts";
 import type { Task } from "./maintenance-records.ts";
+import type { Notifications } from "./notifications.ts";
 import type { Monitor } from "./monitor.ts";
 import type { WorkBoard } from "./work-board.ts";
 
@@ -23,6 +31,7 @@ export interface StatusSources {
   readonly board: WorkBoard;
   readonly maintenance: Maintenance;
   readonly monitor: Monitor;
+  readonly notifications: Notifications;
   readonly clock: Clock;
   readonly version: string;
   /** When the process started. */
@@ -51,6 +60,7 @@ export function statusOf(sources: StatusSources): DaemonStatus {
     policies: policiesOf(sources),
     points,
     locations: locationsOf(sources),
+    notifications: notificationsOf(sources),
   };
 }
 
@@ -96,7 +106,7 @@ function policiesOf({ configFile, jobs, nextRun }: StatusSources): PolicyStatus[
   }));
 }
 
-function pointsOf({ configFile, monitor }: StatusSources): PointStatus[] {
+export function pointsOf({ configFile, monitor }: Pick<StatusSources, "configFile" | "monitor">): PointStatus[] {
   const { policies } = configFile.config;
   return seriesOf(policies).map((series) => {
     const known = monitor.watch(series.location)?.known;
@@ -129,9 +139,16 @@ function locationsOf({ maintenance, monitor }: StatusSources): LocationStatus[] 
   }));
 }
 
+function notificationsOf({ configFile, notifications }: StatusSources): NotificationStatus[] {
+  return channelsOf(configFile.config.daemon.notify).map((channel) => {
+    const { failures, succeeded, message } = notifications.records.at(channel);
+    return { channel, failures, succeeded, error: failures === 0 ? undefined : message };
+  });
+}
+
 export function snapshotOf(sources: StatusSources): Snapshot {
   const { failures, maintenance, monitor } = sources;
-  const { version, started, policies, points, locations, config } = statusOf(sources);
+  const { version, started, policies, points, locations, notifications, config } = statusOf(sources);
   const atPrimary = points.filter(({ location }) => location === primaryName);
   return {
     now: sources.clock.now(),
@@ -161,6 +178,7 @@ export function snapshotOf(sources: StatusSources): Snapshot {
     })),
     nextSweep: sources.nextTask("sweep"),
     policies,
+    notifications,
     config,
     process: { started, residentBytes: process.memoryUsage.rss() },
   };
@@ -172,14 +190,14 @@ interface PolicyAt {
 }
 
 /** Each policy with every replica that it sends to. */
-function policiesAtReplicas({ configFile }: Pick<StatusSources, "configFile">): PolicyAt[] {
+export function policiesAtReplicas({ configFile }: Pick<StatusSources, "configFile">): PolicyAt[] {
   return configFile.config.policies.flatMap(({ name: policy, replicate }) =>
     replicate.map(({ replica }) => ({ policy, location: replica.name })),
   );
 }
 
 /** Each policy with every location that it prunes. */
-function policiesAtLocations({ configFile }: Pick<StatusSources, "configFile">): PolicyAt[] {
+export function policiesAtLocations({ configFile }: Pick<StatusSources, "configFile">): PolicyAt[] {
   return configFile.config.policies.flatMap(({ name: policy, replicate }) =>
     [primaryName, ...replicate.map(({ replica }) => replica.name)].map((location) => ({ policy, location })),
   );

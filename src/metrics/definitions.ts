@@ -31,7 +31,7 @@ const perSeries = ["policy", "source", "location"] as const;
 
 /**
  * Labels have as many values as the configuration has names: `policy`, `source`, and `location`, which is `primary` or a replica's
- * name. `outcome` is `ok`, `partial`, `failed`, and for replications `deferred`.
+ * name; `channel` is `webhook`, `email` or `ping`. `outcome` is `ok`, `partial`, `failed`, and for replications `deferred`.
  *
  * Gauges say what the repositories and the state folder say, so a restart changes nothing. Counters and histograms begin at 0 with the process, as
  * Prometheus expects of them.
@@ -120,6 +120,15 @@ export const definitions = {
   ),
   stillpoint_check_findings: gauge("Damage that the last check found.", "location"),
 
+  stillpoint_notification_consecutive_failures: gauge(
+    "Deliveries of notifications that failed since the last one that came through.",
+    "channel",
+  ),
+  stillpoint_notification_last_success_timestamp_seconds: gauge(
+    "When a notification, or a ping, was delivered last.",
+    "channel",
+  ),
+
   stillpoint_config_last_reload_successful: gauge(
     "Whether the configuration file, as it is now, is the one in force (1) or not (0).",
   ),
@@ -151,6 +160,7 @@ export const definitions = {
   stillpoint_sweeps_total: counter("Sweeps that ended.", "location", "outcome"),
   stillpoint_sweep_freed_bytes_total: counter("Bytes that sweeps freed.", "location"),
   stillpoint_checks_total: counter("Checks that ended; `failed` when damage was found too.", "location", "outcome"),
+  stillpoint_notifications_total: counter("Deliveries of notifications, and pings, that ended.", "channel", "outcome"),
 } as const satisfies Record<string, Definition>;
 
 export type MetricName = keyof typeof definitions;

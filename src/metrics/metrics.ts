@@ -61,6 +61,10 @@ export class Metrics {
     this.#counters.add("stillpoint_checks_total", { location, outcome }, 1);
   }
 
+  countNotification(channel: string, outcome: string): void {
+    this.#counters.add("stillpoint_notifications_total", { channel, outcome }, 1);
+  }
+
   async render(snapshot: Snapshot, format: ExpositionFormat): Promise<Exposition> {
     const gauges = new Samples();
     setGauges(gauges, snapshot);
@@ -82,7 +86,8 @@ const introduction = `# Metrics
 The daemon serves them at \`/metrics\`, in OpenMetrics or in the older Prometheus text format, as the scraper asks. This page is made
 from \`src/metrics/definitions.ts\`; a test compares the two.
 
-- \`location\` is \`primary\` or the name of a replica; \`policy\` and \`source\` are names of the configuration file. So the number of series is
+- \`location\` is \`primary\` or the name of a replica; \`policy\` and \`source\` are names of the configuration file; \`channel\` is
+  \`webhook\`, \`email\` or \`ping\`. So the number of series is
   bounded by that file.
 - \`outcome\` is \`ok\`, \`partial\` (something of value was done, and something was not) or \`failed\`; for replications also \`deferred\` (an earlier
   one to the same replica is still at work and goes on with the new points).

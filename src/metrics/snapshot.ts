@@ -14,6 +14,7 @@ export interface Snapshot {
   /** When the next sweep starts. */
   readonly nextSweep: number | undefined;
   readonly policies: readonly PolicyState[];
+  readonly notifications: readonly NotificationState[];
   readonly config: { readonly current: boolean; readonly loaded: number };
   readonly process: { readonly started: number; readonly residentBytes: number };
 }
@@ -85,6 +86,14 @@ export interface PolicyState {
   readonly lag: number | undefined;
 }
 
+export interface NotificationState {
+  readonly channel: string;
+  /** In a row, up to now. */
+  readonly failures: number;
+  /** When one was delivered last. */
+  readonly succeeded: number | undefined;
+}
+
 export function setGauges(samples: Samples, snapshot: Snapshot): void {
   for (const series of snapshot.series) setSeries(samples, series, snapshot.now);
   for (const location of snapshot.locations) setLocation(samples, location);
@@ -106,6 +115,10 @@ export function setGauges(samples: Samples, snapshot: Snapshot): void {
     samples.set("stillpoint_policy_running", { policy }, Number(running));
     samples.set("stillpoint_policy_next_run_timestamp_seconds", { policy }, seconds(nextRun));
     samples.set("stillpoint_schedule_lag_seconds", { policy }, seconds(lag));
+  }
+  for (const { channel, failures, succeeded } of snapshot.notifications) {
+    samples.set("stillpoint_notification_consecutive_failures", { channel }, failures);
+    samples.set("stillpoint_notification_last_success_timestamp_seconds", { channel }, seconds(succeeded));
   }
   const { config, process: own, version } = snapshot;
   samples.set("stillpoint_config_last_reload_successful", {}, Number(config.current));

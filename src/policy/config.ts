@@ -83,11 +83,15 @@ export interface SftpPlace {
   readonly sshConfig: string | undefined;
 }
 
-/** Where the access key comes from; never the key itself. */
-export type S3CredentialsOrigin =
+/** Where a secret comes from; never the secret itself. */
+export type SecretOrigin =
   | { readonly kind: "file"; readonly path: string }
   /** A systemd credential: the file of that name in $CREDENTIALS_DIRECTORY. */
-  | { readonly kind: "credential"; readonly name: string }
+  | { readonly kind: "credential"; readonly name: string };
+
+/** Where the access key comes from; never the key itself. */
+export type S3CredentialsOrigin =
+  | SecretOrigin
   /** Where AWS's programs look for it. */
   | { readonly kind: "chain" };
 
@@ -198,6 +202,48 @@ export interface DaemonSettings {
   /** Captures at the same time. */
   readonly concurrency: number;
   readonly logLevel: LogLevel;
+  readonly notify: NotifySettings;
 }
+
+/** Who is told what. Channels that are undefined aren't used. */
+export interface NotifySettings {
+  readonly webhook: WebhookSettings | undefined;
+  readonly email: EmailSettings | undefined;
+  readonly ping: PingSettings | undefined;
+  /** The least time between two messages by the same channel, in ms. */
+  readonly interval: number;
+  /** After how many ms a trouble that lasts is told again; undefined is never. */
+  readonly remind: number | undefined;
+}
+
+interface HttpSettings {
+  readonly url: SecretOrigin;
+  readonly caFile: string | undefined;
+  /** In ms. */
+  readonly timeout: number;
+}
+
+export interface WebhookSettings extends HttpSettings {
+  /** With a header on each line; they may be secrets. */
+  readonly headersFile: string | undefined;
+  readonly on: readonly NotifyEvent[];
+}
+
+export interface PingSettings extends HttpSettings {
+  /** In ms. */
+  readonly every: number;
+}
+
+export interface EmailSettings {
+  readonly to: readonly string[];
+  readonly from: string | undefined;
+  /** Path of the program. */
+  readonly sendmail: string;
+  /** In ms. */
+  readonly timeout: number;
+  readonly on: readonly NotifyEvent[];
+}
+
+export type NotifyEvent = "failure" | "objective_missed" | "recovered";
 
 export type LogLevel = "trace" | "debug" | "info" | "warn" | "error";

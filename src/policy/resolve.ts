@@ -2,6 +2,7 @@
 
 import type * as c from "./config.ts";
 import { isInside } from "./references.ts";
+import { resolveNotify } from "./notify-settings.ts";
 import { resolveS3Place } from "./replica-s3.ts";
 import { resolveSftpPlace } from "./replica-sftp.ts";
 import type { Schedule } from "./schedule.ts";
@@ -41,6 +42,7 @@ export function resolveConfig(file: File, path: (written: string) => string): Om
       listen: resolveListen(file.daemon.listen),
       concurrency: file.daemon.concurrency,
       logLevel: file.daemon.log_level,
+      notify: resolveNotify(file.daemon.notify, path),
     },
   };
 }

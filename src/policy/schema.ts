@@ -16,6 +16,7 @@ import {
   tag,
 } from "./fields.ts";
 import { bandwidth } from "./bandwidth-settings.ts";
+import { notifySettings } from "./notify-settings.ts";
 import { s3Place } from "./replica-s3.ts";
 import { sftpPlace } from "./replica-sftp.ts";
 import { cronGap, schedule } from "./schedule-settings.ts";
@@ -235,6 +236,7 @@ const daemon = z.strictObject({
     .describe("Address and port of metrics and health. Whoever reaches it can read them, and change nothing."),
   concurrency: z.int().min(1).max(64).default(2).describe("Captures at the same time."),
   log_level: z.enum(["trace", "debug", "info", "warn", "error"]).default("info").describe("The least that is logged."),
+  notify: notifySettings.prefault({}),
 });
 
 export const configFile = z

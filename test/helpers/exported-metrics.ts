@@ -39,6 +39,7 @@ const everything: Snapshot = {
   prunes: [{ policy, location, failures: 1 }],
   nextSweep: 1,
   policies: [{ policy, running: true, nextRun: 1, lag: 1 }],
+  notifications: [{ channel: "webhook", failures: 1, succeeded: 1 }],
   config: { current: true, loaded: 1 },
   process: { started: 1, residentBytes: 1 },
 };
@@ -55,6 +56,7 @@ export async function exportedMetrics(): Promise<ReadonlyMap<string, ReadonlySet
   });
   metrics.countSweep(location, "ok", 1);
   metrics.countCheck(location, "ok");
+  metrics.countNotification("webhook", "ok");
   const { text } = await metrics.render(everything, "prometheus");
   const lines = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map(

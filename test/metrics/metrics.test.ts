@@ -21,6 +21,7 @@ const snapshot: Snapshot = {
   backlogs: [],
   captures: [],
   replications: [],
+  notifications: [],
   prunes: [],
   nextSweep: undefined,
   policies: [],

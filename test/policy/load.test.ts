@@ -75,7 +75,17 @@ describe("what a valid file becomes", () => {
       key: { kind: "key_file", path: "/etc/stillpoint/repository.key" },
       state: "/var/lib/stillpoint/state",
     });
-    expect(config.daemon).toEqual({ listen: { host: "127.0.0.1", port: 9464 }, concurrency: 2, logLevel: "info" });
+    expect(config.daemon).toMatchObject({
+      listen: { host: "127.0.0.1", port: 9464 },
+      concurrency: 2,
+      logLevel: "info",
+    });
+    expect(config.daemon.notify).toMatchObject({
+      webhook: { url: { kind: "file", path: "/etc/stillpoint/webhook" }, timeout: 10_000 },
+      ping: { url: { kind: "file", path: "/etc/stillpoint/ping" }, caFile: undefined, every: 300_000 },
+      interval: 300_000,
+      remind: 86_400_000,
+    });
     expect(config.maintenance).toMatchObject({ grace: 86_400_000, check: { readDataParts: 12 } });
   });
 

@@ -1,0 +1,87 @@
+/** What is looked after, and how it is: what notices are made of. */
+import type { Concern, Subject } from "../notify/notice.ts";
+import { formatDuration } from "../policy/units.ts";
+import type { Failures } from "./failure-records.ts";
+import type { PointStatus } from "./control-protocol.ts";
+import { primaryName } from "../job/locations.ts";
+import { policiesAtLocations, policiesAtReplicas, pointsOf, type StatusSources } from "./status.ts";
+
+type Sources = Pick<StatusSources, "configFile" | "jobs" | "failures" | "maintenance" | "monitor" | "clock">;
+
+export function concernsOf(sources: Sources): Concern[] {
+  const points = pointsOf(sources);
+  return [
+    ...configuration(sources),
+    ...captures(sources, points),
+    ...policiesAtReplicas(sources).map(({ policy, location }) =>
+      inARow({ kind: "replication", policy, location }, sources.failures.replications(policy, location)),
+    ),
+    ...policiesAtLocations(sources).map(({ policy, location }) =>
+      inARow({ kind: "prune", policy, location }, sources.failures.prunes(policy, location)),
+    ),
+    ...maintained(sources),
+    ...objectives(sources, points),
+  ];
+}
+
+/** Whether every recovery point that something is promised of is young enough. */
+export function everyObjectiveMet(sources: Sources): boolean {
+  return pointsOf(sources).every((point) => isMet(point, sources.clock.now()));
+}
+
+function isMet({ newest, objective }: PointStatus, now: number): boolean {
+  return objective === undefined || (newest !== undefined && now - newest.time <= objective);
+}
+
+function configuration({ configFile }: Sources): Concern[] {
+  const { error } = configFile;
+  const trouble = error === undefined ? undefined : `the file isn't in force, the one before is: ${error.message}`;
+  return [{ subject: { kind: "configuration" }, event: "failure", trouble }];
+}
+
+function captures({ failures }: Sources, points: readonly PointStatus[]): Concern[] {
+  return points
+    .filter(({ location }) => location === primaryName)
+    .map(({ policy, source, newest }) =>
+      inARow({ kind: "capture", policy, source }, failures.captures(policy, source, newest?.time)),
+    );
+}
+
+function maintained({ maintenance: { records }, monitor }: Sources): Concern[] {
+  return monitor.watches.flatMap(({ location }) => {
+    const { sweepFailures = 0, sweepError, checkFailures = 0, checkError, findings = 0 } = records.at(location);
+    const check: Subject = { kind: "check", location };
+    return [
+      inARow({ kind: "sweep", location }, { count: sweepFailures, message: sweepError }),
+      findings > 0
+        ? { subject: check, event: "failure", trouble: `it found damage; findings: ${String(findings)}` }
+        : inARow(check, { count: checkFailures, message: checkError }),
+    ];
+  });
+}
+
+/** A source that is being captured for the first time has missed nothing yet. */
+function objectives({ clock, jobs }: Sources, points: readonly PointStatus[]): Concern[] {
+  const now = clock.now();
+  return points.flatMap((point): Concern[] => {
+    const { policy, source, location, newest, objective } = point;
+    if (objective === undefined) return [];
+    const met = isMet(point, now) || (newest === undefined && jobs.isRunning(policy));
+    const trouble = `missed: ${newest === undefined ? "it has no recovery point" : `its newest recovery point is ${roundly(now - newest.time)} old`}, and ${formatDuration(objective)} is promised`;
+    const subject = { kind: "objective", policy, source, location } as const;
+    return [{ subject, event: "objective_missed", trouble: met ? undefined : trouble }];
+  });
+}
+
+function inARow(subject: Subject, { count, message }: Pick<Failures, "count" | "message">): Concern {
+  if (count === 0) return { subject, event: "failure", trouble: undefined };
+  const row = count === 1 ? "failed" : `failed ${String(count)} times in a row`;
+  return { subject, event: "failure", trouble: message === undefined ? row : `${row}: ${message.replace(/\.$/, "")}` };
+}
+
+const minute = 60_000;
+
+/** To the minute, from the first on. */
+function roundly(ms: number): string {
+  return formatDuration(ms < minute ? Math.floor(ms / 1000) * 1000 : Math.floor(ms / minute) * minute);
+}
