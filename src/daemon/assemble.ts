@@ -13,6 +13,7 @@ import type { Config, Policy } from "../policy/config.ts";
 import { ConfigFile } from "./config-file.ts";
 import { FailureLog } from "./failure-log.ts";
 import { FailureRecords } from "./failure-records.ts";
+import { HistoryReader } from "./history-reader.ts";
 import { HttpFront } from "./http-front.ts";
 import { JobRunner } from "./job-runner.ts";
 import { withLiveLevel } from "./live-level.ts";
@@ -48,6 +49,7 @@ export interface Parts {
   readonly failures: FailureRecords;
   readonly failureLog: FailureLog;
   readonly maintenance: Maintenance;
+  readonly history: HistoryReader;
   readonly scheduler: Scheduler;
   readonly notifications: Notifications;
   readonly http: HttpFront;
@@ -97,6 +99,8 @@ export async function assemble(options: DaemonOptions): Promise<Parts> {
     ...policies().map((policy) => entryOf(policy, jobs, log)),
     ...maintenance.entries(),
   ]);
+  const nextRun = (policy: Policy): number | undefined => scheduler.nextRun(entryOf(policy, jobs, log));
+  const history = new HistoryReader({ config, monitor, work, nextRun, clock, log });
   const known = { configFile, jobs, failures, failureLog, board, maintenance, monitor, clock };
   const notifications = new Notifications({
     settings: () => config().daemon.notify,
@@ -112,7 +116,7 @@ export async function assemble(options: DaemonOptions): Promise<Parts> {
     notifications,
     version,
     started: clock.now(),
-    nextRun: (policy) => scheduler.nextRun(entryOf(policy, jobs, log)),
+    nextRun,
     nextTask: (task) => scheduler.nextRun(maintenance.entry(task)),
     address: () => http.url ?? "",
   };
@@ -128,6 +132,7 @@ export async function assemble(options: DaemonOptions): Promise<Parts> {
     failures,
     failureLog,
     maintenance,
+    history,
     scheduler,
     notifications,
     http,

@@ -12,6 +12,7 @@ import {
   controlSocketOf,
   type DaemonStatus,
   errorFrom,
+  type History,
 } from "./control-protocol.ts";
 
 export interface AskOptions {
@@ -27,6 +28,11 @@ export interface AskRunOptions extends AskOptions {
 /** Undefined when no daemon runs. Throws as `askRun` does. */
 export async function askStatus(state: string, options: AskOptions = {}): Promise<DaemonStatus | undefined> {
   return (await ask(state, { version: 1, request: "status" }, options)) as DaemonStatus | undefined;
+}
+
+/** Undefined when no daemon runs. Throws as `askRun` does. */
+export async function askHistory(state: string, options: AskOptions = {}): Promise<History | undefined> {
+  return (await ask(state, { version: 1, request: "history" }, options)) as History | undefined;
 }
 
 /**

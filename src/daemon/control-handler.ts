@@ -7,6 +7,7 @@ import { closest } from "../policy/suggest.ts";
 import type { ConfigFile } from "./config-file.ts";
 import type { ConfigText } from "./control-protocol.ts";
 import type { ControlHandler } from "./control-server.ts";
+import type { HistoryReader } from "./history-reader.ts";
 import type { JobRunner } from "./job-runner.ts";
 import { type StatusSources, statusOf } from "./status.ts";
 
@@ -14,14 +15,18 @@ export interface ControlOptions {
   readonly sources: StatusSources;
   readonly configFile: ConfigFile;
   readonly jobs: JobRunner;
+  readonly history: Pick<HistoryReader, "read">;
   readonly clock: Clock;
 }
 
-export function makeControlHandler({ sources, configFile, jobs, clock }: ControlOptions): ControlHandler {
+export function makeControlHandler(options: ControlOptions): ControlHandler {
+  const { sources, configFile, jobs, history, clock } = options;
   return async (request, sendEvent) => {
     switch (request.request) {
       case "status":
         return statusOf(sources);
+      case "history":
+        return await history.read();
       case "reload":
         return { changed: await configFile.reload() };
       case "config":

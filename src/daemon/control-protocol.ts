@@ -2,6 +2,7 @@
 import * as path from "node:path";
 import * as z from "zod";
 import { type ErrorCode, errorTable, StillpointError } from "../errors.ts";
+import type { PrunePreview } from "../job/preview-prune.ts";
 import type { ErrorReport, JobReport } from "../job/report.ts";
 import type { Failure } from "./failure-log.ts";
 
@@ -16,6 +17,7 @@ export const controlRequest = z.discriminatedUnion("request", [
   z.object({ version: z.literal(1), request: z.literal("reload") }),
   z.object({ version: z.literal(1), request: z.literal("config") }),
   z.object({ version: z.literal(1), request: z.literal("notify-test"), channel: z.string().optional() }),
+  z.object({ version: z.literal(1), request: z.literal("history") }),
 ]);
 export type ControlRequest = z.output<typeof controlRequest>;
 
@@ -146,6 +148,55 @@ export interface LocationStatus {
   readonly findings: number | undefined;
   /** What it lacks of each policy; empty for the primary. */
   readonly backlog: readonly { readonly policy: string; readonly points: number; readonly bytes: number }[];
+}
+
+/** What is stored, was stored, and will be: too much for the status. Read from the repositories, so it may be some minutes old. */
+export interface History {
+  /** When it was read. */
+  readonly time: number;
+  /** Locations that could not be read then: what is said of them is older, or lacks. */
+  readonly unread: readonly { readonly location: string; readonly error: ErrorReport }[];
+  readonly timelines: readonly Timeline[];
+  readonly prunes: readonly PrunePreview[];
+  readonly sizes: readonly LocationSizes[];
+}
+
+/** The recovery points of a source under a policy at a location. */
+export interface Timeline {
+  readonly policy: string;
+  readonly source: string;
+  readonly location: string;
+  readonly count: number;
+  readonly verified: number;
+  readonly held: number;
+  /** Newest first. When there are too many points, those of about the same age share a mark. */
+  readonly marks: readonly Mark[];
+  /** Newest first, the last 50. */
+  readonly gaps: readonly Gap[];
+}
+
+export interface Mark {
+  /** Of the newest of its points. */
+  readonly id: string;
+  /** The instants of its oldest and its newest point. */
+  readonly from: number;
+  readonly to: number;
+  readonly count: number;
+  /** How many of them. */
+  readonly verified: number;
+  readonly held: number;
+}
+
+/** When the newest point that was at the location then was older than the objective, without the present. */
+export interface Gap {
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface LocationSizes {
+  readonly location: string;
+  /** Oldest first; sparser with age. */
+  readonly samples: readonly { readonly time: number; readonly bytes: number }[];
 }
 
 /** The daemon's error, as one of our own. */

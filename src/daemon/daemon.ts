@@ -133,13 +133,16 @@ async function keepLooking(monitor: Parts["monitor"], clock: Clock, signal: Abor
   }
 }
 
-async function endWork({ jobs, maintenance, work, clock, log }: Parts): Promise<boolean> {
+async function endWork({ jobs, maintenance, history, work, clock, log }: Parts): Promise<boolean> {
   const waiting = new AbortController();
   const late = clock.sleep(patience, waiting.signal).then(
     () => false,
     () => true,
   );
-  const ended = await Promise.race([Promise.all([jobs.stop(), maintenance.stop()]).then(() => true), late]);
+  const ended = await Promise.race([
+    Promise.all([jobs.stop(), maintenance.stop(), history.stop()]).then(() => true),
+    late,
+  ]);
   waiting.abort();
   work.close();
   if (!ended) log.warn("some work doesn't end; it is given up");

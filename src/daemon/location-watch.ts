@@ -10,6 +10,7 @@ import { readPoint } from "../repository/points/catalog.ts";
 import { compactTime, parsePointName } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
 import { getSmallObject } from "../repository/points/small-objects.ts";
+import { type SizeSample, SizeHistory } from "./size-history.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { type KnownLocation, type KnownPoint, knownLocation, seriesOf } from "./known-location.ts";
 
@@ -46,6 +47,7 @@ export class LocationWatch {
   readonly #proofs = new Map<string, boolean>();
   /** Points by their source's tag, newest first. */
   #listed = new Map<string, ListedPoint[]>();
+  readonly #sizes: SizeHistory;
   #known: KnownLocation | undefined;
   #error: ErrorReport | undefined;
   #reachable = false;
@@ -54,6 +56,7 @@ export class LocationWatch {
     this.location = options.location;
     this.path = options.path;
     this.#options = options;
+    this.#sizes = new SizeHistory(options.location, options.path, options.state);
   }
 
   /** From the last successful look, perhaps of an earlier process. */
@@ -70,8 +73,14 @@ export class LocationWatch {
     return this.#error;
   }
 
+  /** How large it was over time; see `SizeHistory`. */
+  get sizes(): readonly SizeSample[] {
+    return this.#sizes.samples;
+  }
+
   /** Takes up what an earlier process knew. */
   async restore(): Promise<void> {
+    await this.#sizes.restore();
     const known = await this.#options.state.read(this.#record, knownLocation);
     if (known?.path === this.path) this.#known = known;
   }
@@ -112,6 +121,9 @@ export class LocationWatch {
       sizeBytes: options.sizes ? await sizeOfPacks(options) : this.#known?.sizeBytes,
       freeBytes: await nodeFiles.freeSpace(this.path).catch(() => undefined),
     });
+    if (options.sizes && this.#known?.sizeBytes !== undefined) {
+      await this.#sizes.note(this.#known.checked, this.#known.sizeBytes);
+    }
     const news = !this.#reachable;
     this.#reachable = true;
     this.#error = undefined;

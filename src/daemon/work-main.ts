@@ -9,6 +9,7 @@ import type { Config } from "../policy/config.ts";
 import { checkRepository } from "../repository/check/check.ts";
 import { sweep } from "../repository/sweep/sweep.ts";
 import { toPlainError } from "../repository/threads/worker-protocol.ts";
+import { readHistory } from "./read-history.ts";
 import { SharedObjects } from "./shared-objects.ts";
 import type { FromWork, ToWork, WorkRequest } from "./work-protocol.ts";
 
@@ -87,6 +88,8 @@ async function perform(request: WorkRequest, signal: AbortSignal): Promise<unkno
         onProgress: ({ bytes, totalBytes }) => progress(bytes, totalBytes),
       });
     }
+    case "history":
+      return await readHistory({ config: request.config, locations, clock }, input, { signal });
   }
 }
 

@@ -5,6 +5,7 @@ import type { Config, Policy, Replication, Source } from "../policy/config.ts";
 import type { CheckReport } from "../repository/check/check.ts";
 import type { ReadData } from "../repository/check/packs.ts";
 import type { SweepReport } from "../repository/sweep/sweep.ts";
+import type { HistoryRequest, ReadHistory } from "./read-history.ts";
 import type { PlainError } from "../repository/threads/worker-protocol.ts";
 
 /** Each kind of work: what it is given, and what it results in. */
@@ -32,6 +33,7 @@ export interface Works {
     readonly input: { readonly location: string; readonly readData: ReadData | undefined };
     readonly output: CheckReport;
   };
+  readonly history: { readonly input: HistoryRequest; readonly output: ReadHistory };
 }
 
 export type Work = keyof Works;

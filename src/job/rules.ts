@@ -3,6 +3,7 @@ import type { Policy } from "../policy/config.ts";
 import { type Retention, type RetainPoint, retain } from "../policy/retain.ts";
 import type { RetentionRules } from "../prune/guard-retention.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
+import type { Proof } from "../repository/points/small-objects.ts";
 import { primaryName } from "./locations.ts";
 
 export interface Judging {
@@ -19,13 +20,19 @@ export function rulesAt({ replicate, keep, schedule, unreplicated }: Policy, loc
   return { keep: there?.keep ?? keep, timezone: schedule.timezone, unreplicated };
 }
 
+/** As much of a point as the rules look at. */
+export type JudgedPoint = Pick<CatalogPoint, "id" | "time" | "tags" | "received"> & {
+  readonly hold: object | undefined;
+  readonly proof: Pick<Proof, "result"> | undefined;
+};
+
 /**
  * What the rules of the location keep of these points, which are of one source. A replica goes by when it received a
  * point, too; `missingAt` names the replicas that want a point of the primary and don't have it.
  */
-function judge(
+export function judge(
   { policy, location, now }: Judging,
-  points: readonly CatalogPoint[],
+  points: readonly JudgedPoint[],
   missingAt: (id: string) => readonly string[] = () => [],
 ): Retention {
   const { keep, timezone, unreplicated } = rulesAt(policy, location);

@@ -85,6 +85,21 @@ export function keepsAnything(rules: KeepRules): boolean {
   return counted || periods || (rules.tags?.length ?? 0) > 0;
 }
 
+/** The rules in use, in words: `last 3, daily 7, within 2d`; what there is to say when none is. */
+export function describeRules(rules: KeepRules): string {
+  const counted = countedRules.flatMap((rule) => {
+    const number = rules[rule] ?? 0;
+    return number === 0 ? [] : [`${rule} ${number === -1 ? "all" : number}`];
+  });
+  const periods = periodRules.flatMap((rule) => {
+    const period = rules[rule];
+    return period === undefined || isZero(period) ? [] : [`${rule} ${formatPeriod(period)}`];
+  });
+  const tags = (rules.tags ?? []).map((list) => `tags ${list.join(" and ")}`);
+  const all = [...counted, ...periods, ...tags];
+  return all.length === 0 ? "no rules: everything stays" : all.join(", ");
+}
+
 export function newestFirst<P extends Point>(points: readonly P[]): P[] {
   return points.toSorted((a, b) => b.time - a.time || (a.id < b.id ? -1 : 1));
 }

@@ -8,9 +8,9 @@ import type { Location } from "../../src/job/locations.ts";
 import { OpenLocations } from "../../src/job/open-locations.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
 import type { Config } from "../../src/policy/config.ts";
-import { commitPoint } from "../../src/repository/points/catalog.ts";
 import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { putSmallObject } from "../../src/repository/points/small-objects.ts";
+import { commitEmpty } from "../helpers/commit-empty.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 
@@ -36,28 +36,9 @@ async function watched(rest?: string) {
   return { clock, site, locations, make };
 }
 
-/** Commits a point whose content nobody looks at. */
-async function commit({ primary }: Site, minutes: number, policy = "often", source = "docs"): Promise<RecoveryPoint> {
-  const time = new Date(start + minutes * minute).toISOString();
-  return await commitPoint(primary, {
-    version: 1,
-    repository: primary.keys.repositoryId,
-    source,
-    policy,
-    host: "test",
-    kind: "command",
-    time,
-    started: time,
-    finished: time,
-    consistency: "application",
-    parts: [{ name: "output", kind: "stream", size: 0, depth: 0, root: "0".repeat(64) }],
-    previous: null,
-    tags: [],
-    statistics: { size: 10, read: 10, new: 5, stored: 7 },
-    left_out: [],
-    left_out_count: 0,
-    software: { stillpoint: "0", node: "0", kernel: "0" },
-  });
+/** Commits a point of so many minutes after the start. */
+async function commit(site: Site, minutes: number, policy = "often", source = "docs"): Promise<RecoveryPoint> {
+  return await commitEmpty(site.primary, { time: start + minutes * minute, policy, source });
 }
 
 /** The newest and the newest verified point of the first series at a location, in minutes after the start. */

@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import * as fs from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { askHistory, askRun, askStatus } from "../../src/daemon/control-client.ts";
 import { controlSocketOf } from "../../src/daemon/control-protocol.ts";
 import { eventually, RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
@@ -110,6 +111,25 @@ describe("the daemon", () => {
     expect(await daemon.end("SIGTERM")).toBe(0);
     expect(daemon.lines.at(-1)?.message).toBe("stopped");
     await expect(fs.stat(controlSocketOf(site.config.repository.state))).rejects.toThrow("ENOENT");
+  });
+
+  it("tells what is stored everywhere, and what pruning will forget next", async () => {
+    const { site, daemon } = await running("{ manual: true }");
+    const { state } = site.config.repository;
+    for (const _ of [1, 2, 3]) await askRun(state, { policy: "often" });
+    const history = await askHistory(state);
+    expect(history?.unread).toEqual([]);
+    expect(history?.timelines.map(({ location, count }) => [location, count])).toEqual([
+      ["primary", 3],
+      ["far", 3],
+    ]);
+    expect(history?.prunes).toMatchObject([
+      { location: "primary", rules: "last 3", keep: 2, remove: 1 },
+      { location: "far", keep: 2, remove: 1 },
+    ]);
+    expect(history?.sizes.map(({ samples }) => samples.length)).toEqual([expect.any(Number), expect.any(Number)]);
+    expect((await askStatus(state))?.work).toEqual([]);
+    expect(daemon.errors).toBe("");
   });
 
   it("is the only one of its repository", async () => {

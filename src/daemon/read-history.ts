@@ -1,0 +1,145 @@
+/** Reads what the locations hold, for the time lines and for what pruning will do. Done by the work process: it takes memory and time. */
+import type { Clock } from "../host/clock.ts";
+import { belongsTo } from "../job/belonging.ts";
+import { primaryName } from "../job/locations.ts";
+import type { OpenLocations } from "../job/open-locations.ts";
+import { previewPrune } from "../job/preview-prune.ts";
+import { errorReport } from "../job/report.ts";
+import { wantedAt } from "../job/rules.ts";
+import { withinTime } from "../job/within-time.ts";
+import type { Config } from "../policy/config.ts";
+import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
+import type { CallOptions } from "../storage/storage.ts";
+import type { History, Timeline } from "./control-protocol.ts";
+import { type Series, seriesOf } from "./known-location.ts";
+import { gapsOf, marksOf, type TimelinePoint } from "./timeline.ts";
+
+export interface HistoryRequest {
+  /** Those to be read. */
+  readonly locations: readonly string[];
+  /** When each policy runs next, by name; not there when it does only when asked to. */
+  readonly nextRuns: Readonly<Record<string, number>>;
+  /** Of each replica: ids of the points that need not be sent to it. */
+  readonly settled: Readonly<Record<string, readonly string[]>>;
+}
+
+export type ReadHistory = Pick<History, "unread" | "timelines" | "prunes">;
+
+export interface HistoryContext {
+  readonly config: Config;
+  readonly locations: Pick<OpenLocations, "location">;
+  readonly clock: Clock;
+}
+
+/** How long a location may take, in ms. */
+const patience = 60_000;
+/** Marks of all time lines together, of one at most, and of one in any case. */
+const mostMarks = 24_000;
+const mostInOne = 400;
+const fewest = 24;
+const mostGaps = 50;
+
+/** What can't be read is among `unread`; nothing is thrown. */
+export async function readHistory(
+  { config, locations, clock }: HistoryContext,
+  request: HistoryRequest,
+  { signal }: CallOptions,
+): Promise<ReadHistory> {
+  const unread: History["unread"][number][] = [];
+  const catalogs = new Map<string, Catalog>();
+  const read = async (location: string): Promise<void> => {
+    try {
+      const catalog = await withinTime({ clock, limit: patience, location, signal }, async (within) => {
+        const { repository } = await locations.location(location, within);
+        return await loadCatalog(repository, { signal: within });
+      });
+      catalogs.set(location, catalog);
+    } catch (error) {
+      unread.push({ location, error: errorReport(error) });
+    }
+  };
+  await Promise.all(request.locations.map(read));
+
+  const series = seriesOf(config.policies).filter(({ location }) => catalogs.has(location));
+  const sources = new Map([...catalogs].map(([location, catalog]) => [location, bySource(catalog)]));
+  const most = Math.max(fewest, Math.min(mostInOne, Math.floor(mostMarks / series.length)));
+  const now = clock.now();
+  const held = series.map((one): Held => {
+    const all = sources.get(one.location)?.get(one.source) ?? [];
+    const mine = belongsTo(config.policies, one.policy);
+    return { ...one, all, own: all.filter(({ manifest }) => mine(manifest)) };
+  });
+  const damaged = new Map([...catalogs].map(([location, catalog]) => [location, namesOf(catalog)]));
+  return {
+    unread,
+    timelines: held.map((one) => timelineOf(one, now, most)),
+    prunes: held.map((one) =>
+      previewPrune({
+        policy: one.policy,
+        source: one.source,
+        location: one.location,
+        now,
+        nextRun: request.nextRuns[one.policy.name],
+        points: one.own,
+        damaged: damaged.get(one.location) ?? new Set(),
+        missingAt: one.location === primaryName ? whoLacks(one, now, request.settled) : () => [],
+      }),
+    ),
+  };
+}
+
+/** A series with what its location holds: every point of the source, and those that the policy answers for. Oldest first. */
+interface Held extends Series {
+  readonly all: readonly CatalogPoint[];
+  readonly own: readonly CatalogPoint[];
+}
+
+function bySource({ points }: Catalog): Map<string, CatalogPoint[]> {
+  return Map.groupBy(points, ({ manifest }) => manifest.source);
+}
+
+function namesOf({ damaged }: Catalog): Set<string> {
+  return new Set(damaged.map(({ name }) => name));
+}
+
+function timelineOf({ policy, source, location, objective, all, own }: Held, now: number, most: number): Timeline {
+  const condensed = own.map((point) => condense(location, point));
+  const others = all.map((point) => condense(location, point));
+  return {
+    policy: policy.name,
+    source,
+    location,
+    count: own.length,
+    verified: condensed.filter(({ verified }) => verified).length,
+    held: condensed.filter((point) => point.held).length,
+    marks: marksOf(condensed, now, most),
+    gaps: objective === undefined ? [] : gapsOf(condensed, others, objective).slice(0, mostGaps),
+  };
+}
+
+/** The primary has a point from its commit on, a replica from when its own clock says that the manifest came. */
+function condense(
+  location: string,
+  { id, digest, time, manifest, proof, hold, received }: CatalogPoint,
+): TimelinePoint {
+  const committed = Date.parse(manifest.finished);
+  return {
+    id,
+    digest,
+    previous: manifest.previous,
+    time,
+    arrived: location === primaryName ? committed : Math.max(committed, received),
+    verified: proof?.result === "passed",
+    held: hold !== undefined,
+  };
+}
+
+/** The replicas that want a point and lack it. */
+function whoLacks({ policy, own }: Held, now: number, settled: HistoryRequest["settled"]): (id: string) => string[] {
+  const replicas = policy.replicate.map(({ replica: { name } }) => ({
+    name,
+    wanted: wantedAt({ policy, location: name, now }, own),
+    there: new Set(settled[name]),
+  }));
+  return (id) => replicas.filter(({ wanted, there }) => wanted.has(id) && !there.has(id)).map(({ name }) => name);
+}
