@@ -13,6 +13,11 @@ import { readSweepNotices, type SweepNotices } from "./sweep-notices.ts";
 
 /** Ids of one kind that are gathered before they are read, so that neighbours in a pack are read as one. */
 const batchLength = 2048;
+/**
+ * Packs on their way at once, besides one that is filled: a replica is far, and a store takes several round trips for each. At
+ * 150 ms one of 16 MiB takes about 2 s on a connection of SFTP or S3.
+ */
+const packsInFlight = 3;
 
 export interface TransferOptions extends CallOptions {
   /** Its storage counts what is read. */
@@ -45,7 +50,7 @@ export class Transfer {
       index: store.index,
       packs: store.packs,
     });
-    this.#session = new WriteSession(there, inlineExecutor, signal);
+    this.#session = new WriteSession(there, inlineExecutor, signal, packsInFlight);
     this.adopted = adopted;
     for (const point of options.common) if (notices.vouchFor(point.id)) this.#addBase(point);
   }

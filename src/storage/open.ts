@@ -55,7 +55,7 @@ function driverFor(address: StorageAddress, clock: Clock, random: Random): Stora
   }
 }
 
-/** Calls at once on one connection. Each may hold open two of the thousand or so files that a server allows. */
+/** Calls at once, on all connections together. Each may hold open two of the thousand or so files that a server allows. */
 const sftpCalls = 32;
 
 function sftpOptions(address: SftpAddress, clock: Clock): SftpStorageOptions {

@@ -31,8 +31,8 @@ import {
 
 /** Content shorter than this, in bytes, isn't worth a try at compressing. */
 const shortestCompressed = 64;
-/** Packs on their way to the storage at once, per writer: the next is filled meanwhile. More would only take memory. */
-const packsInFlight = 1;
+/** Packs on their way to a near storage at once, per writer: the next is filled meanwhile. More would only take memory. */
+const usualInFlight = 1;
 
 /** Which blobs need not be stored again. */
 export interface Presence {
@@ -43,6 +43,8 @@ export interface BlobWriterOptions {
   readonly keys: KeyRing;
   readonly storage: Storage;
   readonly presence: Presence;
+  /** Packs on their way to the storage while the next is filled: about 18 MiB of memory each. */
+  readonly packsInFlight?: number | undefined;
   /** Called when a pack is durable. */
   readonly onPack: (pack: PackInfo) => void;
   readonly signal?: AbortSignal | undefined;
@@ -65,6 +67,7 @@ interface OpenPack {
 
 export class BlobWriter {
   readonly #options: BlobWriterOptions;
+  readonly #packsInFlight: number;
   readonly #added = new BlobIndex();
   readonly #open: Partial<Record<ObjectClass, OpenPack>> = {};
   readonly #inFlight = new Set<Promise<void>>();
@@ -76,6 +79,7 @@ export class BlobWriter {
 
   constructor(options: BlobWriterOptions) {
     this.#options = options;
+    this.#packsInFlight = options.packsInFlight ?? usualInFlight;
   }
 
   /** Stores `raw` (at most 16 MiB) unless it is there already; returns its id. It is durable only after `flush`. */
@@ -132,7 +136,7 @@ export class BlobWriter {
     this.statistics.newBytes += rawLength;
     this.statistics.storedBytes += sealedLength;
     if (pack.length >= packTarget) this.#close(pack);
-    while (this.#inFlight.size > packsInFlight) await Promise.race(this.#inFlight);
+    while (this.#inFlight.size > this.#packsInFlight) await Promise.race(this.#inFlight);
   }
 
   /** Closes the packs begun and waits until all are durable. Throws what made a pack fail. */
@@ -185,7 +189,7 @@ export class BlobWriter {
     await storage.put(packName(id), [pack.buffer.subarray(0, pack.length), end], { signal });
     const size = pack.length + end.length;
     onPack({ id, class: pack.class, size, tableLength: end.length - 8, table });
-    if (this.#spare.length < packsInFlight) this.#spare.push(pack.buffer);
+    if (this.#spare.length < this.#packsInFlight) this.#spare.push(pack.buffer);
   }
 
   #throwIfFailed(): void {

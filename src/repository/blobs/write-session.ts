@@ -19,13 +19,15 @@ export class WriteSession {
   #indexing: Promise<void> = Promise.resolve();
   #failure: Error | undefined;
 
-  constructor(store: BlobStore, makeExecutor: ExecutorFactory, signal?: AbortSignal) {
+  /** `packsInFlight` is for this thread's writer; see there. */
+  constructor(store: BlobStore, makeExecutor: ExecutorFactory, signal?: AbortSignal, packsInFlight?: number) {
     this.store = store;
     this.signal = signal;
     const { keys, storage } = store.repository;
     const onPack = (pack: PackInfo): void => this.#packIsDurable(pack);
     const { index, packs, condemned } = store;
-    this.writer = new BlobWriter({ keys, storage, presence: presenceOf(index, condemned), onPack, signal });
+    const presence = presenceOf(index, condemned);
+    this.writer = new BlobWriter({ keys, storage, presence, packsInFlight, onPack, signal });
     this.executor = makeExecutor({
       context: { keys, storage, index, packs, condemned, signal },
       seed: () => {

@@ -164,6 +164,32 @@ describe("BlobWriter", () => {
     expect(await rejection(writer.flush())).toMatchObject({ code: "storage_full" });
     expect(await rejection(writer.add(1, Buffer.from("more")))).toMatchObject({ code: "storage_full" });
   });
+
+  test.each([undefined, 3])("as many packs are on their way as it is told (%j), and no more", async (packsInFlight) => {
+    const answered = Promise.withResolvers<void>();
+    const names: string[] = [];
+    const far = { ...(await memoryStorage()), put: async (name: string) => void names.push(name) ?? answered.promise };
+    const writer = new BlobWriter({
+      keys,
+      storage: far,
+      presence: new BlobIndex(),
+      packsInFlight,
+      onPack: () => undefined,
+    });
+    const stored = Buffer.alloc(16 * 2 ** 20 - 64);
+    let added = 0;
+    const adding = (async () => {
+      for (; added < 9; added++)
+        await writer.addStored(blobKinds.data, crypto.randomBytes(32), 0, stored.length, stored);
+    })();
+    await vi.waitFor(() => expect(names).toHaveLength((packsInFlight ?? 1) + 1));
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+    expect(names).toHaveLength((packsInFlight ?? 1) + 1);
+    answered.resolve();
+    await adding;
+    await writer.flush();
+    expect(names).toHaveLength(9);
+  });
 });
 
 describe("BlobReader", () => {

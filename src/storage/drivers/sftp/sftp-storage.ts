@@ -1,9 +1,10 @@
-/** A storage on an SFTP server: `<root>/<name>`, and unfinished work in `<root>/tmp/`. Its connection is made anew when it is lost. */
+/** A storage on an SFTP server: `<root>/<name>`, and unfinished work in `<root>/tmp/`. */
 
 import { isStillpointError, StillpointError } from "../../../errors.ts";
 import { throwIfCancelled, unlessCancelled } from "../../../host/cancel.ts";
 import type { Clock } from "../../../host/clock.ts";
 import { isObjectName, requireObjectName, requirePrefix } from "../../names.ts";
+import { sizeOf } from "../../size-of.ts";
 import type { ByteRange, CallOptions, ObjectInfo, Storage } from "../../storage.ts";
 import type { FolderEntry, SftpClient } from "./client.ts";
 import { kindOf } from "./file-kind.ts";
@@ -19,6 +20,7 @@ import {
   syncFolder,
 } from "./folders.ts";
 import { readRange, readWhole } from "./read-object.ts";
+import { type Session, Sessions } from "./sessions.ts";
 import { hasStatus, StatusError, statusCodes } from "./protocol.ts";
 import { storageErrorFrom } from "./sftp-errors.ts";
 import { writeObject } from "./write-object.ts";
@@ -60,14 +62,10 @@ export async function createSftpStorage({ location, path, connect }: Omit<SftpSt
   }
 }
 
-/** One connection, and what is known of the server's folders while it lasts. */
-interface Session {
-  readonly client: SftpClient;
-  readonly folders: Folders;
-}
-
 type Action = "store" | "read" | "look at" | "delete" | "list";
 
+/** In bytes: what is longer is worth a connection of its own. */
+const longTransfer = 2 ** 20;
 /** Folders that are read at once while listing. */
 const foldersAtOnce = 16;
 /** More than any name of an object has; a folder that is inside itself ends here. */
@@ -75,27 +73,29 @@ const deepestFolder = 16;
 
 export class SftpStorage implements Storage {
   readonly location: string;
-  readonly #options: SftpStorageOptions;
   readonly #place: Place;
-  #session: Session | undefined;
-  #connecting: Promise<Session> | undefined;
+  readonly #sessions: Sessions;
 
   constructor(options: SftpStorageOptions) {
     this.location = options.location;
-    this.#options = options;
     this.#place = { location: options.location, root: rootOf(options.path) };
-  }
-
-  async put(name: string, data: readonly Uint8Array[], { signal }: CallOptions = {}): Promise<void> {
-    await this.#call("store", name, signal, async ({ client, folders }) => {
-      await folders.make(parentOf(name));
-      await folders.removeLeftoversOnce();
-      await writeObject(client, this.#place, name, data, signal);
+    this.#sessions = new Sessions(async () => {
+      const client = await options.connect();
+      return { client, folders: new Folders(client, this.#place, options.clock) };
     });
   }
 
+  async put(name: string, data: readonly Uint8Array[], { signal }: CallOptions = {}): Promise<void> {
+    const write = async ({ client, folders }: Session): Promise<void> => {
+      await folders.make(parentOf(name));
+      await folders.removeLeftoversOnce();
+      await writeObject(client, this.#place, name, data, signal);
+    };
+    await this.#call("store", name, signal, write, sizeOf(data));
+  }
+
   async get(name: string, range?: ByteRange, { signal }: CallOptions = {}): Promise<Buffer> {
-    return await this.#call("read", name, signal, async (session, path) => {
+    const read = async (session: Session, path: string): Promise<Buffer> => {
       const { client } = session;
       const file = await orAbsent(client.openToRead(path));
       if (file === absent) throw await this.#missing(session, name);
@@ -105,7 +105,8 @@ export class SftpStorage implements Storage {
       } finally {
         letGo(client, file);
       }
-    });
+    };
+    return await this.#call("read", name, signal, read, range?.length);
   }
 
   async stat(name: string, { signal }: CallOptions = {}): Promise<ObjectInfo> {
@@ -165,38 +166,24 @@ export class SftpStorage implements Storage {
     return content;
   }
 
-  /** Does the work on the file of that name: cancelled soon when the signal aborts, and with the contract's errors. */
+  /** Does the work, which moves so many bytes, on the file of that name: cancelled soon when the signal aborts, and with the contract's errors. */
   async #call<T>(
     action: Action,
     name: string,
     signal: AbortSignal | undefined,
     work: (session: Session, path: string) => Promise<T>,
+    bytes = 0,
   ): Promise<T> {
     if (action !== "list") requireObjectName(name);
     throwIfCancelled(signal);
-    const attempt = async (): Promise<T> => {
-      const session = await this.#connected();
+    const attempt = this.#sessions.use(bytes >= longTransfer, async (session) => {
       try {
         return await work(session, this.#place.root + name);
       } catch (error) {
         throw await this.#explain(error, session, action, name);
       }
-    };
-    return await unlessCancelled(attempt(), signal);
-  }
-
-  /** One that is lost right after it was made is given all the same: its requests say why. */
-  async #connected(): Promise<Session> {
-    if (this.#session?.client.over === true) this.#session = undefined;
-    if (this.#session !== undefined) return this.#session;
-    this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
-    return await this.#connecting;
-  }
-
-  async #connect(): Promise<Session> {
-    const client = await this.#options.connect();
-    this.#session = { client, folders: new Folders(client, this.#place, this.#options.clock) };
-    return this.#session;
+    });
+    return await unlessCancelled(attempt, signal);
   }
 
   async #explain(error: unknown, session: Session, action: Action, name: string): Promise<unknown> {

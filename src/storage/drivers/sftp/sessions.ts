@@ -1,0 +1,79 @@
+/** The connections of one storage: made when there is something to do for them, and anew when they are lost. */
+
+import type { SftpClient } from "./client.ts";
+import type { Folders } from "./folders.ts";
+
+/** One connection, and what is known of the server's folders while it lasts. */
+export interface Session {
+  readonly client: SftpClient;
+  readonly folders: Folders;
+}
+
+interface Open {
+  readonly session: Session;
+  /** Long transfers under way. */
+  moving: number;
+}
+
+/**
+ * Connections at once. OpenSSH lets 2 MiB be under way on each, so that with one alone no more than that moves in a round trip,
+ * however wide the line is: 13 MiB/s at 150 ms.
+ */
+const mostSessions = 4;
+
+export class Sessions {
+  readonly #connect: () => Promise<Session>;
+  #open: Open[] = [];
+  #connecting: Promise<Open> | undefined;
+  #most = mostSessions;
+
+  /** `connect` makes a new one. */
+  constructor(connect: () => Promise<Session>) {
+    this.#connect = connect;
+  }
+
+  /**
+   * Does the work on one of the connections: a long transfer on one that has no other, as far as there may be so many, and what
+   * is short on the first best. Throws what `connect` throws when there is none.
+   */
+  async use<T>(long: boolean, work: (session: Session) => Promise<T>): Promise<T> {
+    const open = await this.#begin(long);
+    try {
+      return await work(open.session);
+    } finally {
+      if (long) open.moving -= 1;
+    }
+  }
+
+  async #begin(long: boolean): Promise<Open> {
+    for (;;) {
+      this.#open = this.#open.filter(({ session }) => !session.client.over);
+      const [quietest] = this.#open.toSorted((a, b) => a.moving - b.moving);
+      if (quietest !== undefined && (!long || quietest.moving === 0 || this.#open.length >= this.#most))
+        return counted(quietest, long);
+      try {
+        this.#connecting ??= this.#another().finally(() => (this.#connecting = undefined));
+        const made = await this.#connecting;
+        // One that is lost right after it was made is given all the same: its requests say why.
+        if (made.session.client.over) return counted(made, long);
+      } catch (error) {
+        if (quietest === undefined || quietest.session.client.over) throw error;
+        // The server wants no more of them: it goes on with those that there are.
+        this.#most = this.#open.length;
+      }
+    }
+  }
+
+  async #another(): Promise<Open> {
+    if (this.#open.length === 0) this.#most = mostSessions;
+    const open = { session: await this.#connect(), moving: 0 };
+    this.#open.push(open);
+    return open;
+  }
+}
+
+/** At once: whoever chooses next must see it. */
+function counted(open: Open, long: boolean): Open {
+  if (long) open.moving += 1;
+  return open;
+}

@@ -1,0 +1,75 @@
+import { setImmediate } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { type Session, Sessions } from "../../../../src/storage/drivers/sftp/sessions.ts";
+import { rejection } from "../../../helpers/rejection.ts";
+
+/** Connections that are made as often as the test lets them be; each is lost when the test says so. */
+function connections(allowed: number) {
+  const clients: { over: boolean }[] = [];
+  const sessions = new Sessions(async () => {
+    await setImmediate();
+    if (clients.filter(({ over }) => !over).length >= allowed) throw new Error("no more");
+    const client = { over: false };
+    clients.push(client);
+    return { client, folders: {} } as unknown as Session;
+  });
+  /** Begins so many pieces of work that end when the test lets them; gives the number of the connection of each. */
+  const begin = async (count: number, long: boolean) => {
+    const end = Promise.withResolvers<void>();
+    const began: Promise<number>[] = [];
+    const ends = Array.from({ length: count }, async () => {
+      const { promise, resolve } = Promise.withResolvers<number>();
+      began.push(promise);
+      await sessions.use(long, async ({ client }) => {
+        resolve(clients.indexOf(client));
+        await end.promise;
+      });
+    });
+    return {
+      on: (await Promise.all(began)).toSorted(),
+      end: async () => {
+        end.resolve();
+        await Promise.all(ends);
+      },
+    };
+  };
+  return { clients, sessions, begin };
+}
+
+describe("connections of an SFTP storage", () => {
+  test("long transfers get one each, up to four; short work needs no other", async () => {
+    const { begin } = connections(9);
+    expect((await begin(3, false)).on).toEqual([0, 0, 0]);
+    const long = await begin(6, true);
+    expect(long.on).toEqual([0, 0, 1, 1, 2, 3]);
+    expect((await begin(3, false)).on).toHaveLength(3);
+    await long.end();
+    expect((await begin(4, true)).on).toEqual([0, 1, 2, 3]);
+  });
+
+  test("one after the other they need one alone", async () => {
+    const { begin } = connections(9);
+    for (let n = 0; n < 3; n++) {
+      const { on, end } = await begin(1, true);
+      expect(on).toEqual([0]);
+      await end();
+    }
+  });
+
+  test("a server that wants no more is asked no more, and a lost connection is replaced", async () => {
+    const { clients, begin } = connections(2);
+    const first = await begin(4, true);
+    expect(first.on).toEqual([0, 0, 1, 1]);
+    await first.end();
+    for (const client of clients) client.over = true;
+    expect((await begin(2, true)).on).toEqual([2, 3]);
+  });
+
+  test("without any, the reason is thrown, and the next call tries again", async () => {
+    const { sessions } = connections(0);
+    for (let n = 0; n < 2; n++) {
+      const error = await rejection(sessions.use(true, async () => await Promise.resolve()));
+      expect(error).toMatchObject({ message: "no more" });
+    }
+  });
+});
