@@ -15,6 +15,7 @@ import type * as zstd from "../../../src/host/zstd.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { faultyStorage, memoryStorage } from "../../helpers/memory-storage.ts";
 import { rejection } from "../../helpers/rejection.ts";
+import { overriding } from "../../helpers/repository.ts";
 
 const used: string[] = [];
 vi.mock("node:crypto", async (original) => {
@@ -166,9 +167,13 @@ describe("BlobWriter", () => {
   });
 
   test.each([undefined, 3])("as many packs are on their way as it is told (%j), and no more", async (packsInFlight) => {
-    const answered = Promise.withResolvers<void>();
+    const answered = Promise.withResolvers<undefined>();
     const names: string[] = [];
-    const far = { ...(await memoryStorage()), put: async (name: string) => void names.push(name) ?? answered.promise };
+    const put = async (name: string): Promise<void> => {
+      names.push(name);
+      await answered.promise;
+    };
+    const far = overriding(await memoryStorage(), { put });
     const writer = new BlobWriter({
       keys,
       storage: far,
@@ -185,7 +190,7 @@ describe("BlobWriter", () => {
     await vi.waitFor(() => expect(names).toHaveLength((packsInFlight ?? 1) + 1));
     for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
     expect(names).toHaveLength((packsInFlight ?? 1) + 1);
-    answered.resolve();
+    answered.resolve(undefined);
     await adding;
     await writer.flush();
     expect(names).toHaveLength(9);

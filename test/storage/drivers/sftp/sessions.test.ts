@@ -15,7 +15,7 @@ function connections(allowed: number) {
   });
   /** Begins so many pieces of work that end when the test lets them; gives the number of the connection of each. */
   const begin = async (count: number, long: boolean) => {
-    const end = Promise.withResolvers<void>();
+    const end = Promise.withResolvers<undefined>();
     const began: Promise<number>[] = [];
     const ends = Array.from({ length: count }, async () => {
       const { promise, resolve } = Promise.withResolvers<number>();
@@ -26,9 +26,9 @@ function connections(allowed: number) {
       });
     });
     return {
-      on: (await Promise.all(began)).toSorted(),
+      on: (await Promise.all(began)).toSorted((a, b) => a - b),
       end: async () => {
-        end.resolve();
+        end.resolve(undefined);
         await Promise.all(ends);
       },
     };
