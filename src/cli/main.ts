@@ -18,6 +18,10 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 
 const cli: Cli = {
   output: new Output({ stdout: process.stdout, stderr: process.stderr, environment: process.env }),
+  // Opened only by who reads it: looking at it is enough to take it away from the terminal.
+  get input() {
+    return process.stdin;
+  },
   clock: systemClock,
   environment: process.env,
   signal: stop.signal,

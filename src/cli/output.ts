@@ -4,9 +4,11 @@ import { styleText } from "node:util";
 /** What `Output` needs of a stream; process.stdout and process.stderr have it. */
 export interface OutputStream {
   write(data: string | Uint8Array, done?: (error?: Error | null) => void): boolean;
-  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "error" | "resize", listener: (error: Error) => void): unknown;
+  off(event: "resize", listener: () => void): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 export interface OutputOptions {
@@ -24,6 +26,7 @@ export class Output {
   readonly stderr: OutputStream;
   readonly #stdout: OutputStream;
   readonly #colourful: boolean;
+  readonly #dumb: boolean;
   #failure: Error | undefined;
 
   constructor({ stdout, stderr, environment }: OutputOptions) {
@@ -31,7 +34,8 @@ export class Output {
     this.stderr = stderr;
     // https://no-color.org: any value but the empty one.
     const { NO_COLOR: noColour = "", TERM: terminal = "" } = environment;
-    this.#colourful = stdout.isTTY === true && noColour === "" && terminal !== "dumb";
+    this.#dumb = terminal === "dumb";
+    this.#colourful = stdout.isTTY === true && noColour === "" && !this.#dumb;
     stdout.on("error", (error) => (this.#failure = error));
     // Nobody to tell: what is lost is talk, and the work goes on.
     stderr.on("error", () => undefined);
@@ -40,6 +44,16 @@ export class Output {
   /** Columns of the terminal that results go to; undefined when they go elsewhere, where no line needs to be cut. */
   get width(): number | undefined {
     return this.#stdout.isTTY === true ? this.#stdout.columns : undefined;
+  }
+
+  /** The terminal that results go to, if what it shows can be drawn over. */
+  get redrawable(): OutputStream | undefined {
+    return this.#stdout.isTTY === true && !this.#dumb ? this.#stdout : undefined;
+  }
+
+  /** Whether a line of standard error can be written over. */
+  get rewritesNotes(): boolean {
+    return this.stderr.isTTY === true && !this.#dumb;
   }
 
   /** Prints a line of the result. Throws `OutputClosed`. */
@@ -68,9 +82,8 @@ export class Output {
   }
 
   /** `text` in a style, where that can be seen. */
-  style(style: Style, text: string): string {
-    return this.#colourful ? styleText(style, text, { validateStream: false }) : text;
-  }
+  readonly style = (style: Style, text: string): string =>
+    this.#colourful ? styleText(style, text, { validateStream: false }) : text;
 
   #check(): void {
     if (this.#failure === undefined) return;

@@ -4,6 +4,9 @@ import type { Cli } from "./cli.ts";
 import { formatAge, formatBytes } from "./format.ts";
 import type { OutputStream } from "./output.ts";
 
+/** What is counted. */
+export type Unit = "bytes" | "points";
+
 export interface ProgressFlags {
   readonly quiet?: boolean;
   readonly json?: boolean;
@@ -23,6 +26,7 @@ interface Task {
 
 export class Progress {
   readonly #stream: OutputStream | undefined;
+  readonly #rewrites: boolean;
   readonly #clock: Clock;
   readonly #tasks = new Map<string, Task>();
   #drawn = Number.NEGATIVE_INFINITY;
@@ -31,21 +35,22 @@ export class Progress {
   /** With `--json` or `--quiet` it says nothing. */
   constructor({ output, clock }: Cli, { quiet, json }: ProgressFlags) {
     this.#stream = quiet === true || json === true ? undefined : output.stderr;
+    this.#rewrites = output.rewritesNotes;
     this.#clock = clock;
   }
 
-  /** `task` is at `done` of `total` bytes; `total` is undefined while it isn't known. Cheap: may be called for every block. */
-  update(task: string, done: number, total: number | undefined): void {
+  /** `task` is at `done` of `total`; `total` is undefined while it isn't known. Cheap: may be called for every block. */
+  update(task: string, done: number, total: number | undefined, unit: Unit = "bytes"): void {
     const stream = this.#stream;
     if (stream === undefined) return;
     const now = this.#clock.monotonic();
     const state = this.#tasks.get(task) ?? { begun: now, doneThen: done, shown: now };
     this.#tasks.set(task, state);
-    const terminal = stream.isTTY === true;
+    const terminal = this.#rewrites;
     if (now - (terminal ? this.#drawn : state.shown) < (terminal ? terminalInterval : plainInterval)) return;
     this.#drawn = now;
     state.shown = now;
-    const text = describe(task, { done, total, moved: done - state.doneThen, elapsed: now - state.begun });
+    const text = describe(task, { done, total, unit, moved: done - state.doneThen, elapsed: now - state.begun });
     if (!terminal) return void stream.write(`${text}\n`);
     this.#lineIsOpen = true;
     // One column less than there are: some terminals break the line at the last one.
@@ -69,18 +74,20 @@ export class Progress {
 interface Situation {
   readonly done: number;
   readonly total: number | undefined;
-  /** Bytes and ms since it was first seen. */
+  readonly unit: Unit;
+  /** How much, and ms, since it was first seen. */
   readonly moved: number;
   readonly elapsed: number;
 }
 
-function describe(task: string, { done, total, moved, elapsed }: Situation): string {
+function describe(task: string, { done, total, unit, moved, elapsed }: Situation): string {
   const rate = elapsed >= settled ? moved / (elapsed / 1000) : 0;
   // An estimated total may be passed.
   const known = total !== undefined && total > 0 && done <= total;
+  const amount = (number: number): string => (unit === "bytes" ? formatBytes(number) : String(Math.round(number)));
   return [
-    `${task}: ${formatBytes(done)}${known ? ` of ${formatBytes(total)}, ${Math.floor((done / total) * 100)} %` : ""}`,
-    rate > 0 && `${formatBytes(rate)}/s`,
+    `${task}: ${amount(done)}${known ? ` of ${amount(total)}, ${Math.floor((done / total) * 100)} %` : ""}`,
+    rate > 0 && unit === "bytes" && `${amount(rate)}/s`,
     rate > 0 && known && `${formatAge(((total - done) / rate) * 1000)} left`,
   ]
     .filter((part) => part !== false)

@@ -13,12 +13,12 @@ import { lookingContext } from "./looking-context.ts";
 import { addConfigOption } from "./open-location.ts";
 import { printErrors } from "./print-job.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
+import { Progress, type ProgressFlags } from "./progress.ts";
 import { formatTable } from "./table.ts";
 
-interface Flags extends ConfigFlags {
+interface Flags extends ConfigFlags, ProgressFlags {
   readonly location?: string;
   readonly dryRun?: boolean;
-  readonly json?: boolean;
 }
 
 /** What became of one policy at one location. */
@@ -38,6 +38,7 @@ export const define: DefineVerb = (command, cli) => {
       "only at this location; at a replica without asking the primary, which may be elsewhere",
     )
     .option("--dry-run", "show what it would forget, and why the rest stays")
+    .option("--quiet", "print no progress")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -86,22 +87,29 @@ async function makeContext(cli: Cli, config: Config, { dryRun, location }: Flags
 }
 
 async function pruneLocation(
-  { signal }: Cli,
+  cli: Cli,
   context: PruneContext,
   { policy, location }: { policy: Policy; location: string },
-  { dryRun }: Flags,
+  flags: Flags,
 ): Promise<PruneResult> {
+  const { signal } = cli;
+  const progress = new Progress(cli, flags);
   const blank = { policy: policy.name, location, sources: [], forgotten: [], error: undefined };
   try {
     const planned = await planPruneStage(context, { policy, location, signal });
     const sources = planned.plan.groups;
-    if (dryRun === true) {
+    if (flags.dryRun === true) {
       const { change } = planned;
       return { ...blank, sources, error: isBlocked(change) ? errorReport(blockedError(change)) : undefined };
     }
-    return { ...blank, sources, forgotten: (await executePlanned(planned, signal)).forgotten };
+    const total = sources.reduce((sum, { remove }) => sum + remove.length, 0);
+    let done = 0;
+    const onForgotten = (): void => progress.update(`forgetting at ${location}`, ++done, total, "points");
+    return { ...blank, sources, forgotten: (await executePlanned(planned, { signal, onForgotten })).forgotten };
   } catch (error) {
     return { ...blank, error: errorReport(error) };
+  } finally {
+    progress.end();
   }
 }
 

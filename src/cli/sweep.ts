@@ -6,11 +6,11 @@ import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { count, formatBytes, formatTime } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
+import { Progress, type ProgressFlags } from "./progress.ts";
 
-interface Flags extends LocationFlags {
+interface Flags extends LocationFlags, ProgressFlags {
   readonly dryRun?: boolean;
   readonly acceptLost: readonly string[];
-  readonly json?: boolean;
 }
 
 const keptBecause: Readonly<Record<SweepReport["kept"][number]["reason"], string>> = {
@@ -31,6 +31,7 @@ export const define: DefineVerb = (command, cli) => {
       (id: string, list: string[]) => [...list, id],
       [],
     )
+    .option("--quiet", "print no progress")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -48,14 +49,16 @@ Example:
 async function run(cli: Cli, flags: Flags): Promise<void> {
   const dryRun = flags.dryRun === true;
   const { name, repository, config } = await openLocation(cli, flags, { write: !dryRun, limited: true });
+  const progress = new Progress(cli, flags);
   const report = await sweep(repository, {
     grace: config?.maintenance.grace ?? usualGrace,
     executor: threadedExecutor,
     dryRun,
     holder: `stillpoint sweep on ${hostname()}, process ${process.pid}`,
     acceptLost: new Set(flags.acceptLost),
+    onRewritten: (done, total) => progress.update(`rewriting ${name}`, done, total),
     signal: cli.signal,
-  });
+  }).finally(() => progress.end());
   if (flags.json === true) cli.output.json({ location: name, ...(describeReport(report) as object) });
   else print(cli, name, report);
 }

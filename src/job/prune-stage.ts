@@ -1,6 +1,6 @@
 /** The third stage of a job: forgetting what no rule keeps, at one location. */
 import type { Policy } from "../policy/config.ts";
-import { executePrune } from "../prune/execute-prune.ts";
+import { executePrune, type ExecutePruneOptions } from "../prune/execute-prune.ts";
 import type { RetentionRules } from "../prune/guard-retention.ts";
 import { type PlannedGroup, planPrune, type PruneGroup, type PrunePlan } from "../prune/plan-prune.ts";
 import { surveyPoints } from "../replicate/survey.ts";
@@ -37,7 +37,7 @@ export interface PlannedPrune {
 export async function pruneStage(context: PruneContext, request: PruneRequest): Promise<Pruned> {
   const planned = await planPruneStage(context, request);
   const { groups } = planned.plan;
-  const { forgotten } = await executePlanned(planned, request.signal);
+  const { forgotten } = await executePlanned(planned, { signal: request.signal });
   const sum = (of: (group: PlannedGroup) => number): number => groups.reduce((total, one) => total + of(one), 0);
   const kept = sum(({ keep, remove }) => keep.length + remove.length) - forgotten.length;
   const givenUp = sum((one) => one.givenUp.length);
@@ -62,9 +62,9 @@ export async function planPruneStage(context: PruneContext, request: PruneReques
 /** Throws `retention_guarded` before anything is deleted, or a storage error. */
 export async function executePlanned(
   { repository, plan, change }: PlannedPrune,
-  signal: AbortSignal | undefined,
+  options: ExecutePruneOptions,
 ): Promise<{ readonly forgotten: readonly string[] }> {
-  return await carryOutChange(change, async () => await executePrune(repository, plan, { signal }));
+  return await carryOutChange(change, async () => await executePrune(repository, plan, options));
 }
 
 /** A location's points, ready to be judged by any rules. */

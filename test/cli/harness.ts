@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Writable } from "node:stream";
+import { PassThrough, Writable } from "node:stream";
 import { onTestFinished } from "vitest";
 import type { Cli } from "../../src/cli/cli.ts";
 import { Output } from "../../src/cli/output.ts";
@@ -27,7 +27,7 @@ export async function stillpoint(args: readonly string[], options: HarnessOption
   const stdout = new Collected(columns);
   const stderr = new Collected(columns);
   const output = new Output({ stdout, stderr, environment });
-  const cli: Cli = { output, clock: systemClock, environment, signal, exit: 0 };
+  const cli: Cli = { output, input: new PassThrough(), clock: systemClock, environment, signal, exit: 0 };
   const status = await runProgram(args, cli);
   return { status, stdout: stdout.text, stderr: stderr.text };
 }

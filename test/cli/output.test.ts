@@ -10,7 +10,8 @@ function outputOn(environment: Record<string, string>, isTTY = true) {
       done?.();
       return true;
     },
-    on: (_: "error", listener: (error: Error) => void) => (fail = listener),
+    on: (_: "error" | "resize", listener: (error: Error) => void) => (fail = listener),
+    off: () => undefined,
   };
   const stderr = { ...stream, on: () => undefined };
   return { output: new Output({ stdout: stream, stderr, environment }), fail: (error: Error) => fail(error) };

@@ -1,14 +1,27 @@
+import { PassThrough } from "node:stream";
 import { describe, expect, test } from "vitest";
 import { Output } from "../../src/cli/output.ts";
 import { Progress, type ProgressFlags } from "../../src/cli/progress.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 
-function progressOn(stream: { isTTY?: boolean; columns?: number }, flags: ProgressFlags = {}) {
+function progressOn(
+  stream: { isTTY?: boolean; columns?: number },
+  flags: ProgressFlags = {},
+  environment: Record<string, string> = {},
+) {
   const written: string[] = [];
   const clock = new ManualClock();
-  const stderr = { ...stream, write: (text: string) => written.push(text) > 0, on: () => undefined };
-  const output = new Output({ stdout: stderr, stderr, environment: {} });
-  const cli = { output, clock, environment: {}, signal: new AbortController().signal, exit: 0 };
+  const write = (text: string) => written.push(text) > 0;
+  const stderr = { ...stream, write, on: () => undefined, off: () => undefined };
+  const output = new Output({ stdout: stderr, stderr, environment });
+  const cli = {
+    output,
+    input: new PassThrough(),
+    clock,
+    environment: {},
+    signal: new AbortController().signal,
+    exit: 0,
+  };
   return { written, clock, progress: new Progress(cli, flags) };
 }
 
@@ -71,6 +84,22 @@ test.each([{ quiet: true }, { json: true }])("%j: silence", async (flags) => {
   progress.note("etc: captured");
   progress.end();
   expect(written).toEqual([]);
+});
+
+test("a terminal that can't rewrite a line gets plain ones", async () => {
+  const { written, clock, progress } = progressOn({ isTTY: true }, {}, { TERM: "dumb" });
+  progress.update("etc", 0, undefined);
+  await clock.advance(10_000);
+  progress.update("etc", mib, undefined);
+  expect(written).toEqual(["etc: 1.0 MiB, 102.4 KiB/s\n"]);
+});
+
+test("points are counted, not measured", async () => {
+  const { written, clock, progress } = progressOn({});
+  progress.update("forgetting", 0, 40, "points");
+  await clock.advance(10_000);
+  progress.update("forgetting", 10, 40, "points");
+  expect(written).toEqual(["forgetting: 10 of 40, 25 %, 30s left\n"]);
 });
 
 test("a total that was only estimated may be passed: then it isn't shown", async () => {

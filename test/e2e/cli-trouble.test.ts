@@ -262,7 +262,7 @@ test("the daemon: the verbs go through it, a second one is refused, and it ends 
   expectClear(second, "Another daemon serves this repository");
   const status = other.run("status").stdout;
   expect(status).toMatch(/^all +data +primary +[0-9a-f]{8} /m);
-  expect(status).toMatch(/^all: runs in .*; the last one ended .* ago: ok$/m);
+  expect(status).toMatch(/^ {2}all +in .* the last one ended .* ago: ok$/m);
   daemon.kill("SIGTERM");
   expect((await end).status).toBe(0);
   expect(other.json("status")).toMatchObject({ daemon: null });

@@ -27,6 +27,8 @@ export interface ExecuteOptions extends CallOptions {
   readonly acceptLost: ReadonlySet<string>;
   /** Called before each step, and awaited: renews the lease. */
   readonly onProgress: () => Promise<void>;
+  /** Told how many bytes of packs are rewritten, and of how many. */
+  readonly onRewritten?: ((done: number, total: number) => void) | undefined;
 }
 
 export interface Executed {
@@ -86,10 +88,14 @@ async function rewrite(planned: PlannedSweep, options: ExecuteOptions): Promise<
   const { plan, store } = planned;
   if (plan.rewrite.length === 0) return true;
   const session = new WriteSession(store, options.executor, options.signal);
+  const total = plan.rewrite.reduce((sum, { size }) => sum + size, 0);
+  let done = 0;
   try {
     await forEachAtOnce(plan.rewrite, session.executor.parallel, async (pack) => {
       await options.onProgress();
       await session.run(copyBlobs, { pack: pack.id, numbers: await numbersAtHome(planned, pack, options) });
+      done += pack.size;
+      options.onRewritten?.(done, total);
     });
     await session.finish();
     return true;

@@ -17,6 +17,8 @@ export interface SweepOptions extends CallOptions {
   /** Ids of points known to be lost for good. */
   readonly acceptLost?: ReadonlySet<string>;
   readonly limits?: SweepLimits;
+  /** Told how many bytes of packs are rewritten, and of how many. */
+  readonly onRewritten?: ((done: number, total: number) => void) | undefined;
 }
 
 /** Packs and bytes of whole packs; `blobs` and `bytesInUse` are of what recovery points need. */
@@ -62,13 +64,14 @@ export async function sweep(repository: Repository, options: SweepOptions): Prom
   return await withLease(repository, { holder, signal }, async (lease) => {
     const onProgress = async (): Promise<void> => await lease.keep(signal);
     const planned = await planSweep(repository, { ...options, now: lease.storeTime, onProgress });
-    const { grace, executor, acceptLost = new Set<string>() } = options;
+    const { grace, executor, onRewritten, acceptLost = new Set<string>() } = options;
     const done = await executeSweep(repository, planned, {
       grace,
       executor,
       acceptLost,
       since: lease.storeTime,
       onProgress,
+      onRewritten,
       signal,
     });
     await repository.memory?.accept(acceptLost);

@@ -1,0 +1,257 @@
+/** What `stillpoint status` shows, as lines: whether all is well first, then how old everything is, what runs, and what is wrong. Pure. */
+import type {
+  DaemonStatus,
+  LocationStatus,
+  PointStatus,
+  PolicyStatus,
+  WorkStatus,
+} from "../daemon/control-protocol.ts";
+import { count, formatAge, formatBytes, formatTime, printable } from "./format.ts";
+import type { Look } from "./look-here.ts";
+import type { Output } from "./output.ts";
+import { type Column, formatTable } from "./table.ts";
+import { wrap } from "./wrap.ts";
+
+export interface StatusView {
+  /** Undefined when no daemon runs. */
+  readonly daemon: DaemonStatus | undefined;
+  readonly look: Look;
+  /** In ms since the epoch. */
+  readonly now: number;
+}
+
+export type Screen = Pick<Output, "style" | "width">;
+
+export function statusLines(view: StatusView, screen: Screen): string[] {
+  const { daemon, look, now } = view;
+  return [
+    ...headOf(view, screen),
+    "",
+    ...pointLines(view, screen),
+    ...(daemon === undefined ? [] : workLines(daemon.work, now, screen)),
+    ...(daemon === undefined ? [] : nextLines(daemon, now, screen)),
+    ...(daemon === undefined ? [] : locationLines(daemon.locations, now, screen)),
+    ...troubleLines(troublesOf(daemon, look), screen),
+  ];
+}
+
+/** In a sentence: whether every promise is kept, and whether anything fails. */
+export function verdictOf({ daemon, look, now }: StatusView): { readonly text: string; readonly good: boolean } {
+  const promised = look.points.filter(({ objective }) => objective !== undefined);
+  const missed = promised.filter((point) => isMet(point, now) === false).length;
+  const failing = troublesOf(daemon, look).length;
+  const [one, all] = [promised.length === 1, count(promised.length, "objective")];
+  const kept = one ? "the objective is met" : `all ${all} are met`;
+  const broken = one ? "the objective is missed" : `${missed} of ${all} missed`;
+  const objectives = promised.length === 0 ? "no objective is set" : missed === 0 ? kept : broken;
+  const troubles = failing === 0 ? "" : `, ${count(failing, "thing")} failing`;
+  return { text: `${objectives}${troubles}`, good: missed === 0 && failing === 0 };
+}
+
+/** In ms; undefined when there is no point. */
+export function ageOf({ newest }: PointStatus, now: number): number | undefined {
+  return newest === undefined ? undefined : now - newest.time;
+}
+
+/** Undefined when nothing is promised. */
+export function isMet(point: PointStatus, now: number): boolean | undefined {
+  if (point.objective === undefined) return undefined;
+  return (ageOf(point, now) ?? Number.POSITIVE_INFINITY) <= point.objective;
+}
+
+/** `capture of etc, nightly`: what a piece of work is about. */
+export function nameOf({ stage, policy, source, location }: Partial<WorkStatus> & Pick<WorkStatus, "stage">): string {
+  const what =
+    source !== undefined
+      ? `capture of ${source}`
+      : stage === "replication"
+        ? `replication to ${location ?? ""}`
+        : `${stage} of ${location ?? ""}`;
+  return policy === undefined ? what : `${what}, ${policy}`;
+}
+
+function headOf(view: StatusView, { style }: Screen): string[] {
+  const { daemon, now } = view;
+  const { text, good } = verdictOf(view);
+  const verdict = style(good ? "green" : "red", text);
+  if (daemon === undefined) {
+    return [
+      `No daemon runs: ${verdict}`,
+      "Nothing is captured on schedule. `stillpoint daemon` starts one; with systemd: `systemctl start stillpoint`.",
+    ];
+  }
+  const { version, host, pid, started, address, notReady } = daemon;
+  return [
+    `Stillpoint on ${style("bold", printable(host))}: ${verdict}`,
+    style("dim", `version ${version}, process ${pid}, for ${formatAge(now - started)}; ${address}`),
+    ...notReady.map((sentence) => style("red", sentence)),
+  ];
+}
+
+const pointColumns: readonly Column[] = [
+  { title: "POLICY", cut: true },
+  { title: "SOURCE", cut: true },
+  { title: "LOCATION", cut: true },
+  { title: "NEWEST" },
+  { title: "TIME (UTC)" },
+  { title: "AGE", align: "right" },
+  { title: "OBJECTIVE", align: "right" },
+  { title: "" },
+];
+
+function pointLines({ look, now }: StatusView, screen: Screen): string[] {
+  const away = new Set(look.locations.filter(({ reachable }) => !reachable).map(({ location }) => location));
+  const rows = look.points.map((point) => [
+    point.policy,
+    point.source,
+    point.location,
+    point.newest?.id.slice(0, 8) ?? "",
+    point.newest === undefined ? "never" : formatTime(point.newest.time),
+    formatAge(ageOf(point, now) ?? Number.POSITIVE_INFINITY),
+    point.objective === undefined ? "" : formatAge(point.objective),
+    stateOf(point, now, away.has(point.location)),
+  ]);
+  return tableLines(pointColumns, rows, screen);
+}
+
+/** How a point stands, in words. */
+export function stateOf(point: PointStatus, now: number, away: boolean): string {
+  const state = point.newest === undefined ? "NEVER CAPTURED" : isMet(point, now) === false ? "TOO OLD" : "ok";
+  return away ? `${state}, as last seen: unreachable` : state;
+}
+
+/** The last column is coloured: green for `ok`, red for what begins with a capital. */
+function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[], screen: Screen): string[] {
+  const [title = "", ...lines] = formatTable(columns, rows, screen.width);
+  const coloured = lines.map((line, index) => {
+    const last = rows[index]?.at(-1) ?? "";
+    if (last === "" || !line.endsWith(last)) return line;
+    const colour = /^[A-Z]/.test(last) ? "red" : last === "ok" ? "green" : "yellow";
+    return line.slice(0, line.length - last.length) + screen.style(colour, last);
+  });
+  return [screen.style("bold", title), ...coloured];
+}
+
+function section(title: string, lines: readonly string[], { style }: Screen): string[] {
+  return lines.length === 0 ? [] : ["", style("bold", title), ...lines];
+}
+
+const barLength = 20;
+
+function workLines(work: readonly WorkStatus[], now: number, screen: Screen): string[] {
+  const rows = work.map((one) => [`  ${nameOf(one)}`, bar(one), progressOf(one), durationOf(one, now)]);
+  const columns: readonly Column[] = [{ title: "", cut: true }, { title: "" }, { title: "" }, { title: "" }];
+  return section("Running", formatTable(columns, rows, screen.width).slice(1), screen);
+}
+
+function bar({ done = 0, total }: WorkStatus): string {
+  if (total === undefined || total === 0) return "";
+  const filled = Math.floor((done / total) * barLength);
+  return `[${"#".repeat(filled)}${".".repeat(barLength - filled)}]`;
+}
+
+/** `1.2 GiB of 3.4 GiB, 35 %, 50.0 MiB/s, 3m left`, as far as it is known. */
+export function progressOf({ done, total, rate, timeLeft }: WorkStatus): string {
+  if (done === undefined) return "";
+  const known = total !== undefined && total > 0 && done <= total;
+  return [
+    known ? `${formatBytes(done)} of ${formatBytes(total)}, ${Math.floor((done / total) * 100)} %` : formatBytes(done),
+    rate !== undefined && `${formatBytes(rate)}/s`,
+    timeLeft !== undefined && `${formatAge(timeLeft)} left`,
+  ]
+    .filter((part) => part !== false)
+    .join(", ");
+}
+
+function durationOf({ started }: WorkStatus, now: number): string {
+  return started === undefined ? "waits for its turn" : `for ${formatAge(Math.max(0, now - started))}`;
+}
+
+function nextLines({ policies, maintenance }: DaemonStatus, now: number, screen: Screen): string[] {
+  const at = (time: number | undefined): string =>
+    time === undefined ? "when asked to" : `in ${formatAge(Math.max(0, time - now))}`;
+  const rows = [
+    ...policies.map((policy) => [`  ${policy.policy}`, at(policy.nextRun), lastOf(policy, now)]),
+    ["  sweep", at(maintenance.nextSweep), ""],
+    ["  check", at(maintenance.nextCheck), ""],
+  ];
+  const columns: readonly Column[] = [{ title: "", cut: true }, { title: "" }, { title: "", cut: true }];
+  return section("Next runs", formatTable(columns, rows, screen.width).slice(1), screen);
+}
+
+function lastOf({ running, lastJob }: PolicyStatus, now: number): string {
+  const last =
+    lastJob === undefined ? "" : `the last one ended ${formatAge(now - lastJob.finished)} ago: ${lastJob.outcome}`;
+  return running ? ["runs now", last].filter((part) => part !== "").join("; ") : last;
+}
+
+const locationColumns: readonly Column[] = [
+  { title: "LOCATION", cut: true },
+  { title: "POINTS", align: "right" },
+  { title: "SIZE", align: "right" },
+  { title: "FREE", align: "right" },
+  { title: "LACKS" },
+  { title: "CHECKED" },
+  { title: "" },
+];
+
+function locationLines(locations: readonly LocationStatus[], now: number, screen: Screen): string[] {
+  const rows = locations.map(
+    ({ location, reachable, error, points, sizeBytes, freeBytes, backlog, lastCheck, findings }) => {
+      const lacks = backlog.reduce((sum, one) => sum + one.points, 0);
+      const state = reachable ? "ok" : error === undefined ? "not looked at yet" : "UNREACHABLE";
+      return [
+        location,
+        String(points.reduce((sum, one) => sum + one.count, 0)),
+        sizeBytes === undefined ? "" : formatBytes(sizeBytes),
+        freeBytes === undefined ? "" : formatBytes(freeBytes),
+        lacks === 0 ? "" : count(lacks, "point"),
+        lastCheck === undefined ? "never" : `${formatAge(now - lastCheck)} ago`,
+        (findings ?? 0) > 0 && reachable ? `DAMAGED: ${count(findings ?? 0, "finding")}` : state,
+      ];
+    },
+  );
+  const [titles = "", ...lines] = tableLines(locationColumns, rows, screen);
+  return rows.length === 0 ? [] : ["", titles, ...lines];
+}
+
+/** Something that fails just now. */
+interface Trouble {
+  readonly what: string;
+  readonly messages: readonly string[];
+}
+
+function troublesOf(daemon: DaemonStatus | undefined, { locations }: Look): Trouble[] {
+  const failures = (daemon?.failures ?? [])
+    .filter(({ over }) => over === undefined)
+    .map(({ count: times, first, errors, ...work }) => ({
+      what: `${nameOf(work)}: ${times === 1 ? "failed at" : `failed ${times} times since`} ${formatTime(first)} UTC`,
+      messages: errors.map(({ message }) => message),
+    }));
+  const away = locations.flatMap(({ location, error }) =>
+    error === undefined ? [] : [{ what: `${location} can't be reached`, messages: [error.message] }],
+  );
+  return [...failures, ...away];
+}
+
+function troubleLines(troubles: readonly Trouble[], screen: Screen): string[] {
+  const lines = troubles.flatMap(({ what, messages }) => [
+    `  ${screen.style("red", what)}`,
+    ...messages.flatMap((message) =>
+      message.split("\n").flatMap((line) => wrap(printable(line), screen.width, "    ")),
+    ),
+  ]);
+  return section("Failing", lines, screen);
+}
+
+/** What is true of a view in lines of their own, to be told when they become true: for where no screen can be redrawn. */
+export function factsOf(view: StatusView): string[] {
+  const { daemon, look, now } = view;
+  const away = new Set(look.locations.filter(({ reachable }) => !reachable).map(({ location }) => location));
+  const bad = look.points
+    .map((point) => ({ point, state: stateOf(point, now, away.has(point.location)) }))
+    .filter(({ state }) => state !== "ok")
+    .map(({ point, state }) => `${point.policy}: ${point.source} at ${point.location}: ${state}`);
+  const troubles = troublesOf(daemon, look).map(({ what, messages }) => `${what}: ${messages.join(" ")}`);
+  return [...(daemon?.notReady ?? []), ...bad, ...troubles.map((text) => printable(text)), verdictOf(view).text];
+}
