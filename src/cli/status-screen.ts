@@ -36,7 +36,7 @@ export function statusLines(view: StatusView, screen: Screen): string[] {
 }
 
 /** In a sentence: whether every promise is kept, and whether anything fails. */
-export function verdictOf({ daemon, look, now }: StatusView): { readonly text: string; readonly good: boolean } {
+function verdictOf({ daemon, look, now }: StatusView): { readonly text: string; readonly good: boolean } {
   const promised = look.points.filter(({ objective }) => objective !== undefined);
   const missed = promised.filter((point) => isMet(point, now) === false).length;
   const failing = troublesOf(daemon, look).length;
@@ -115,7 +115,7 @@ function pointLines({ look, now }: StatusView, screen: Screen): string[] {
 }
 
 /** How a point stands, in words. */
-export function stateOf(point: PointStatus, now: number, away: boolean): string {
+function stateOf(point: PointStatus, now: number, away: boolean): string {
   const state = point.newest === undefined ? "NEVER CAPTURED" : isMet(point, now) === false ? "TOO OLD" : "ok";
   return away ? `${state}, as last seen: unreachable` : state;
 }
@@ -231,7 +231,13 @@ function troublesOf(daemon: DaemonStatus | undefined, { locations }: Look): Trou
   const away = locations.flatMap(({ location, error }) =>
     error === undefined ? [] : [{ what: `${location} can't be reached`, messages: [error.message] }],
   );
-  return [...failures, ...away];
+  const silent = (daemon?.notifications ?? [])
+    .filter(({ failures: failed }) => failed > 0)
+    .map(({ channel, failures: failed, error = "" }) => ({
+      what: `notices by ${channel}: the last ${failed === 1 ? "one was" : `${failed} were`} not delivered`,
+      messages: [error],
+    }));
+  return [...failures, ...away, ...silent];
 }
 
 function troubleLines(troubles: readonly Trouble[], screen: Screen): string[] {

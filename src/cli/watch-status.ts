@@ -10,6 +10,9 @@ import { factsOf, nameOf, progressOf, statusLines, type StatusView } from "./sta
 const terminalInterval = 1000;
 const plainInterval = 10_000;
 
+/** q, Q, Ctrl-C and Ctrl-D. */
+const endingKeys = [0x71, 0x51, 0x03, 0x04];
+
 export type LookAgain = () => Promise<StatusView>;
 
 export async function watchStatus(cli: Cli, look: LookAgain): Promise<void> {
@@ -51,7 +54,7 @@ async function redrawUntilQuit(cli: Cli, terminal: OutputStream, look: LookAgain
 function listen(input: KeyInput, quit: () => void): () => void {
   if (input.isTTY !== true) return () => undefined;
   const heard = (keys: Uint8Array): void => {
-    if (/[qQ\u0003\u0004]/.test(Buffer.from(keys).toString("latin1"))) quit();
+    if (keys.some((key) => endingKeys.includes(key))) quit();
   };
   input.setRawMode?.(true);
   input.on("data", heard);
@@ -64,14 +67,17 @@ function listen(input: KeyInput, quit: () => void): () => void {
 
 /** What is new since the last look, and how far the work is: a line each, with the time. */
 async function appendForEver({ output, clock, signal }: Cli, look: LookAgain): Promise<void> {
-  let told = new Set<string>();
+  let told: readonly string[] = [];
   while (!signal.aborted) {
     const view = await look();
     const facts = factsOf(view);
     const work = (view.daemon?.work ?? []).map((one) => `${nameOf(one)}: ${progressOf(one) || "under way"}`);
-    const news = [...facts.filter((fact) => !told.has(fact)), ...work];
-    for (const line of news) output.print(`${formatTime(view.now)}  ${line}`);
-    told = new Set(facts);
+    for (const line of [...without(facts, told), ...work]) output.print(`${formatTime(view.now)}  ${line}`);
+    told = facts;
     await clock.sleep(plainInterval, signal).catch(() => undefined);
   }
+}
+
+function without(lines: readonly string[], others: readonly string[]): string[] {
+  return lines.filter((line) => !others.includes(line));
 }

@@ -48,6 +48,7 @@ function view(more: Partial<DaemonStatus> = {}): StatusView {
     notReady: [],
     work: [],
     failures: [],
+    notifications: [],
     maintenance: { nextSweep: now + 15 * hour, nextCheck: undefined },
     policies: [
       { policy: "nightly", sources: ["etc"], running: false, nextRun: now + hour, lag: 0, lastJob: undefined },
@@ -132,23 +133,29 @@ describe("one screen", () => {
           },
           { stage: "check", location: "usb", errors: [], first: now, last: now, count: 1, over: now },
         ],
+        notifications: [
+          { channel: "webhook", failures: 2, succeeded: undefined, error: "Nobody answers." },
+          { channel: "ping", failures: 0, succeeded: now, error: undefined },
+        ],
       }),
       marked,
     );
-    expect(lines[0]).toBe("Stillpoint on <bold>host7</>: <red>2 of 2 objectives missed, 2 things failing</>");
+    expect(lines[0]).toBe("Stillpoint on <bold>host7</>: <red>2 of 2 objectives missed, 3 things failing</>");
     const text = lines.join("\n");
     expect(text).toContain("<red>The primary can't be read.</>");
     expect(text).toContain("2h  <red>TOO OLD</>");
     expect(text).toContain("<red>NEVER CAPTURED</>");
     expect(text).toMatch(/far .* 3h {13}<yellow>ok, as last seen: unreachable<\/>/);
     expect(text).toMatch(/usb .* 3 points {2}1d ago {3}<red>DAMAGED: 2 findings<\/>/);
-    expect(lines.slice(-6)).toEqual([
+    expect(lines.slice(-8)).toEqual([
       "<bold>Failing</>",
       "  <red>prune of usb, nightly: failed 3 times since 2026-11-22 11:00:00 UTC</>",
       "    Cannot\\u{1b} delete.",
       "    Mount it.",
       "  <red>far can't be reached</>",
       "    No route.",
+      "  <red>notices by webhook: the last 2 were not delivered</>",
+      "    Nobody answers.",
     ]);
   });
 
