@@ -13,7 +13,8 @@ import { describeCapture, isReliable, newestOf, refuseOld, type Surroundings } f
 import { type Hooks, withHooks } from "./hooks.ts";
 import { inOneInstant } from "./vm/in-one-instant.ts";
 import { withProblems } from "./vm/trouble.ts";
-import { type PreparedVm, prepareVm } from "./vm/prepare-vm.ts";
+import { prepareVm } from "./vm/prepare-vm.ts";
+import type { PreparedVm } from "./vm/prepared-vm.ts";
 import type { VmSource } from "./vm/vm-source.ts";
 
 /** A member of a group. */

@@ -8,15 +8,8 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { systemClock } from "../../src/host/clock.ts";
-import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
-import { WriteSession } from "../../src/repository/blobs/write-session.ts";
-import { blobKinds } from "../../src/repository/format.ts";
-import { commitPoint } from "../../src/repository/points/catalog.ts";
-import type { Part } from "../../src/repository/points/manifest.ts";
-import { createRepository } from "../../src/repository/repository.ts";
-import { inlineExecutor } from "../../src/repository/threads/executor.ts";
-import { createStorage, openStorage } from "../../src/storage/open.ts";
+import { VmSite } from "../helpers/guest/vm-site.ts";
+import { makeMachinePoint } from "../helpers/made-machine-point.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 
 const project = path.join(import.meta.dirname, "../..");
@@ -68,56 +61,17 @@ interface Expected {
 /** A repository with one point of a machine, whose parts have these names and contents. */
 async function machinePoint(
   contents: readonly (readonly [name: string, content: string])[],
-): Promise<{ readonly folder: string; readonly id: string }> {
-  const folder = await tempDir();
-  const address = { kind: "fs", location: "primary", path: path.join(folder, "repository") } as const;
-  const secret = Buffer.alloc(32, 7);
-  await fs.writeFile(path.join(folder, "key"), `stillpoint-key-1:${secret.toString("base64")}\n`);
-  await createStorage(address);
-  const storage = openStorage(address);
-  const key = { type: "key-file", secret } as const;
-  const repository = await createRepository({ storage, clock: systemClock, key, label: "test" });
-  const session = new WriteSession(await BlobStore.load(repository), inlineExecutor);
-  const parts: Part[] = [];
-  for (const [name, content] of contents) {
-    const root = (await session.writer.add(blobKinds.data, Buffer.from(content))).toString("hex");
-    parts.push({ name, kind: "stream", size: content.length, depth: 0, root });
-  }
-  await session.finish();
-  await session.close();
-  const time = new Date().toISOString();
-  const { id } = await commitPoint(repository, {
-    version: 1,
-    repository: repository.keys.repositoryId,
-    source: "guest",
-    policy: "machines",
-    host: "host",
-    kind: "vm",
-    time,
-    started: time,
-    finished: time,
-    consistency: "full-state",
-    parts,
-    previous: null,
-    tags: [],
-    statistics: { size: 0, read: 0, new: 0, stored: 0 },
-    left_out: [],
-    left_out_count: 0,
-    software: { stillpoint: "0", node: "0", kernel: "0" },
-    machine: {
-      qemu: { version: "7.2.22", binary: "/usr/bin/qemu-system-x86_64" },
-      type: "pc",
-      command: ["qemu-system-x86_64"],
-      folder: "/",
-      pause: 0,
-      method: "stopped",
-      memory: null,
-      disks: [],
-      files: [],
-      networks: [],
-    },
+): Promise<{ readonly site: VmSite; readonly id: string }> {
+  const site = await VmSite.make();
+  const { id } = await makeMachinePoint(site, {
+    files: Object.fromEntries(contents.map(([, content], number) => [number, Buffer.from(content)])),
+    machine: { type: "pc" },
+    change: (manifest) => ({
+      ...manifest,
+      parts: manifest.parts.map((part, number) => ({ ...part, name: contents[number]?.[0] ?? "" })),
+    }),
   });
-  return { folder, id };
+  return { site, id };
 }
 
 const expected = JSON.parse(await fs.readFile(path.join(vectors, "expected.json"), "utf8")) as Expected;
@@ -416,15 +370,13 @@ describe.skipIf(!process.env["CI"] && !hasModules("cryptography", "zstandard"))(
   });
 
   it("restores a virtual machine as a folder: each part by its name, and how it was started", async () => {
-    const { folder, id } = await machinePoint([
+    const { site, id } = await machinePoint([
       ["disk/root", "a disk"],
       ["memory/0", "memory"],
       ["state/head", "devices"],
     ]);
-    const target = path.join(folder, "restored");
-    const repository = path.join(folder, "repository");
-    const keys = ["--key-file", path.join(folder, "key")];
-    const outcome = call(["restore", "--repository", repository, ...keys, id, "--to", target]);
+    const target = path.join(site.folder, "restored");
+    const outcome = call(["restore", ...site.location, id, "--to", target]);
     expect([outcome.status, outcome.stderr]).toEqual([0, expect.any(String)]);
     expect(await fs.readFile(path.join(target, "disk/root"), "utf8")).toBe("a disk");
     expect(await fs.readFile(path.join(target, "memory/0"), "utf8")).toBe("memory");
@@ -434,12 +386,10 @@ describe.skipIf(!process.env["CI"] && !hasModules("cryptography", "zstandard"))(
 
   it("lets no part of a machine leave the folder, or take another's place", async () => {
     const names = ["../out", "/tmp/out", "disk/../../out", "disk//x", "machine.json", "disk", "disk/root", "disk"];
-    const { folder, id } = await machinePoint(names.map((name) => [name, name]));
-    const target = path.join(folder, "restored");
-    const repository = path.join(folder, "repository");
-    const keys = ["--key-file", path.join(folder, "key")];
-    expect(call(["restore", "--repository", repository, ...keys, id, "--to", target]).status).toBe(4);
-    expect((await fs.readdir(folder)).toSorted()).toEqual(["key", "repository", "restored"]);
+    const { site, id } = await machinePoint(names.map((name) => [name, name]));
+    const target = path.join(site.folder, "restored");
+    expect(call(["restore", ...site.location, id, "--to", target]).status).toBe(4);
+    expect((await fs.readdir(site.folder)).toSorted()).toEqual(["key", "repository", "restored"]);
     expect((await fs.readdir(target)).toSorted()).toEqual(["disk", "machine.json"]);
     expect(await fs.readFile(path.join(target, "disk"), "utf8")).toBe("disk");
   });

@@ -5,12 +5,10 @@ import { captureImage } from "../../src/capture/image/capture-image.ts";
 import { captureMemory } from "../../src/capture/vm/memory/capture-memory.ts";
 import { storeStream } from "../../src/capture/stream/store-stream.ts";
 import { parseStream } from "../../src/qemu/stream/parse-stream.ts";
-import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
-import { WriteSession } from "../../src/repository/blobs/write-session.ts";
 import { commitPoint } from "../../src/repository/points/catalog.ts";
 import type { Machine } from "../../src/repository/points/machine.ts";
 import type { Manifest, Part, RecoveryPoint } from "../../src/repository/points/manifest.ts";
-import { inlineExecutor } from "../../src/repository/threads/executor.ts";
+import { captureContext } from "./capture-context.ts";
 import type { TestRepository } from "./repository.ts";
 import { tempDir } from "./temp-dir.ts";
 
@@ -26,19 +24,14 @@ export interface MadePoint {
   readonly change?: (manifest: Manifest) => Manifest;
 }
 
-export async function makeMachinePoint({ repository, clock }: TestRepository, made: MadePoint): Promise<RecoveryPoint> {
+export async function makeMachinePoint(
+  { repository }: Pick<TestRepository, "repository">,
+  made: MadePoint,
+): Promise<RecoveryPoint> {
   const { command = "-nodefaults", disks = {}, files = {}, stream, change = (manifest) => manifest } = made;
   const folder = await tempDir();
-  const store = await BlobStore.load(repository);
-  const session = new WriteSession(store, inlineExecutor);
-  const context = {
-    session,
-    reader: store.reader,
-    clock,
-    previous: undefined,
-    signal: undefined,
-    progress: () => undefined,
-  };
+  const context = await captureContext(repository);
+  const { session } = context;
   const parts: Part[] = [];
   for (const [name, content] of Object.entries(disks)) {
     fs.writeFileSync(path.join(folder, "image"), content);
@@ -61,7 +54,7 @@ export async function makeMachinePoint({ repository, clock }: TestRepository, ma
   }
   await session.finish();
   await session.close();
-  const time = new Date(clock.now()).toISOString();
+  const time = new Date(repository.clock.now()).toISOString();
   const machine: Machine = {
     qemu: { version: "7.2.22", binary: "/usr/bin/qemu-system-x86_64" },
     type: "pc-i440fx-7.2",

@@ -7,21 +7,10 @@
  * it by itself. The instant is one only if the guest has not run between the points and the save of its devices' state, that is,
  * if no RESUME came before the points were set. If one did, the save is thrown away; it must never be cancelled.
  */
-import type { Clock } from "../../host/clock.ts";
-import type { Guest } from "./guest.ts";
-import { type Instant, Missed, type Taken } from "./instant.ts";
-import type { Points } from "./points.ts";
-import { hasInstant, isUnderWay, type Saving } from "./saving.ts";
-import type { Standstill } from "./standstill.ts";
+import { type Instant, Missed, type SavedInstantOptions, type Taken } from "./instant.ts";
+import { hasInstant, isUnderWay } from "./saving.ts";
 
-export interface BackgroundInstantOptions {
-  readonly guest: Guest;
-  readonly points: Points;
-  readonly saving: Saving;
-  readonly standstill: Standstill;
-  readonly clock: Clock;
-  /** In ms. */
-  readonly maxPause: number;
+export interface BackgroundInstantOptions extends SavedInstantOptions {
   /** In ms, from the beginning of the save to the stop; undefined to stop first. */
   readonly late: number | undefined;
 }

@@ -46,6 +46,11 @@ export function findBase(disk: Disk, previous: RecoveryPoint | undefined): Base 
   return { bitmap: bitmap.name, image };
 }
 
+/** The bitmap that must stay for the next capture to rely on. */
+export function bitmapOf(base: Base | string | undefined): string | undefined {
+  return typeof base === "object" ? base.bitmap : undefined;
+}
+
 /** Removes our bitmaps from a disk but the one to `keep`: those of captures that came to nothing, and of earlier points. */
 export async function removeBitmaps(qmp: Qmp, { medium }: Disk, keep: string | undefined): Promise<void> {
   for (const { name, busy } of medium.bitmaps) {

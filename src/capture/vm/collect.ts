@@ -6,15 +6,14 @@ import type { Machine, MachineDisk } from "../../repository/points/machine.ts";
 import type { Part } from "../../repository/points/manifest.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
 import { storeStream } from "../stream/store-stream.ts";
+import type { Save } from "./attempt.ts";
 import type { Base } from "./bitmaps.ts";
 import { type CapturedDisk, captureDisk } from "./capture-disk.ts";
 import type { Disk, Drive } from "./disks.ts";
 import { type Flash, flashFromDisks } from "./flash.ts";
 import type { MachineDescription } from "./machine.ts";
 import { captureMemory, type CapturedMemory, stateSize } from "./memory/capture-memory.ts";
-import type { Spool } from "./memory/spool.ts";
 import { type Points, scratchExhausted } from "./points.ts";
-import type { Saving } from "./saving.ts";
 import type { VmSource } from "./vm-source.ts";
 
 export interface Collection {
@@ -26,8 +25,7 @@ export interface Collection {
   readonly bases: ReadonlyMap<string, Base | string>;
   readonly points: Points;
   /** Undefined without memory. */
-  readonly saving: Saving | undefined;
-  readonly spool: Spool | undefined;
+  readonly save: Save | undefined;
   /** The instant, in ms since the epoch, and how it was made. */
   readonly time: number;
   readonly pause: number;
@@ -111,10 +109,11 @@ async function collectDisks(
 
 async function collectMemory(
   context: CaptureContext,
-  { saving, spool }: Collection,
+  { save }: Collection,
   progress: TotalProgress,
 ): Promise<CapturedMemory | undefined> {
-  if (saving === undefined || spool === undefined) return undefined;
+  if (save === undefined) return undefined;
+  const { saving, spool } = save;
   await saving.ended();
   const saved = await parseStream(spool.path, { signal: context.signal });
   progress.extend(stateSize(saved));

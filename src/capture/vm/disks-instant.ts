@@ -1,15 +1,9 @@
 /** The instant of a guest's disks alone, as a loss of power would leave them, or with its file systems frozen by the agent. */
-import type { Clock } from "../../host/clock.ts";
 import { GuestAgent } from "./guest-agent.ts";
-import type { Instant, Taken } from "./instant.ts";
-import type { Points } from "./points.ts";
-import type { Standstill } from "./standstill.ts";
+import type { Instant, InstantOptions, Taken } from "./instant.ts";
 import { refused } from "./trouble.ts";
 
-export interface DisksInstantOptions {
-  readonly points: Points;
-  readonly standstill: Standstill;
-  readonly clock: Clock;
+export interface DisksInstantOptions extends InstantOptions {
   /** Path of the guest agent's socket. */
   readonly agent: string | undefined;
   /** Whether somebody else has paused the guest: it is left so. */

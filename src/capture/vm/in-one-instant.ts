@@ -1,7 +1,7 @@
 /** Bringing several guests to one instant. */
 import { toError } from "../../errors.ts";
 import { Missed } from "./instant.ts";
-import type { PreparedVm } from "./prepare-vm.ts";
+import type { PreparedVm } from "./prepared-vm.ts";
 import { failed } from "./trouble.ts";
 
 /** What of a prepared guest matters here. */

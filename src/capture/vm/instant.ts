@@ -1,5 +1,9 @@
 /** How a guest is brought to one instant. */
+import type { Clock } from "../../host/clock.ts";
 import type { Machine } from "../../repository/points/machine.ts";
+import type { Points } from "./points.ts";
+import type { Saving } from "./saving.ts";
+import type { Standstill } from "./standstill.ts";
 
 /**
  * The phases of several guests can be interleaved: when all are paused before the first point is set, and all points are set
@@ -23,6 +27,20 @@ export interface Taken {
   readonly time: number;
   /** In ms, for which the guest did not run. */
   readonly pause: number;
+}
+
+/** What every instant is made with. */
+export interface InstantOptions {
+  readonly points: Points;
+  readonly standstill: Standstill;
+  readonly clock: Clock;
+}
+
+/** And one with memory. */
+export interface SavedInstantOptions extends InstantOptions {
+  readonly saving: Saving;
+  /** In ms. */
+  readonly maxPause: number;
 }
 
 /** The attempt came to nothing, and another may succeed. */

@@ -111,6 +111,12 @@ export class Saving {
     }
   }
 
+  /** Breaks it off. Only while the guest stands still: then nothing of it is write-protected. */
+  async cancel(): Promise<void> {
+    await this.#guest.qmp.execute("migrate_cancel");
+    while (isUnderWay(await this.state())) await this.#clock.sleep(2);
+  }
+
   /** Frees the guest's memory from the protection that a failed save leaves behind. */
   async free(): Promise<void> {
     await rescueGuest(this.#guest.process.pid).catch(() => undefined);

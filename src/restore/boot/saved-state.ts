@@ -6,7 +6,7 @@ import type { RamBlock } from "../../qemu/stream/saved-state.ts";
 import type { BlobReader } from "../../repository/blobs/blob-reader.ts";
 import type { RecoveryPoint } from "../../repository/points/manifest.ts";
 import { openFile } from "../browse.ts";
-import type { ImageSource } from "../serve/image-source.ts";
+import { bytesOf } from "../disks/disk-bytes.ts";
 import type { PointImages } from "../serve/point-images.ts";
 
 export interface StateOptions {
@@ -47,7 +47,7 @@ export async function* savedState({
     tail: running ? asRunning(tail) : tail,
     content: (block, number) => {
       const part = blockPart(point, block, number);
-      return mapped.includes(number) ? undefined : pagesOf(images.part(part));
+      return mapped.includes(number) ? undefined : bytesOf(images.part(part));
     },
   });
 }
@@ -81,14 +81,4 @@ async function contentOf(reader: BlobReader, point: RecoveryPoint, name: string)
   const pieces: Buffer[] = [];
   for await (const piece of openFile(reader, point, name)) pieces.push(Buffer.from(piece));
   return Buffer.concat(pieces);
-}
-
-const bytesAtOnce = 1024 * 1024;
-
-async function* pagesOf(source: ImageSource): AsyncGenerator<Uint8Array> {
-  const zeros = Buffer.alloc(bytesAtOnce);
-  for (let at = 0; at < source.size; at += bytesAtOnce) {
-    const length = Math.min(bytesAtOnce, source.size - at);
-    yield (await source.read(at, length)) ?? zeros.subarray(0, length);
-  }
 }

@@ -26,6 +26,17 @@ export async function readRange(disk: DiskBytes, offset: number, length: number)
   return bytes === undefined ? Buffer.alloc(wanted) : Buffer.from(bytes);
 }
 
+const bytesAtOnce = 1024 * 1024;
+
+/** All of a disk, in order. Not to be written to. */
+export async function* bytesOf(disk: DiskBytes): AsyncGenerator<Uint8Array> {
+  const zeros = Buffer.alloc(bytesAtOnce);
+  for (let at = 0; at < disk.size; at += bytesAtOnce) {
+    const length = Math.min(bytesAtOnce, disk.size - at);
+    yield (await disk.read(at, length)) ?? zeros.subarray(0, length);
+  }
+}
+
 const page = 4096;
 
 /** A disk that can be written to: what is written is kept in memory, `limit` bytes at most. Throws when it is more. */

@@ -3,7 +3,7 @@ import { StillpointError } from "../../errors.ts";
 import { type DirectoryEntry, nameOf, targetOf } from "../../repository/tree/directory-tree.ts";
 import type { Listed } from "../browse.ts";
 import type { PointImages } from "../serve/point-images.ts";
-import { type DiskBytes, sliceOf } from "./disk-bytes.ts";
+import { bytesOf, type DiskBytes, sliceOf } from "./disk-bytes.ts";
 import { type DiskPath, formatDiskPath } from "./disk-path.ts";
 import { otherWay } from "./disk-tool.ts";
 import { ExtVolume, topInode, type VolumeOptions } from "./ext-volume.ts";
@@ -90,16 +90,6 @@ export async function* openInside(
     what: `Cannot show ${describe(path)}: it is ${what}, not a file`,
     next: "`stillpoint ls` shows what a folder holds.",
   });
-}
-
-const bytesAtOnce = 1024 * 1024;
-
-async function* bytesOf(disk: DiskBytes): AsyncGenerator<Uint8Array> {
-  const zeros = Buffer.alloc(bytesAtOnce);
-  for (let at = 0; at < disk.size; at += bytesAtOnce) {
-    const length = Math.min(bytesAtOnce, disk.size - at);
-    yield (await disk.read(at, length)) ?? zeros.subarray(0, length);
-  }
 }
 
 function volumeAt(volumes: readonly Volume[], path: DiskPath): Volume {

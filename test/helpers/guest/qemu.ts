@@ -45,7 +45,8 @@ process.once("exit", () => {
   for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
 });
 
-const qemuBinary = "/usr/bin/qemu-system-x86_64";
+/** Another version than the system's can be tested by naming its program. */
+const qemuBinary = process.env["STILLPOINT_TEST_QEMU"] ?? "/usr/bin/qemu-system-x86_64";
 
 /** What every guest needs: no hardware virtualisation, no window, QMP and the serial port in its folder. */
 export function commonArguments(folder: string): string[] {

@@ -8,12 +8,10 @@ import { captureImage } from "../../../src/capture/image/capture-image.ts";
 import { parseStream } from "../../../src/qemu/stream/parse-stream.ts";
 import { findQemu } from "../../../src/qemu/qmp-peer.ts";
 import { Qmp } from "../../../src/qemu/qmp.ts";
-import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
-import { WriteSession } from "../../../src/repository/blobs/write-session.ts";
 import { commitPoint } from "../../../src/repository/points/catalog.ts";
 import type { Machine } from "../../../src/repository/points/machine.ts";
 import type { Part, RecoveryPoint } from "../../../src/repository/points/manifest.ts";
-import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
+import { captureContext } from "../capture-context.ts";
 import type { TestRepository } from "../repository.ts";
 import { type Guest, waitFor } from "./qemu.ts";
 
@@ -38,22 +36,14 @@ interface Block {
 
 /** The guest goes on afterwards. */
 export async function saveGuest(
-  { repository, clock }: TestRepository,
+  { repository }: Pick<TestRepository, "repository">,
   guest: Guest,
   options: SaveOptions = {},
 ): Promise<RecoveryPoint> {
   const { memory: withMemory = true, background = true, change = (machine) => machine } = options;
   await using qmp = await Qmp.connect(guest.qmp);
-  const store = await BlobStore.load(repository);
-  const session = new WriteSession(store, inlineExecutor);
-  const context = {
-    session,
-    reader: store.reader,
-    clock,
-    previous: undefined,
-    signal: undefined,
-    progress: () => undefined,
-  };
+  const context = await captureContext(repository);
+  const { session } = context;
   const parts: Part[] = [];
   await qmp.execute("stop");
   const disks: Machine["disks"] = [];
@@ -118,7 +108,7 @@ export async function saveGuest(
   };
   const statistics = await session.finish();
   await session.close();
-  const time = new Date(clock.now()).toISOString();
+  const time = new Date(repository.clock.now()).toISOString();
   return await commitPoint(repository, {
     version: 1,
     repository: repository.keys.repositoryId,

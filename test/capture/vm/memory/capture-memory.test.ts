@@ -4,12 +4,11 @@ import { expect, test } from "vitest";
 import { captureMemory, stateSize } from "../../../../src/capture/vm/memory/capture-memory.ts";
 import { parseStream } from "../../../../src/qemu/stream/parse-stream.ts";
 import { BlobStore } from "../../../../src/repository/blobs/blob-store.ts";
-import { WriteSession } from "../../../../src/repository/blobs/write-session.ts";
 import { blobKinds } from "../../../../src/repository/format.ts";
 import type { Part } from "../../../../src/repository/points/manifest.ts";
-import { inlineExecutor } from "../../../../src/repository/threads/executor.ts";
 import { isHole } from "../../../../src/repository/tree/image-tree.ts";
 import { piecesOf } from "../../../../src/restore/pieces.ts";
+import { captureContext } from "../../../helpers/capture-context.ts";
 import {
   fileOf,
   madeHead,
@@ -27,17 +26,9 @@ import { seededRandom } from "../../../helpers/seeded-random.ts";
 
 const zero = Buffer.alloc(4096);
 
-async function capture({ repository, clock }: TestRepository, file: string, before?: () => void) {
-  const store = await BlobStore.load(repository);
-  const session = new WriteSession(store, inlineExecutor);
-  const context = {
-    session,
-    reader: store.reader,
-    clock,
-    previous: undefined,
-    signal: undefined,
-    progress: () => undefined,
-  };
+async function capture({ repository }: TestRepository, file: string, before?: () => void) {
+  const context = await captureContext(repository);
+  const { session } = context;
   const saved = await parseStream(file);
   before?.();
   let done = 0;
