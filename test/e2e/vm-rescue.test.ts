@@ -8,7 +8,7 @@ import { rescueGuest } from "../../src/qemu/userfaultfd.ts";
 import { startCounterGuest } from "../helpers/guest/counter-guest.ts";
 import { freeze } from "../helpers/guest/freeze.ts";
 import { startLinuxGuest } from "../helpers/guest/linux-guest.ts";
-import type { Guest } from "../helpers/guest/qemu.ts";
+import { type Guest, qemuMajor } from "../helpers/guest/qemu.ts";
 import { isRoot, project } from "./host.ts";
 
 const script = path.join(project, "tools/rescue-guest/stillpoint-rescue-guest.py");
@@ -33,8 +33,8 @@ async function expectGoesOn(guest: Guest & { ticks(ticks: number): Promise<numbe
   expect(await qmp.execute("query-status")).toMatchObject({ status: "running" });
 }
 
-// The package of the tests' Debian has QEMU 7.2; one that lifts the protection by itself can't be frozen like this.
-describe.runIf(isRoot)("a guest frozen by a save whose reader went away", () => {
+// Later ones lift the protection by themselves, so they can't be frozen like this.
+describe.runIf(isRoot && qemuMajor() < 10)("a guest frozen by a save whose reader went away", () => {
   test("a Linux, and its QMP with it, goes on after Stillpoint's rescue, and can be rescued again", async () => {
     const guest = await startLinuxGuest();
     guests.push(guest);

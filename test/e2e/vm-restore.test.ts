@@ -164,7 +164,7 @@ test.each<[string, string, Partial<CounterGuestOptions>]>([
   ],
   [
     "video, sound, a CD drive, a floppy",
-    "-vga std -device intel-hda -device hda-duplex -device usb-ehci -drive if=ide,index=2,media=cdrom",
+    "-vga std -audiodev none,id=audio -device intel-hda -device hda-duplex,audiodev=audio -device usb-ehci -drive if=ide,index=2,media=cdrom",
     {},
   ],
   ...(tap

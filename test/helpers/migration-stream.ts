@@ -20,6 +20,8 @@ export interface MadeStream {
   /** Pages in a section; by default 3. */
   readonly perSection?: number;
   readonly footers?: boolean;
+  /** What comes before the last section of RAM. */
+  readonly switchover?: Buffer;
   readonly pageBits?: number;
   readonly state?: string;
   readonly devices?: readonly string[];
@@ -97,11 +99,12 @@ export function madeOrder(blocks: readonly MadeBlock[]): PageOrder {
 }
 
 export function madePages(made: MadeStream): Buffer {
-  const { blocks, order = madeOrder(blocks), perSection = 3, footers = true, pageBits = 12 } = made;
+  const { blocks, order = madeOrder(blocks), perSection = 3, footers = true, pageBits = 12, switchover } = made;
   const footer = footers ? Buffer.concat([u(1, 0x7e), u(4, ramSection)]) : Buffer.alloc(0);
   const out: Buffer[] = [];
   let last: number | undefined;
   for (let at = 0; at < order.length; at += perSection) {
+    if (switchover !== undefined && at + perSection >= order.length) out.push(switchover);
     out.push(u(1, 2), u(4, ramSection));
     for (const [number, page] of order.slice(at, at + perSection)) {
       const block = blocks[number] as MadeBlock;

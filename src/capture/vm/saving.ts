@@ -117,6 +117,18 @@ export class Saving {
     while (isUnderWay(await this.state())) await this.#clock.sleep(2);
   }
 
+  /**
+   * After a save of a guest that stands still: such a save ends by making all block nodes inactive, for another QEMU to use the
+   * disks. Before it had a command for this, QEMU let inactive nodes be used all the same.
+   */
+  async reactivateDisks(): Promise<void> {
+    try {
+      await this.#guest.qmp.execute("blockdev-set-active", { active: true });
+    } catch (error) {
+      if (!(error instanceof QmpError) || error.class !== "CommandNotFound") throw error;
+    }
+  }
+
   /** Frees the guest's memory from the protection that a failed save leaves behind. */
   async free(): Promise<void> {
     await rescueGuest(this.#guest.process.pid).catch(() => undefined);

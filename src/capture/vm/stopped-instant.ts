@@ -27,8 +27,10 @@ export class StoppedInstant implements Instant {
 
   /** Not earlier: a save ends by making all block nodes inactive, which those of the points don't allow. */
   async point(): Promise<void> {
-    await this.#options.points.prepare();
-    await this.#options.points.set();
+    const { points, saving } = this.#options;
+    await saving.reactivateDisks();
+    await points.prepare();
+    await points.set();
   }
 
   async resume(): Promise<Taken> {

@@ -12,6 +12,12 @@ import { readHead, skipFooter, type StreamHead } from "./read-head.ts";
 import { type SavedBlock, type SavedState, streamInvalid } from "./saved-state.ts";
 import { StreamReader } from "./stream-reader.ts";
 
+/**
+ * The one command that is known: QEMU from 10 on says with it that the guest stands still from here on, for devices that then
+ * begin to be loaded. They can't be captured with memory; so it is left out.
+ */
+const switchoverStart = Buffer.from([sectionTypes.command, 0, 0x0b, 0, 0]);
+
 /** Bytes read at once. */
 const pieceLength = 4 * 1024 * 1024;
 
@@ -86,6 +92,7 @@ class RamPages {
     const reader = this.#reader;
     for (;;) {
       await reader.fill(this.#longestRecord);
+      if (reader.takes(switchoverStart)) continue;
       const type = reader.peek();
       if (type !== sectionTypes.part && type !== sectionTypes.last) return type;
       reader.u8();

@@ -89,6 +89,14 @@ export class StreamReader {
     return this.buffer.toString("latin1", at, at + length);
   }
 
+  /** Goes past `bytes` if they come next. */
+  takes(bytes: Buffer): boolean {
+    const { at, available } = this;
+    if (available < bytes.length || bytes.compare(this.buffer, at, at + bytes.length) !== 0) return false;
+    this.at = at + bytes.length;
+    return true;
+  }
+
   peek(): number | undefined {
     return this.available > 0 ? this.buffer[this.at] : undefined;
   }

@@ -48,6 +48,11 @@ process.once("exit", () => {
 /** Another version than the system's can be tested by naming its program. */
 const qemuBinary = process.env["STILLPOINT_TEST_QEMU"] ?? "/usr/bin/qemu-system-x86_64";
 
+/** The major version of the QEMU that is tested. */
+export function qemuMajor(): number {
+  return Number(/version (\d+)/.exec(execFileSync(qemuBinary, ["--version"], { encoding: "utf8" }))?.[1]);
+}
+
 /** What every guest needs: no hardware virtualisation, no window, QMP and the serial port in its folder. */
 export function commonArguments(folder: string): string[] {
   return [

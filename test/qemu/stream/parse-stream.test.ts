@@ -237,6 +237,7 @@ test.each<[string, Buffer]>([
     Buffer.concat([madeHead(small), madePages(small), named(1, 5, "block", 1, u(1, 0)), madeTail(small)]),
   ],
   ["a command", Buffer.concat([madeHead(small), madePages(small), Buffer.from([8, 0, 1, 0, 0]), madeTail(small)])],
+  ["a command between pages", madeStream({ ...small, switchover: Buffer.from([8, 0, 1, 0, 0]) })],
   [
     "a part of the configuration that isn't known",
     Buffer.concat([configured(subsection("new", u(4, 1))), madeTail(small)]),
@@ -245,6 +246,16 @@ test.each<[string, Buffer]>([
   const state = await parse(bytes, Buffer.alloc(5000));
   expect(state.opaque).toBeTypeOf("string");
   expect(state.end).toBe(bytes.length);
+});
+
+test("the command by which QEMU 10 says that the guest stands still is no part of head, pages or tail", async () => {
+  const stopped = { ...small, perSection: 2, switchover: Buffer.from([8, 0, 11, 0, 0]) };
+  const file = fileOf(madeStream(stopped));
+  const state = split(await parseStream(file));
+  expect(contents(file, state)).toEqual(small.blocks.map(({ pages }) => pages));
+  const bytes = fs.readFileSync(file);
+  expect(bytes.subarray(state.head.offset, state.head.length)).toEqual(madeHead(stopped));
+  expect(bytes.subarray(state.tail.offset, state.end)).toEqual(madeTail(stopped));
 });
 
 test("devices saved before RAM stay in the head", async () => {
