@@ -36,16 +36,38 @@ export function blackoutAt(blackouts: readonly Blackout[], zone: string, time: n
 }
 
 function windowAt(blackouts: readonly Blackout[], zone: string, time: number): Span | undefined {
+  if (blackouts.length === 0) return undefined;
   const today = Math.floor(wallTime(time, zone) / dayLength) * dayLength;
   for (const midnight of [today, today - dayLength]) {
-    for (const { from, to, days } of blackouts) {
-      if (!days.includes(new Date(midnight).getUTCDay())) continue;
-      const start = firstInstantOf(midnight + from, zone);
-      const end = lastInstantOf(midnight + to + (to <= from ? dayLength : 0), zone);
-      if (time >= start && time < end) return { start, end };
-    }
+    const window = recall(blackouts, zone, midnight).find(({ start, end }) => time >= start && time < end);
+    if (window !== undefined) return window;
   }
   return undefined;
+}
+
+/** The windows of the days asked for last, as long as the configuration has them. A daemon asks again and again. */
+const recent = new WeakMap<readonly Blackout[], Map<string, readonly Span[]>>();
+
+function recall(blackouts: readonly Blackout[], zone: string, midnight: number): readonly Span[] {
+  const days = recent.get(blackouts) ?? new Map<string, readonly Span[]>();
+  recent.set(blackouts, days);
+  const key = `${zone} ${String(midnight)}`;
+  const known = days.get(key);
+  if (known !== undefined) return known;
+  const windows = windowsOn(midnight, blackouts, zone);
+  if (days.size >= 8) days.clear();
+  days.set(key, windows);
+  return windows;
+}
+
+/** Those that begin on the day whose wall time at its beginning is `midnight`. */
+function windowsOn(midnight: number, blackouts: readonly Blackout[], zone: string): Span[] {
+  return blackouts
+    .filter(({ days }) => days.includes(new Date(midnight).getUTCDay()))
+    .map(({ from, to }) => ({
+      start: firstInstantOf(midnight + from, zone),
+      end: lastInstantOf(midnight + to + (to <= from ? dayLength : 0), zone),
+    }));
 }
 
 /** The longest stretch of a week in which nothing starts, in ms; infinite when that is all of it. */

@@ -77,8 +77,33 @@ function timesOfDay(fields: { second: number[]; minute: number[]; hour: number[]
   return [...new Set(times)].sort((a, b) => a - b);
 }
 
+/** An answer that holds for every `after` from this one up to `next`. */
+interface Answer {
+  readonly after: number;
+  readonly next: number;
+}
+
+/**
+ * The last answers by expression and zone. A daemon asks the same again and again, for each of its policies every few seconds;
+ * policies with the same schedule may be a run apart.
+ */
+const answers = new Map<string, Answer[]>();
+const answersKept = 4;
+
 /** The first instant after `after` at which `expression` is due in `zone`; undefined when no date ever matches. */
 export function nextCronTime(expression: string, zone: string, after: number): number | undefined {
+  const key = `${expression}\0${zone}`;
+  const known = answers.get(key) ?? [];
+  const answer = known.find((one) => one.after <= after && after < one.next);
+  if (answer !== undefined) return answer.next;
+  const next = findNext(expression, zone, after);
+  if (next === undefined) return undefined;
+  if (answers.size >= 1000) answers.clear();
+  answers.set(key, [{ after, next }, ...known].slice(0, answersKept));
+  return next;
+}
+
+function findNext(expression: string, zone: string, after: number): number | undefined {
   const cron = compile(expression);
   // From the day before: when the clocks go back over midnight, that day isn't over yet.
   const from = Math.floor(wallTime(after, zone) / dayLength) - 1;
@@ -89,7 +114,7 @@ export function nextCronTime(expression: string, zone: string, after: number): n
   return undefined;
 }
 
-/** The days asked for last. A daemon asks about the same one again and again. */
+/** The days asked for last: one run of a day is often followed by another. */
 const recent = new Map<string, readonly number[]>();
 
 function recall(expression: string, midnight: number, cron: Cron, zone: string): readonly number[] {
@@ -97,7 +122,7 @@ function recall(expression: string, midnight: number, cron: Cron, zone: string):
   const known = recent.get(key);
   if (known !== undefined) return known;
   const instants = cron.runsOn(midnight) ? instantsOn(midnight, cron, zone) : [];
-  if (recent.size >= 16) recent.clear();
+  if (recent.size >= 64) recent.clear();
   recent.set(key, instants);
   return instants;
 }

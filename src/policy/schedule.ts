@@ -120,6 +120,7 @@ function nextByRpo(schedule: RpoSchedule, now: number, history: RunHistory): num
 
 /** A part of `jitter` in ms that is always the same for a policy, and as good as random among policies. */
 export function jitterOf(policy: string, jitter: number): number {
+  if (jitter === 0) return 0;
   const draw = createHash("sha256").update(policy).digest().readUInt32BE() / 2 ** 32;
   return Math.floor(draw * jitter);
 }
