@@ -61,15 +61,21 @@ async function prune(cli: Cli, name: string | undefined, flags: Flags): Promise<
   const context = await makeContext(cli, config, flags);
   const results: PruneResult[] = [];
   for (const policy of policies) {
-    const all = [primaryName, ...policy.replicate.map(({ replica }) => replica.name)];
-    const locations = flags.location === undefined ? all : all.filter((location) => location === flags.location);
-    for (const location of locations) results.push(await pruneLocation(cli, context, { policy, location }, flags));
+    for (const location of locationsOf(policy, flags.location))
+      results.push(await pruneLocation(cli, context, { policy, location }, flags));
   }
   if (flags.json === true) cli.output.json(results.map(describe));
   else if (results.length === 0)
     cli.output.print("Nothing is to be pruned: no policy that was asked for replicates there.");
   else for (const result of results) print(cli, result, flags);
   cli.exit = exitOf(results);
+}
+
+/** All that this host may delete at; or the one asked for, if the policy has it. */
+function locationsOf({ replicate }: Policy, asked: string | undefined): string[] {
+  if (asked === undefined)
+    return [primaryName, ...replicate.filter(({ replica }) => !replica.appendOnly).map(({ replica }) => replica.name)];
+  return [primaryName, ...replicate.map(({ replica }) => replica.name)].filter((location) => location === asked);
 }
 
 /**

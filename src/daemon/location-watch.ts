@@ -3,6 +3,7 @@ import { isStillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import { belongsTo } from "../job/belonging.ts";
+import { primaryName } from "../job/locations.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import type { Policy } from "../policy/config.ts";
@@ -35,6 +36,8 @@ export interface LookOptions extends CallOptions {
 interface ListedPoint {
   readonly name: string;
   readonly id: string;
+  /** When the store says that it was written, in ms since the epoch. */
+  readonly received: number;
 }
 
 export class LocationWatch {
@@ -145,12 +148,12 @@ export class LocationWatch {
   async #list({ repository, signal }: LookOptions): Promise<void> {
     const listed = new Map<string, ListedPoint[]>();
     const names = new Set<string>();
-    for await (const { name } of repository.storage.list("points/", { signal })) {
+    for await (const { name, time } of repository.storage.list("points/", { signal })) {
       const parsed = parsePointName(name);
       if (parsed === undefined) continue;
       names.add(name);
       const ofSource = listed.get(parsed.sourceTag) ?? [];
-      ofSource.push({ name, id: parsed.id });
+      ofSource.push({ name, id: parsed.id, received: time });
       listed.set(parsed.sourceTag, ofSource);
     }
     // Names of the same source sort by time.
@@ -179,11 +182,14 @@ export class LocationWatch {
     return sources.map((source) => ({ source, count: this.#ofSource(repository, source).length }));
   }
 
-  /** By their names alone, which a manifest must agree with. */
+  /** By their names alone, which a manifest must agree with. A replica has received nothing before it was captured. */
   #inFuture(): number {
-    const latest = compactTime(this.#options.clock.now() + tolerance);
-    const names = [...this.#listed.values()].flatMap((points) => points.map(({ name }) => name));
-    return names.filter((name) => (name.split("/")[2] ?? "") > latest).length;
+    const now = this.#options.clock.now();
+    const ahead = ({ name, received }: ListedPoint): boolean => {
+      const latest = this.location === primaryName ? now : Math.min(now, received);
+      return (name.split("/")[2] ?? "") > compactTime(latest + tolerance);
+    };
+    return [...this.#listed.values()].flatMap((points) => points.filter(ahead)).length;
   }
 
   async #settled({ repository, signal }: LookOptions): Promise<Set<string>> {

@@ -77,7 +77,8 @@ export class Maintenance {
   async #run(task: Task): Promise<void> {
     const { clock, log, config } = this.#options;
     await this.records.noteStart(task, clock.now()).catch((error: unknown) => log.warn("state not written", { error }));
-    for (const location of [primaryName, ...config().replicas.map(({ name }) => name)]) {
+    const replicas = config().replicas.filter(({ appendOnly }) => task === "check" || !appendOnly);
+    for (const location of [primaryName, ...replicas.map(({ name }) => name)]) {
       await this.#runAt(task, location);
       if (this.#stop.signal.aborted) return;
     }

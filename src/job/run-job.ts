@@ -46,7 +46,11 @@ export async function runJob(context: JobContext, request: JobRequest): Promise<
   onCaptured?.();
   const replicas = await Promise.all(policy.replicate.map((replication) => replicate(context, request, replication)));
   const reached = replicas.filter(({ outcome }) => outcome === "ok" || outcome === "partial");
-  const locations = [primaryName, ...reached.map(({ replica }) => replica)];
+  const appendOnly = new Set(
+    policy.replicate.filter(({ replica }) => replica.appendOnly).map(({ replica }) => replica.name),
+  );
+  const prunable = reached.map(({ replica }) => replica).filter((replica) => !appendOnly.has(replica));
+  const locations = [primaryName, ...prunable];
   const prunes = await Promise.all(locations.map((location) => prune(context, request, location)));
 
   const stages = { sources: captures, replicas, prune: prunes };

@@ -66,7 +66,7 @@ export const definitions = {
   ),
   stillpoint_recovery_points: gauge("Recovery points of the source at the location.", "source", "location"),
   stillpoint_recovery_points_in_future: gauge(
-    "Recovery points dated more than 5 minutes in the future, which are passed over.",
+    "Recovery points dated more than 5 minutes in the future, which are passed over; at a replica also those dated so much after it received them.",
     "location",
   ),
   stillpoint_capture_consecutive_failures: gauge(

@@ -46,6 +46,8 @@ export interface Replica {
   readonly place: ReplicaPlace;
   /** Undefined is as fast as it goes. */
   readonly bandwidth: Bandwidth | undefined;
+  /** Whether this host can only add there: somebody else prunes and sweeps. */
+  readonly appendOnly: boolean;
 }
 
 /** Where a replica is: a storage's address without its name. */

@@ -17,7 +17,12 @@ type FileHook = NonNullable<FileSource["hooks"]["before"]>;
 export function resolveConfig(file: File, path: (written: string) => string): Omit<c.Config, "file" | "warnings"> {
   const repository = resolveRepository(file.repository, path);
   const replicas = Object.entries(file.replicas).map(
-    ([name, replica]): c.Replica => ({ name, place: resolvePlace(replica, path), bandwidth: replica.bandwidth }),
+    ([name, replica]): c.Replica => ({
+      name,
+      place: resolvePlace(replica, path),
+      bandwidth: replica.bandwidth,
+      appendOnly: replica.append_only,
+    }),
   );
   const replicaFolders = replicas.flatMap(({ place }) => (place.kind === "fs" ? [place.path] : []));
   const ownFolders = [repository.path, repository.state, ...replicaFolders];

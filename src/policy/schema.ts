@@ -48,6 +48,10 @@ const replica = z
     s3: s3Place.optional(),
     sftp: sftpPlace.optional(),
     bandwidth: bandwidth.optional(),
+    append_only: z
+      .boolean()
+      .default(false)
+      .describe("This host's login can't delete there: another machine prunes and sweeps. Default: false."),
   })
   .superRefine(exactlyOne(replicaKinds))
   .meta(oneOf(replicaKinds))

@@ -67,7 +67,7 @@ describe.skipIf(!isRoot)("a server set up as the manual says", () => {
     onTestFinished(() => host.remove());
     host.set({ replicas: ["far"] });
     const text = readFileSync(host.config, "utf8");
-    const place = `sftp: { host: 127.0.0.1, port: ${sshd.port}, user: ${user}, path: /replica, identity_file: ${sshd.identity}, known_hosts_file: ${sshd.knownHosts} }`;
+    const place = `sftp: { host: 127.0.0.1, port: ${sshd.port}, user: ${user}, path: /replica, identity_file: ${sshd.identity}, known_hosts_file: ${sshd.knownHosts} }, append_only: true`;
     writeFileSync(host.config, text.replace("far: { path: far }", `far: { ${place} }`));
     expect(host.run("init")).toMatchObject({ status: 0, stderr: "" });
     for (let n = 0; n < 2; n++) {

@@ -67,6 +67,7 @@ describe("what a valid file becomes", () => {
       name: "vault",
       place: { kind: "fs", path: "/mnt/vault/host7" },
       bandwidth: { usual: 52_428_800, timezone: "UTC", windows: [] },
+      appendOnly: false,
     });
     expect(often?.schedule).toMatchObject({ kind: "rpo", rpo: 14_400_000, timezone: "Europe/Berlin" });
     expect(often?.schedule.blackout).toEqual([{ from: 28_800_000, to: 36_000_000, days: [1, 2, 3, 4, 5] }]);
