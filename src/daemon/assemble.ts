@@ -72,6 +72,7 @@ export async function assemble(options: DaemonOptions): Promise<Parts> {
   const applied = async (): Promise<void> => {
     work.reconfigure(config());
     await monitor.restore();
+    await maintenance.seeLocations();
     scheduler.wake();
     notifications.retry();
     void monitor.look(true);

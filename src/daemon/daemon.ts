@@ -53,6 +53,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   await failureLog.load();
   await notifications.records.load();
   await maintenance.records.load(clock.now());
+  await maintenance.seeLocations();
   // The schedule goes by the newest recovery points, so they are looked at before it begins.
   await monitor.lookAt(primaryName, false);
   await http.listen(configFile.config.daemon.listen);

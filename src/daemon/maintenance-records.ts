@@ -1,6 +1,7 @@
 /** When maintenance was done last, kept in the state folder. */
 import * as z from "zod";
 import type { StateFolder } from "../job/state-folder.ts";
+import type { ReadData } from "../repository/check/packs.ts";
 
 export type Task = "sweep" | "check";
 
@@ -19,6 +20,8 @@ const atLocation = z.object({
   checkError: z.string().optional(),
   /** Which part of the stored bytes the last check read. */
   part: z.number().optional(),
+  /** When each of the parts was read last, or for one that wasn't yet, since when the location is known. */
+  partsRead: z.array(z.number()).optional(),
 });
 
 const schema = z.object({
@@ -61,6 +64,19 @@ export class MaintenanceRecords {
     return ((this.at(location).part ?? 0) % of) + 1;
   }
 
+  /** Since when every stored byte has been read by checks, at once or in parts; of a new location, since when it is known. */
+  allRead(location: string): number | undefined {
+    const { partsRead } = this.at(location);
+    return partsRead === undefined ? undefined : Math.min(...partsRead);
+  }
+
+  /** Begins to count for locations that are new. Throws `storage_denied` or `storage_failed`. */
+  async see(locations: readonly string[], now: number): Promise<void> {
+    for (const location of locations) {
+      if (this.at(location).partsRead === undefined) await this.#note(location, { partsRead: [now] });
+    }
+  }
+
   async noteStart(task: Task, now: number): Promise<void> {
     this.#records.started[task] = now;
     await this.#save();
@@ -80,10 +96,18 @@ export class MaintenanceRecords {
     await this.#note(location, news);
   }
 
-  async noteCheck(location: string, now: number, findings: number, part: number | undefined): Promise<void> {
-    const read = part === undefined ? {} : { part };
+  async noteCheck(location: string, now: number, findings: number, read: ReadData | undefined): Promise<void> {
     const passed = findings === 0 ? { lastCheck: now } : {};
-    await this.#note(location, { findings, checkFailures: 0, ...passed, ...read });
+    const parts = read === undefined ? {} : { part: read.group, partsRead: this.#withPart(location, now, read) };
+    await this.#note(location, { findings, checkFailures: 0, ...passed, ...parts });
+  }
+
+  /** Other parts than before know no more than that all was read once. */
+  #withPart(location: string, now: number, { group, of }: ReadData): number[] {
+    const before = this.at(location).partsRead ?? [];
+    const all = this.allRead(location) ?? now;
+    const known = before.length === of ? before : Array.from({ length: of }, () => all);
+    return known.with(group - 1, now);
   }
 
   async #note(location: string, news: LocationRecord): Promise<void> {

@@ -57,6 +57,16 @@ export class Maintenance {
     await this.#running;
   }
 
+  /** To be called at the start, and whenever the configuration is another one. */
+  async seeLocations(): Promise<void> {
+    const { clock } = this.#options;
+    await this.records.see(this.#locations(), clock.now());
+  }
+
+  #locations(): string[] {
+    return [primaryName, ...this.#options.config().replicas.map(({ name }) => name)];
+  }
+
   entry(task: Task): Entry {
     const { sweep, check } = this.#options.config().maintenance;
     return {
@@ -143,7 +153,7 @@ export class Maintenance {
     const { findings, points, packs, bytesRead } = report;
     const outcome = findings.length === 0 ? "ok" : "failed";
     metrics.countCheck(location, outcome);
-    await this.records.noteCheck(location, clock.now(), findings.length, readData?.group);
+    await this.records.noteCheck(location, clock.now(), findings.length, readData);
     const first = findings.slice(0, 20).map(({ message }) => message);
     const error = findings.length === 0 ? undefined : damageError(location, findings.length);
     const fields = { points, packs, bytesRead, findings: findings.length, shown: first, error };

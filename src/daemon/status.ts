@@ -159,6 +159,7 @@ export function snapshotOf(sources: StatusSources): Snapshot {
       inFuture: monitor.watch(state.location)?.known?.inFuture,
       sweepFailures: maintenance.records.at(state.location).sweepFailures ?? 0,
       checkFailures: maintenance.records.at(state.location).checkFailures ?? 0,
+      allRead: maintenance.records.allRead(state.location),
     })),
     backlogs: monitor.backlogs,
     captures: atPrimary.map(({ policy, source, newest }) => ({

@@ -118,6 +118,10 @@ export const definitions = {
     "Checks that could not be done since the last one that was, where the location could be reached.",
     "location",
   ),
+  stillpoint_check_all_read_timestamp_seconds: gauge(
+    "Since when checks have read every stored byte, at once or in parts; before the first time, since when the location is known.",
+    "location",
+  ),
   stillpoint_check_findings: gauge("Damage that the last check found.", "location"),
 
   stillpoint_notification_consecutive_failures: gauge(

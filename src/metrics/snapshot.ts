@@ -54,6 +54,8 @@ export interface LocationState {
   readonly sweepFailures: number;
   /** How many checks in a row could not be done. */
   readonly checkFailures: number;
+  /** Since when checks have read every byte. */
+  readonly allRead: number | undefined;
   readonly lastCheck: number | undefined;
   readonly findings: number | undefined;
 }
@@ -158,6 +160,7 @@ function setLocation(samples: Samples, state: LocationState): void {
   samples.set("stillpoint_recovery_points_in_future", { location }, state.inFuture);
   samples.set("stillpoint_check_last_success_timestamp_seconds", { location }, seconds(state.lastCheck));
   samples.set("stillpoint_check_consecutive_failures", { location }, state.checkFailures);
+  samples.set("stillpoint_check_all_read_timestamp_seconds", { location }, seconds(state.allRead));
   samples.set("stillpoint_check_findings", { location }, state.findings);
   for (const { source, count } of state.points) samples.set("stillpoint_recovery_points", { source, location }, count);
 }

@@ -201,7 +201,7 @@ function checkObjectives(value: z.output<typeof policySettings>, context: z.Refi
   }
 }
 
-const partHelp = "expected a part such as 1/12, or 1/1 for everything";
+const partHelp = "expected 1/1 for everything, a part such as 1/4, or none";
 
 const maintenance = z.strictObject({
   sweep: schedule
@@ -217,13 +217,13 @@ const maintenance = z.strictObject({
     ),
   check: z
     .strictObject({
-      schedule: schedule.prefault({ cron: "30 5 * * sun", jitter: "30m" }).describe("When the repository is checked."),
+      schedule: schedule.prefault({ cron: "30 5 1 * *", jitter: "30m" }).describe("When each location is checked."),
       read_data: z
         .string({ error: (issue) => (issue.input === undefined ? undefined : partHelp) })
-        .regex(/^1\/[1-9]\d{0,3}$/, { error: partHelp })
-        .transform((text) => Number(text.slice(2)))
-        .optional()
-        .describe("The part of the stored bytes that each check reads, another one each time: 1/12. Default: none."),
+        .regex(/^(?:1\/[1-9]\d{0,3}|none)$/, { error: partHelp })
+        .transform((text) => (text === "none" ? undefined : Number(text.slice(2))))
+        .prefault("1/1")
+        .describe("How much of the stored bytes each check reads: all, or a part, another one each time, or none."),
     })
     .prefault({})
     .describe("Looking for damage."),

@@ -29,6 +29,7 @@ const everything: Snapshot = {
       lastSweep: 1,
       sweepFailures: 1,
       checkFailures: 1,
+      allRead: 1,
       lastCheck: 1,
       findings: 1,
     },

@@ -77,6 +77,7 @@ describe("failures in a row", () => {
     lastSweep: undefined,
     sweepFailures: 3,
     checkFailures: 4,
+    allRead: now - 1000,
     lastCheck: undefined,
     findings: undefined,
   };
@@ -93,6 +94,7 @@ describe("failures in a row", () => {
     expect(found).toContain('stillpoint_replication_consecutive_failures{policy="often",location="far"} 1');
     expect(found).toContain('stillpoint_sweep_consecutive_failures{location="far"} 3');
     expect(found).toContain('stillpoint_check_consecutive_failures{location="far"} 4');
+    expect(found).toContain(`stillpoint_check_all_read_timestamp_seconds{location="far"} ${String(now / 1000 - 1)}`);
     expect(found).toContain('stillpoint_recovery_points_in_future{location="far"} 1');
   });
 });

@@ -87,7 +87,7 @@ describe("what a valid file becomes", () => {
       interval: 300_000,
       remind: 86_400_000,
     });
-    expect(config.maintenance).toMatchObject({ grace: 86_400_000, check: { readDataParts: 12 } });
+    expect(config.maintenance).toMatchObject({ grace: 86_400_000, check: { readDataParts: 1 } });
   });
 
   test("a replica without rules of its own has those of the policy", () => {
