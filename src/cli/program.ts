@@ -15,7 +15,11 @@ The configuration is /etc/stillpoint/stillpoint.yaml, unless --config or STILLPO
 /** Runs the verb that `argv` names, to its end. Prints errors; never throws. Returns the exit status. */
 export async function runProgram(argv: readonly string[], cli: Cli): Promise<number> {
   try {
-    await makeProgram(cli).parseAsync(withoutHelpVerb(argv), { from: "user" });
+    const program = makeProgram(cli).hook("preSubcommand", async (_, command) => {
+      const verb = verbs.get(command.name());
+      if (verb !== undefined) (await verb.load()).define(command, cli);
+    });
+    await program.parseAsync(withoutHelpVerb(argv), { from: "user" });
     return cli.exit;
   } catch (error) {
     if (error instanceof OutputClosed) return cli.exit;
@@ -25,6 +29,13 @@ export async function runProgram(argv: readonly string[], cli: Cli): Promise<num
     cli.output.note(text);
     return exit;
   }
+}
+
+/** The whole command line with every verb loaded: for what is made from it, such as the manual page. */
+export async function loadProgram(cli: Cli): Promise<Command> {
+  const program = makeProgram(cli);
+  for (const command of program.commands) (await verbs.get(command.name())?.load())?.define(command, cli);
+  return program;
 }
 
 const verbs = new Map(Object.values(verbGroups).flatMap((group) => group.map((verb) => [verb.name, verb])));
@@ -49,11 +60,7 @@ function makeProgram(cli: Cli): Command {
       getOutHelpWidth: () => helpWidth(cli),
       getErrHelpWidth: () => helpWidth(cli),
     })
-    .addHelpText("after", after)
-    .hook("preSubcommand", async (_, command) => {
-      const verb = verbs.get(command.name());
-      if (verb !== undefined) (await verb.load()).define(command, cli);
-    });
+    .addHelpText("after", after);
   for (const [group, members] of Object.entries(verbGroups)) {
     program.commandsGroup(group);
     for (const { name, summary } of members)
