@@ -12,9 +12,8 @@ packages_for() {
   case $1 in
     check) echo libatomic1 ;;
     run) echo libatomic1 e2fsprogs ;;
-    test) echo libatomic1 e2fsprogs acl age attr openssh-client openssh-server prometheus prometheus-alertmanager \
-      python3-cryptography python3-argon2 python3-zstandard restic qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common \
-      zsh fish mandoc ;;
+    test) echo libatomic1 e2fsprogs acl age attr zsh fish mandoc zbar-tools openssh-client openssh-server prometheus prometheus-alertmanager \
+      python3-cryptography python3-argon2 python3-zstandard restic qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common ;;
     bench) echo libatomic1 e2fsprogs restic borgbackup qemu-system-x86 qemu-utils libnbd-bin binutils ;;
     *) fail "unknown purpose '$1'; it is one of check, run, test, bench" ;;
   esac

@@ -18,7 +18,7 @@ beforeEach(() => {
   box.write("path/npm", "#!/bin/sh\necho npm $* >>calls\n");
   box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\n");
   debianHas(
-    "acl age attr e2fsprogs libatomic1 openssh-client openssh-server prometheus prometheus-alertmanager python3-cryptography python3-argon2 python3-zstandard restic " +
+    "acl age attr e2fsprogs libatomic1 zsh fish mandoc zbar-tools openssh-client openssh-server prometheus prometheus-alertmanager python3-cryptography python3-argon2 python3-zstandard restic " +
       "qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common",
   );
   box.write("path/apt-cache", "#!/bin/sh\nprintf '%s\\n  Depends: linux-image-6.1.0-56-cloud-amd64\\n' $2\n");
@@ -81,7 +81,7 @@ describe("what is missing", () => {
     box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\ntail -n 1 policy-rc.d >>calls\n");
     expect(bootstrap("test").status).toBe(0);
     expect(calls().slice(0, 2)).toEqual([
-      "apt-get -q -y install --no-install-recommends e2fsprogs openssh-client openssh-server prometheus prometheus-alertmanager python3-cryptography python3-argon2 python3-zstandard qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common",
+      "apt-get -q -y install --no-install-recommends e2fsprogs zsh fish mandoc zbar-tools openssh-client openssh-server prometheus prometheus-alertmanager python3-cryptography python3-argon2 python3-zstandard qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common",
       "exit 101",
     ]);
     expect(existsSync(`${box.root}/policy-rc.d`)).toBe(false);
@@ -97,7 +97,7 @@ describe("what is missing", () => {
 
   test("Debian packages, and this isn't root: which are missing is said, and the rest goes on", () => {
     debianHas(
-      "libatomic1 e2fsprogs acl age attr openssh-client openssh-server python3-argon2 python3-cryptography restic qemu-utils binutils ceph-mon radosgw",
+      "libatomic1 e2fsprogs acl age attr zsh fish mandoc zbar-tools openssh-client openssh-server python3-argon2 python3-cryptography restic qemu-utils binutils ceph-mon radosgw",
     );
     box.write("path/id", "#!/bin/sh\necho 1000\n");
     const { status, stderr, stdout } = bootstrap("test", "x");
