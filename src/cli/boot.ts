@@ -153,7 +153,7 @@ function argumentsFor(flags: Flags): string[] {
     config,
     location,
     repository,
-    "key-file": keyFile,
+    "key-file": keyFile?.[0],
     "passphrase-file": passphraseFile,
     "age-identity": ageIdentity,
     source,

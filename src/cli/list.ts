@@ -3,6 +3,7 @@ import type { Cli, DefineVerb } from "./cli.ts";
 import { describePoint } from "./describe-point.ts";
 import { shortIds } from "./find-points.ts";
 import { formatAge, formatBytes, formatTime, printable } from "./format.ts";
+import { listFleet } from "./list-fleet.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 import { reportDamage } from "./report-damage.ts";
 import { formatTable } from "./table.ts";
@@ -10,6 +11,7 @@ import { formatTable } from "./table.ts";
 interface Flags extends LocationFlags {
   readonly source?: string;
   readonly policy?: string;
+  readonly fleet?: string;
   readonly json?: boolean;
 }
 
@@ -17,6 +19,10 @@ export const define: DefineVerb = (command, cli) => {
   addLocationOptions(command)
     .option("--source <name>", "only those of this source")
     .option("--policy <name>", "only those of this policy")
+    .option(
+      "--fleet <place>",
+      "the newest points of all hosts that have a repository in this folder, or under this prefix; --key-file may be given several times",
+    )
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -24,12 +30,14 @@ export const define: DefineVerb = (command, cli) => {
 Examples:
   stillpoint list --source etc
   stillpoint list --location usb
-  stillpoint list --repository /mnt/usb/stillpoint --key-file repository.key`,
+  stillpoint list --repository /mnt/usb/stillpoint --key-file repository.key
+  stillpoint list --fleet 's3://recovery?endpoint=https://s3.example.net' --key-file web1.key --key-file db1.key`,
     )
     .action(async (flags: Flags) => await list(cli, flags));
 };
 
 async function list(cli: Cli, flags: Flags): Promise<void> {
+  if (flags.fleet !== undefined) return await listFleet(cli, { ...flags, fleet: flags.fleet });
   const { name, repository } = await openLocation(cli, flags, { write: false });
   const catalog = await loadCatalog(repository, { signal: cli.signal });
   const points = catalog.points.filter(

@@ -20,7 +20,8 @@ export interface LocationFlags {
   readonly config?: string;
   readonly location?: string;
   readonly repository?: string;
-  readonly keyFile?: string;
+  /** Only `list --fleet` takes several. */
+  readonly keyFile?: readonly string[];
   readonly passphraseFile?: string;
   readonly ageIdentity?: string;
 }
@@ -51,7 +52,11 @@ export function addLocationOptions(command: Command, locationFlag = "--location 
 /** What opens a repository that was named by its place. */
 export function addKeyOptions(command: Command): Command {
   return command
-    .option("--key-file <file>", "the key file that opens --repository")
+    .option(
+      "--key-file <file>",
+      "the key file that opens --repository",
+      (file: string, others: readonly string[] | undefined) => [...(others ?? []), file],
+    )
     .option("--passphrase-file <file>", "or the file with its passphrase")
     .option("--age-identity <file>", "or the file with an age identity");
 }
@@ -88,18 +93,31 @@ export async function openLocation(
   };
 }
 
-/** The secret that the flags name. Throws `usage`, `key_unreadable` or `key_wrong`. */
+/** The one secret that the flags name. Throws `usage`, `key_unreadable` or `key_wrong`. */
 export async function secretOf(flags: LocationFlags): Promise<Secret> {
-  const { keyFile, passphraseFile, ageIdentity } = flags;
-  if ([keyFile, passphraseFile, ageIdentity].filter((file) => file !== undefined).length > 1) {
+  const { keyFile = [], passphraseFile, ageIdentity } = flags;
+  if ([...keyFile, passphraseFile, ageIdentity].filter((file) => file !== undefined).length > 1) {
     throw usage("Cannot open with two keys at once", "Give one of --key-file, --passphrase-file and --age-identity.");
   }
-  if (keyFile !== undefined)
-    return { type: "key-file", secret: parseKeyFile(await readKey(keyFile, "the key"), keyFile) };
-  if (passphraseFile !== undefined) return await readPassphrase(passphraseFile);
-  if (ageIdentity !== undefined) return await readIdentity(ageIdentity);
+  const [secret] = await secretsOf(flags);
+  return secret;
+}
+
+/** All secrets that the flags name, at least one. Throws `usage`, `key_unreadable` or `key_wrong`. */
+export async function secretsOf({
+  keyFile = [],
+  passphraseFile,
+  ageIdentity,
+}: LocationFlags): Promise<[Secret, ...Secret[]]> {
+  const secrets: Secret[] = [];
+  for (const file of keyFile)
+    secrets.push({ type: "key-file", secret: parseKeyFile(await readKey(file, "the key"), file) });
+  if (passphraseFile !== undefined) secrets.push(await readPassphrase(passphraseFile));
+  if (ageIdentity !== undefined) secrets.push(await readIdentity(ageIdentity));
+  const [first, ...others] = secrets;
+  if (first !== undefined) return [first, ...others];
   throw usage(
-    "Cannot open --repository without a key",
+    "Cannot open a repository that was named by its place without a key",
     "Give --key-file FILE, --passphrase-file FILE or --age-identity FILE.",
   );
 }
@@ -134,7 +152,7 @@ async function readKey(file: string, what: string): Promise<string> {
 }
 
 function refuseKeysAlone({ keyFile, passphraseFile, ageIdentity }: LocationFlags): void {
-  if (keyFile ?? passphraseFile ?? ageIdentity) {
+  if (keyFile !== undefined || passphraseFile !== undefined || ageIdentity !== undefined) {
     throw usage(
       "Cannot use a key without --repository: the configuration names the key of its own repository",
       "Add --repository PATH, or leave the key out.",
@@ -142,7 +160,8 @@ function refuseKeysAlone({ keyFile, passphraseFile, ageIdentity }: LocationFlags
   }
 }
 
-function addressOf(text: string): StorageAddress {
+/** Throws `usage`. */
+export function addressOf(text: string): StorageAddress {
   if (text.startsWith("s3:")) return parseS3Url(text);
   if (text.startsWith("sftp:")) return parseSftpUrl(text);
   const folder = pathOf(text);

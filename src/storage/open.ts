@@ -4,10 +4,12 @@ import { systemClock, type Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import { systemRandom, type Random } from "../host/random.ts";
 import type { BandwidthMeter } from "./bandwidth-meter.ts";
-import { createFsStorage, FsStorage } from "./drivers/fs.ts";
+import { createFsStorage, FsStorage, listFsFolders } from "./drivers/fs.ts";
 import { S3Storage } from "./drivers/s3/s3-storage.ts";
 import { createSftpStorage, SftpStorage, type SftpStorageOptions } from "./drivers/sftp/sftp-storage.ts";
-import type { SftpAddress, Storage, StorageAddress } from "./storage.ts";
+import { isObjectName } from "./names.ts";
+import { placeOf } from "./place-of.ts";
+import type { CallOptions, SftpAddress, Storage, StorageAddress } from "./storage.ts";
 import { withBandwidthLimit } from "./wrappers/limit-bandwidth.ts";
 import { withConcurrencyLimit } from "./wrappers/limit-concurrency.ts";
 import { withObserver, type StorageObserver } from "./wrappers/observe.ts";
@@ -85,4 +87,41 @@ export async function createStorage(address: StorageAddress): Promise<void> {
       await createSftpStorage(sftpOptions(address, systemClock));
       break;
   }
+}
+
+/** A place one level below another: a host's own, where many hosts share a bucket or a folder. */
+export interface PlaceBelow {
+  readonly name: string;
+  readonly address: StorageAddress;
+}
+
+/**
+ * The folders at an address, or what stands between its prefix and the next `/`, by name: each may be a storage, or not.
+ *
+ * @throws StillpointError as the storage contract says
+ */
+export async function listPlacesBelow(address: StorageAddress, options: CallOptions = {}): Promise<PlaceBelow[]> {
+  const names = (await foldersAt(address, options)).filter(isObjectName).toSorted();
+  return names.map((name) => ({ name, address: below(address, name) }));
+}
+
+async function foldersAt(address: StorageAddress, options: CallOptions): Promise<string[]> {
+  switch (address.kind) {
+    case "fs":
+      return await listFsFolders({ location: address.location, root: address.path, files: nodeFiles });
+    case "s3":
+      return await new S3Storage({ address }).listFolders(options);
+    case "sftp": {
+      const { listSftpFolders } = await import("./drivers/sftp/list-folders.ts");
+      return await listSftpFolders(sftpOptions(address, systemClock));
+    }
+  }
+}
+
+function below(address: StorageAddress, name: string): StorageAddress {
+  const inside =
+    address.kind === "s3"
+      ? { ...address, prefix: `${address.prefix}${name}/` }
+      : { ...address, path: `${address.path.replace(/\/$/, "")}/${name}` };
+  return { ...inside, location: placeOf(inside) };
 }

@@ -220,6 +220,18 @@ describe.runIf(isRoot)("a host that is lost with all it had", () => {
       for (const { id } of points) expect(stdout).toContain(id.slice(0, 8));
     }
 
+    const bucket = `'s3://recovery?endpoint=${ceph.endpoint}&credentials_file=/etc/stillpoint/s3'`;
+    const server = `'${sshd.url(sshd.folder)}'`;
+    for (const [place, name] of [
+      [bucket, "web1"],
+      [server, "stillpoint"],
+    ] as const) {
+      const fleet = `stillpoint list --fleet ${place} --key-file /etc/stillpoint/repository.key`;
+      expect(json(machine, fleet)).toMatchObject([
+        { name, points: [{ source: "data" }, { source: "disk" }, { source: "erp" }] },
+      ]);
+    }
+
     succeed(machine.run(town + page.take("stillpoint boot ")));
     const [booted] = json<BootedMachine[]>(machine, "stillpoint boot list");
     if (booted === undefined) throw new Error("no machine was booted");

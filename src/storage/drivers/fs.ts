@@ -34,6 +34,19 @@ export async function createFsStorage({ location, root, files }: Omit<FsStorageO
   }
 }
 
+/**
+ * Names of the folders in a folder, of which each may be a storage.
+ *
+ * @throws StillpointError `storage_denied`, `storage_unreachable`, `storage_failed`
+ */
+export async function listFsFolders({ location, root, files }: Omit<FsStorageOptions, "clock">): Promise<string[]> {
+  try {
+    return (await files.list(root)).filter(({ kind }) => kind === "folder").map(({ name }) => name);
+  } catch (error) {
+    throw storageErrorFrom(error, { location, path: root, action: "list" });
+  }
+}
+
 /** How many files of a folder are looked at together while listing. */
 const statBatch = 64;
 

@@ -119,6 +119,22 @@ export class S3Storage implements Storage {
     }
   }
 
+  /** What stands between the storage's own prefix and the next `/`, in the keys that have one. */
+  async listFolders({ signal }: CallOptions = {}): Promise<string[]> {
+    const { bucket: Bucket, prefix: Prefix } = this.#calls.address;
+    const listing = new S3Listing(this.location);
+    const found: string[] = [];
+    while (!listing.complete) {
+      const page = await this.#calls.attempt("list the prefixes", signal, async () => {
+        const input = { Bucket, Prefix, Delimiter: "/", ...listing.next };
+        return await this.#requests.send(signal, async (s3, options) => await s3.listObjectsV2(input, options));
+      });
+      listing.take(page);
+      for (const { Prefix: one = "" } of page.CommonPrefixes ?? []) found.push(one.slice(Prefix.length, -1));
+    }
+    return found;
+  }
+
   /** A store that ignores ranges, or whose object ends before. */
   #checkRange(name: string, range: ByteRange, answer: GetObjectCommandOutput): void {
     const expected = `bytes ${range.offset}-${range.offset + range.length - 1}/`;

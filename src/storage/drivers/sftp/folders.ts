@@ -110,6 +110,19 @@ export class Folders {
   }
 }
 
+/** With a slash at its end; `""` and `.` are where the server puts this user. */
+export function rootOf(path: string): string {
+  const trimmed = path.replace(/\/+$/, "");
+  return trimmed === "" && path !== "" ? "/" : `${trimmed || "."}/`;
+}
+
+/** What the listing itself says of an entry, or, where the server leaves out some of it, what it says when asked. */
+export async function knownWell(client: SftpClient, path: string, { attributes }: FolderEntry) {
+  const { size, mode, time } = attributes;
+  if (size !== undefined && mode !== undefined && time !== undefined) return attributes;
+  return await orAbsent(client.stat(path));
+}
+
 /** `""` for what is in the root itself. */
 export function parentOf(name: string): string {
   return name.slice(0, Math.max(0, name.lastIndexOf("/")));

@@ -6,17 +6,19 @@ import type { Clock } from "../../../host/clock.ts";
 import { isObjectName, requireObjectName, requirePrefix } from "../../names.ts";
 import { sizeOf } from "../../size-of.ts";
 import type { ByteRange, CallOptions, ObjectInfo, Storage } from "../../storage.ts";
-import type { FolderEntry, SftpClient } from "./client.ts";
+import type { SftpClient } from "./client.ts";
 import { kindOf } from "./file-kind.ts";
 import {
   absent,
   Folders,
+  knownWell,
   letGo,
   makeOrFind,
   orAbsent,
   parentOf,
   type Place,
   readFolder,
+  rootOf,
   syncFolder,
 } from "./folders.ts";
 import { readRange, readWhole } from "./read-object.ts";
@@ -234,19 +236,6 @@ export class SftpStorage implements Storage {
 interface FolderContent {
   readonly objects: ObjectInfo[];
   readonly subfolders: string[];
-}
-
-/** With a slash at its end; `""` and `.` are where the server puts this user. */
-function rootOf(path: string): string {
-  const trimmed = path.replace(/\/+$/, "");
-  return trimmed === "" && path !== "" ? "/" : `${trimmed || "."}/`;
-}
-
-/** What the listing itself says of an entry, or, where the server leaves out some of it, what it says when asked. */
-async function knownWell(client: SftpClient, path: string, { attributes }: FolderEntry) {
-  const { size, mode, time } = attributes;
-  if (size !== undefined && mode !== undefined && time !== undefined) return attributes;
-  return await orAbsent(client.stat(path));
 }
 
 /** A folder is no object, so there is none. */
