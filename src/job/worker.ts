@@ -1,5 +1,5 @@
 /** The entry of a worker thread: every task that can run in one. */
-import { readFiles } from "../capture/directory/read-files-task.ts";
+import { readFilesTask } from "../capture/directory/read-files-task.ts";
 import { scanFolders } from "../capture/directory/scan-folders-task.ts";
 import { verifyFolders } from "../capture/directory/verify-folders-task.ts";
 import { captureRegion } from "../capture/image/capture-region-task.ts";
@@ -22,7 +22,7 @@ serveTasks(
     captureRegion,
     copyBlobs,
     makeEntries,
-    readFiles,
+    readFilesTask,
     readPacks,
     scanFolders,
     storeChunks,

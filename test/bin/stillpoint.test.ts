@@ -24,7 +24,7 @@ describe("which Node", () => {
     symlinkSync(`${box.root}/bin/stillpoint`, `${box.root}/link`);
     symlinkSync("link", `${box.root}/link-to-link`);
     expect(box.run([`${box.root}/link-to-link`, "list"]).stdout).toBe(
-      `pinned [--disable-warning=ExperimentalWarning] [--heap-growing-percent=20] [${box.root}/src/cli/main.ts] [list]\n`,
+      `pinned [--disable-warning=ExperimentalWarning] [--heap-growing-percent=20] [--max-semi-space-size=4] [${box.root}/src/cli/main.ts] [list]\n`,
     );
   });
 
@@ -36,7 +36,7 @@ describe("which Node", () => {
     inner.copy("bin");
     box.run(["cp", "-r", inner.root, `${box.root}/node_modules/stillpoint`]);
     expect(box.run([`${box.root}/node_modules/stillpoint/bin/stillpoint`]).stdout).toContain(
-      `pinned [--disable-warning=ExperimentalWarning] [--heap-growing-percent=20] [${box.root}/node_modules/stillpoint/dist/cli/main.js]`,
+      `pinned [--disable-warning=ExperimentalWarning] [--heap-growing-percent=20] [--max-semi-space-size=4] [${box.root}/node_modules/stillpoint/dist/cli/main.js]`,
     );
   });
 

@@ -12,7 +12,7 @@ import { DirectoryWalk } from "./directory-walk.ts";
 import { makeEntry } from "./entry.ts";
 import { Folder, mostLeftOut } from "./folder.ts";
 import { readXattrs } from "./read-xattrs.ts";
-import { tick } from "./scan-folders-task.ts";
+import { tick } from "./folder-scan.ts";
 
 export interface DirectorySource {
   readonly path: string;
@@ -40,7 +40,7 @@ const distrust = 2000;
 export async function captureDirectory(context: CaptureContext, source: DirectorySource): Promise<Captured> {
   const path = resolve(source.path);
   const started = context.clock.now();
-  const root = new Folder(path, Buffer.alloc(0));
+  const root = new Folder(path);
   const walk = new DirectoryWalk({
     context,
     root,
@@ -128,7 +128,7 @@ function knownOf(context: CaptureContext, source: DirectorySource): { known: str
 
 function describe(path: string, real: Buffer, stats: BigIntStats, root: Folder): DirectoryPart {
   const entry = makeEntry(undefined, "directory", stats, {
-    tree: root.tree?.toString("hex"),
+    tree: root.tree,
     xattrs: readXattrs(real),
   });
   return { name: "directory", kind: "directory", path, entry: entry as DirectoryPart["entry"] };

@@ -1,27 +1,13 @@
 /** The walk over a directory: what changed is read, what didn't is taken over, and each folder becomes a node. */
 import { forEachAtOnce } from "../../repository/points/catalog.ts";
-import {
-  type DirectoryEntry,
-  encodeText,
-  nameOf,
-  readDirectory,
-  writeDirectory,
-} from "../../repository/tree/directory-tree.ts";
-import { writeStreamTree } from "../../repository/tree/stream-tree.ts";
+import { type DirectoryEntry, nameOf, readDirectory } from "../../repository/tree/directory-tree.ts";
 import type { CaptureContext } from "../capture.ts";
-import { splitChunks } from "../stream/store-chunk.ts";
 import type { Folder } from "./folder.ts";
-import { joinPath } from "./list-folder.ts";
-import type { ReadFile } from "./read-files-task.ts";
-import {
-  type FoundFile,
-  type FoundFolder,
-  isGone,
-  type ScanFolder,
-  type ScanInput,
-  type ScannedFolder,
-  tick,
-} from "./scan-folders-task.ts";
+import { nameEntry } from "./entry.ts";
+import { isGone } from "./failure.ts";
+import type { ReadFile } from "./read-files.ts";
+import { type FoundFile, type FoundFolder, tick } from "./folder-scan.ts";
+import { type FolderParts, type FolderTree, makeTree, type ScanFolder, type ScanInput } from "./scan-folders-task.ts";
 import { verifyFolders } from "./verify-folders-task.ts";
 import { WorkQueue } from "./work-queue.ts";
 
@@ -89,30 +75,37 @@ export class DirectoryWalk {
     folder.failure = scanned.failure;
     if (scanned.failure !== undefined) return await this.#unreadable(folder, scanned.failure);
     folder.leaveOut(scanned.leftOut);
-    const entries: (DirectoryEntry | undefined)[] = [...scanned.entries];
+    this.read += scanned.read;
+    const { content } = scanned;
+    this.#captured(folder, "tree" in content ? content : await this.#complete(folder, content));
+  }
+
+  /** Captures what a thread has left to do in a folder. */
+  async #complete(folder: Folder, { entries: scanned, files, folders }: FolderParts): Promise<FolderTree> {
+    const entries = [...scanned];
     const children = new Map<string, Folder>();
     await Promise.all([
-      ...scanned.files.map(async (found) => {
+      ...files.map(async (found) => {
         entries[found.position] = await this.#readFile(folder, found);
       }),
-      ...scanned.folders.map(async (found) => {
-        entries[found.position] = await this.#enter(folder, scanned, found, children);
+      ...folders.map(async (found) => {
+        entries[found.position] = await this.#enter(folder, entries[found.position], found, children);
       }),
     ]);
     folder.children = children;
-    await this.#write(folder, entries);
+    return await makeTree(this.#options.context.session.writer, entries);
   }
 
   /** Goes on to a folder in one that was just scanned; returns its entry. */
   async #enter(
     folder: Folder,
-    scanned: ScannedFolder,
+    entry: DirectoryEntry | undefined,
     found: FoundFolder,
     children: Map<string, Folder>,
   ): Promise<DirectoryEntry | undefined> {
-    const entry = scanned.entries[found.position] as DirectoryEntry;
+    if (entry === undefined) return undefined;
     const name = Buffer.from(found.name);
-    if (!found.enter) return { ...entry, tree: (await this.#empty()).toString("hex") };
+    if (!found.enter) return { ...entry, tree: await this.#empty() };
     const key = name.toString("latin1");
     const child = folder.children.get(key) ?? folder.child(name);
     children.set(key, child);
@@ -120,13 +113,14 @@ export class DirectoryWalk {
       await this.#capture(child, { known: found.known, trustBefore: this.#options.known.trustBefore });
     else await this.#refresh(child);
     if (child.tree === undefined) children.delete(key);
-    return child.tree && { ...entry, tree: child.tree.toString("hex") };
+    return child.tree === undefined ? undefined : { ...entry, tree: child.tree };
   }
 
   /** Brings a folder that was captured before up to date, when something in it has changed. */
   async #refresh(folder: Folder): Promise<void> {
     if (folder.tree === undefined || (!folder.changed && !folder.changedBelow)) return;
-    const entries = await readDirectory(this.#options.context.reader, folder.tree, this.#options.context);
+    const { context } = this.#options;
+    const entries = await readDirectory(context.reader, Buffer.from(folder.tree, "hex"), context);
     if (folder.changed) {
       await this.#capture(folder, { known: entries, trustBefore: folder.time - tick });
       return;
@@ -136,16 +130,16 @@ export class DirectoryWalk {
       const child = folder.children.get(nameOf(entry).toString("latin1"));
       if (child === undefined) return entry;
       await this.#refresh(child);
-      return child.tree && { ...entry, tree: child.tree.toString("hex") };
+      return child.tree === undefined ? undefined : { ...entry, tree: child.tree };
     });
-    await this.#write(folder, await Promise.all(fresh));
+    this.#captured(folder, await makeTree(context.session.writer, await Promise.all(fresh)));
   }
 
-  async #write(folder: Folder, entries: readonly (DirectoryEntry | undefined)[]): Promise<void> {
-    const present = entries.filter((entry) => entry !== undefined);
-    folder.size = present.reduce((sum, entry) => sum + (entry.size ?? 0), 0);
-    folder.tree = await writeDirectory(this.#options.context.session.writer, present);
-    this.#advance(folder.size);
+  #captured(folder: Folder, { tree, size }: FolderTree): void {
+    folder.tree = tree;
+    folder.size = size;
+    this.#progress += size;
+    this.#options.context.progress({ done: this.#progress, total: undefined });
   }
 
   async #unreadable(folder: Folder, failure: string): Promise<void> {
@@ -155,26 +149,20 @@ export class DirectoryWalk {
     if (folder.tree !== undefined) folder.leaveOut([{ failure }]);
   }
 
-  async #empty(): Promise<Buffer> {
-    return await writeDirectory(this.#options.context.session.writer, []);
+  async #empty(): Promise<string> {
+    return (await makeTree(this.#options.context.session.writer, [])).tree;
   }
 
   /** A file's complete entry; undefined when it has gone or can't be read. */
   async #readFile(folder: Folder, found: FoundFile): Promise<DirectoryEntry | undefined> {
-    const name = Buffer.from(found.name);
-    const path = joinPath(folder.path, name);
-    const { size, link } = found;
+    const { name, path, size, link } = found;
     const file = await (link === undefined ? this.#readOnce(path, size) : this.#readLinked(path, size, link));
-    if (typeof file === "string") {
-      if (!isGone(file)) folder.leaveOut([{ name, failure: file }]);
-      return undefined;
-    }
-    if (file.entry.root !== "") return { ...encodeText("name", name), ...file.entry };
-    const tree = await writeStreamTree(this.#options.context.session.writer, splitChunks(file.chunks));
-    return { ...encodeText("name", name), ...file.entry, ...tree };
+    if (typeof file !== "string") return nameEntry(name, file.entry);
+    if (!isGone(file)) folder.leaveOut([{ name, failure: file }]);
+    return undefined;
   }
 
-  async #readLinked(path: Buffer, size: number, link: string): Promise<ReadFile | string> {
+  async #readLinked(path: Uint8Array, size: number, link: string): Promise<ReadFile | string> {
     const earlier = this.#links.get(link);
     const file = earlier === undefined ? "ENOENT" : await earlier;
     if (typeof file !== "string") return file;
@@ -183,15 +171,10 @@ export class DirectoryWalk {
     return await reading;
   }
 
-  async #readOnce(path: Buffer, size: number): Promise<ReadFile | string> {
+  async #readOnce(path: Uint8Array, size: number): Promise<ReadFile | string> {
     const file = await this.#queue.read(path, size);
     if (typeof file !== "string") this.read += file.read;
     return file;
-  }
-
-  #advance(bytes: number): void {
-    this.#progress += bytes;
-    this.#options.context.progress({ done: this.#progress, total: undefined });
   }
 }
 

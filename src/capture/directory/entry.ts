@@ -63,6 +63,11 @@ export function makeEntry(
   };
 }
 
+/** An entry that was made without its name. */
+export function nameEntry(name: Uint8Array, entry: DirectoryEntry): DirectoryEntry {
+  return { ...encodeText("name", Buffer.from(name)), ...entry };
+}
+
 /** Entries of one point with the same string are one file. Devices have other numbers after a reboot, so only a foreign one is named. */
 export function linkOf(stats: BigIntStats, device: bigint): string | undefined {
   if (stats.nlink <= 1n) return undefined;

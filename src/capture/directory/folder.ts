@@ -5,12 +5,13 @@ import { type FolderPlace, joinPath } from "./list-folder.ts";
 
 export class Folder implements FolderPlace {
   readonly path: Buffer;
-  readonly relativeBytes: Buffer;
+  /** Bytes of the source's own path and the slash after it. */
+  readonly #above: number;
   /** By name (as Latin-1). */
   children = new Map<string, Folder>();
-  /** The id of its tree; undefined until it has been captured, and when it is gone. */
-  tree: Buffer | undefined;
-  fingerprint: Uint8Array = Buffer.alloc(0);
+  /** The id of its tree (hex); undefined until it has been captured, and when it is gone. */
+  tree: string | undefined;
+  fingerprint = "";
   /** When it was last looked at, in ms since the epoch. */
   time = 0;
   racy = false;
@@ -24,9 +25,14 @@ export class Folder implements FolderPlace {
   leftOut: readonly LeftOut[] = [];
   leftOutCount = 0;
 
-  constructor(path: Buffer, relativeBytes: Buffer) {
+  constructor(path: Buffer, above = path.length + 1) {
     this.path = path;
-    this.relativeBytes = relativeBytes;
+    this.#above = above;
+  }
+
+  /** Its path in the source; empty for the source's own folder. */
+  get relativeBytes(): Buffer {
+    return this.path.subarray(this.#above);
   }
 
   get relative(): string {
@@ -34,10 +40,7 @@ export class Folder implements FolderPlace {
   }
 
   child(name: Buffer): Folder {
-    return new Folder(
-      joinPath(this.path, name),
-      this.relativeBytes.length === 0 ? name : joinPath(this.relativeBytes, name),
-    );
+    return new Folder(joinPath(this.path, name), this.#above);
   }
 
   /** This one and all below it. */

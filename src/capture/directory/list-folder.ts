@@ -57,8 +57,8 @@ function look(path: Buffer): Stats | string {
   }
 }
 
-/** 16 bytes that differ when anything in the folder was added, removed or changed. Times of last access don't count. */
-export function fingerprint(items: readonly ListedItem[]): Buffer {
+/** 16 bytes (as Latin-1) that differ when anything in the folder was added, removed or changed. Times of last access don't count. */
+export function fingerprint(items: readonly ListedItem[]): string {
   const length = items.reduce((sum, { name }) => sum + name.length + stamp.length, 0);
   const content = Buffer.allocUnsafe(length);
   let at = 0;
@@ -67,7 +67,7 @@ export function fingerprint(items: readonly ListedItem[]): Buffer {
     content.set(stampOf(stats), at + name.length);
     at += name.length + stamp.length;
   }
-  return sha256(content).subarray(0, 16);
+  return sha256(content).toString("latin1", 0, 16);
 }
 
 /** The last stamp made: a zero, which no name holds, and ten numbers. */

@@ -1,20 +1,7 @@
-/** Reads files in a worker thread: cut, hashed, stored; with the attributes they have when they are opened. */
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
-import { throwIfCancelled } from "../../host/cancel.ts";
-import { errnoOf } from "../../host/files.ts";
-import { readAhead, seekData, syscallsAvailable } from "../../host/syscalls.ts";
-import type { Task, TaskContext } from "../../repository/threads/executor.ts";
-import { hole } from "../../repository/tree/image-tree.ts";
-import type { Chunk } from "../../repository/tree/stream-tree.ts";
-import type { DirectoryEntry } from "../../repository/tree/directory-tree.ts";
-import { chunkLength, type GearTable, gearTable, longestChunk } from "../stream/chunker.ts";
-import { joinChunks, storeChunk } from "../stream/store-chunk.ts";
-import { linkOf, makeEntry } from "./entry.ts";
-import { readXattrs } from "./read-xattrs.ts";
-import { failureOf } from "./scan-folders-task.ts";
-
-/** A thread runs one task at a time, so this serves all of them. */
-const buffer = Buffer.allocUnsafeSlow(2 * longestChunk);
+/** Files to be read by a thread: large ones, those of large folders, and those that have several names. */
+import type { Task } from "../../repository/threads/executor.ts";
+import { type MadeNode, NodeOutbox } from "./node-outbox.ts";
+import { type ReadFile, readFiles } from "./read-files.ts";
 
 export interface ReadInput {
   /** The device of the source's own folder. */
@@ -22,157 +9,18 @@ export interface ReadInput {
   readonly paths: readonly Uint8Array[];
 }
 
-export interface ReadFile {
-  /** Without a name. Its root is empty when there are several chunks: then they make a tree. */
-  readonly entry: DirectoryEntry;
-  /** See `splitChunks`. */
-  readonly chunks: Uint8Array;
-  /** Bytes read: without holes. */
-  readonly read: number;
+export interface ReadOutput {
+  /** For each path the file, or the errno's name. */
+  readonly results: readonly (ReadFile | string)[];
+  readonly nodes: readonly MadeNode[];
 }
 
-/** For each path the file, or the errno's name. */
-export const readFiles: Task<ReadInput, readonly (ReadFile | string)[]> = {
+export const readFilesTask: Task<ReadInput, ReadOutput> = {
   name: "read-files",
   async run(context, { paths, device }) {
-    const table = gearTable(context.keys);
-    const files: (ReadFile | string)[] = [];
-    let next = begin(paths[0]);
-    try {
-      for (let position = 0; position < paths.length; position++) {
-        throwIfCancelled(context.signal);
-        const current = next;
-        // Opened before this file is worked on, so that the disk and the processor are busy together.
-        next = begin(paths[position + 1]);
-        files.push(typeof current === "string" ? current : await finish(context, table, current, device));
-      }
-      return files;
-    } finally {
-      if (typeof next !== "string") next.close();
-    }
+    const outbox = new NodeOutbox(context);
+    const results: (ReadFile | string)[] = [];
+    for await (const file of readFiles(context, outbox, device, paths)) results.push(file);
+    return { results, nodes: outbox.nodes };
   },
 };
-
-/** Opens a file, and has the kernel read its beginning; or says why that can't be done. */
-function begin(path: Uint8Array | undefined): FileReading | string {
-  if (path === undefined) return "ENOENT";
-  try {
-    return new FileReading(Buffer.from(path));
-  } catch (error) {
-    return failureOf(error);
-  }
-}
-
-async function finish(
-  context: TaskContext,
-  table: GearTable,
-  reading: FileReading,
-  device: bigint,
-): Promise<ReadFile | string> {
-  const { path, stats } = reading;
-  try {
-    if (!stats.isFile()) return "ENOENT"; // Something else has taken the file's place.
-    const xattrs = readXattrs(path);
-    const chunks: Chunk[] = [];
-    for (const chunk of reading.chunks(table)) chunks.push("id" in chunk ? chunk : await storeChunk(context, chunk));
-    const size = chunks.reduce((sum, chunk) => sum + chunk.size, 0);
-    const root = chunks.length > 1 ? "" : (chunks[0]?.id ?? hole).toString("hex");
-    const content = { size, depth: 0, root, sparse: reading.sparse };
-    const entry = makeEntry(undefined, "file", stats, { link: linkOf(stats, device), content, xattrs });
-    return { entry, chunks: joinChunks(chunks), read: reading.read };
-  } catch (error) {
-    return failureOf(error);
-  } finally {
-    reading.close();
-  }
-}
-
-/** Opens without waiting for a FIFO that took the file's place, and without marking the file as accessed where we may. */
-function openUntouched(path: Buffer): number {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-  try {
-    return openSync(path, flags | constants.O_NOATIME);
-  } catch (error) {
-    if (errnoOf(error) !== "EPERM") throw error;
-    return openSync(path, flags);
-  }
-}
-
-/** One pass over a file, up to the size that it had when it was opened. What it grew by since shows when it is looked at again. */
-class FileReading {
-  readonly path: Buffer;
-  readonly stats: BigIntStats;
-  readonly sparse: boolean;
-  /** Bytes read so far. */
-  read = 0;
-  readonly #fd: number;
-  #end: number;
-  /** The buffer holds the file's bytes from `#base` on: `#at` to `#filled` of them are still to be cut. */
-  #base = 0;
-  #at = 0;
-  #filled = 0;
-
-  constructor(path: Buffer) {
-    this.path = path;
-    this.#fd = openUntouched(path);
-    this.stats = fstatSync(this.#fd, { bigint: true });
-    this.#end = Number(this.stats.size);
-    this.sparse = this.stats.blocks * 512n < this.stats.size;
-    if (this.#end > 0 && this.stats.isFile()) readAhead(this.#fd, 0, Math.min(buffer.length, this.#end));
-  }
-
-  close(): void {
-    closeSync(this.#fd);
-  }
-
-  /** The chunks' bytes, in a buffer that is overwritten by the next; holes come as such. */
-  *chunks(table: GearTable): Generator<Buffer | Chunk> {
-    for (;;) {
-      if (this.#filled - this.#at < longestChunk && this.#base + this.#filled < this.#end) {
-        for (let skipped = this.#skipHole(); skipped > 0; skipped--) yield { id: hole, size: longestChunk };
-        this.#fill();
-      }
-      if (this.#at === this.#filled) return;
-      const length = chunkLength(table, buffer, this.#at, this.#filled);
-      yield buffer.subarray(this.#at, this.#at + length);
-      this.#at += length;
-    }
-  }
-
-  /** Passes over the chunks that lie in a hole as a whole; returns how many. They would all be of the greatest length. */
-  #skipHole(): number {
-    if (!this.sparse) return 0;
-    const position = this.#base + this.#at;
-    const data = Math.min(this.#end, nextData(this.#fd, position) ?? this.#end);
-    const count = Math.floor((data - position) / longestChunk);
-    if (count > 0) {
-      this.#base = position + count * longestChunk;
-      this.#at = this.#filled = 0;
-    }
-    return count;
-  }
-
-  #fill(): void {
-    buffer.copyWithin(0, this.#at, this.#filled);
-    this.#base += this.#at;
-    this.#filled -= this.#at;
-    this.#at = 0;
-    while (this.#filled < buffer.length && this.#base + this.#filled < this.#end) {
-      const offset = this.#base + this.#filled;
-      const length = Math.min(buffer.length - this.#filled, this.#end - offset);
-      const got = readSync(this.#fd, buffer, this.#filled, length, offset);
-      if (got === 0) this.#end = offset; // It has shrunk.
-      this.#filled += got;
-      this.read += got;
-    }
-  }
-}
-
-function nextData(fd: number, offset: number): number | undefined {
-  if (!syscallsAvailable()) return offset;
-  try {
-    return seekData(fd, offset);
-  } catch {
-    return offset; // A file system that doesn't tell: everything is read.
-  }
-}

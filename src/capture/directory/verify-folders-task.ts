@@ -2,11 +2,11 @@
 import type { Task } from "../../repository/threads/executor.ts";
 import { compileExcludes, type Filter } from "./exclude.ts";
 import { fingerprint, type FolderPlace, listFolder } from "./list-folder.ts";
-import { failureOf } from "./scan-folders-task.ts";
+import { failureOf } from "./failure.ts";
 
 export interface VerifyInput {
   readonly exclude: readonly string[];
-  readonly folders: readonly (FolderPlace & { readonly fingerprint: Uint8Array })[];
+  readonly folders: readonly (FolderPlace & { readonly fingerprint: string })[];
 }
 
 /** The positions of the folders that changed. */
@@ -15,16 +15,16 @@ export const verifyFolders: Task<VerifyInput, readonly number[]> = {
   async run(_context, { exclude, folders }) {
     const filter = compileExcludes(exclude);
     const changed = folders.flatMap((folder, position) =>
-      look(folder, filter).equals(folder.fingerprint) ? [] : [position],
+      look(folder, filter) === folder.fingerprint ? [] : [position],
     );
     return await Promise.resolve(changed);
   },
 };
 
-function look(folder: FolderPlace, filter: Filter): Buffer {
+function look(folder: FolderPlace, filter: Filter): string {
   try {
     return fingerprint(listFolder(folder, filter));
   } catch (error) {
-    return Buffer.from(failureOf(error));
+    return failureOf(error);
   }
 }

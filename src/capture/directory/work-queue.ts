@@ -5,7 +5,9 @@
  * so that few are open at a time.
  */
 import type { WriteSession } from "../../repository/blobs/write-session.ts";
-import { type ReadFile, readFiles } from "./read-files-task.ts";
+import { type MadeNode, storeNodes } from "./node-outbox.ts";
+import { readFilesTask } from "./read-files-task.ts";
+import type { ReadFile } from "./read-files.ts";
 import { type ScanFolder, type ScanInput, type ScannedFolder, scanFolders } from "./scan-folders-task.ts";
 
 const filesPerTask = 64;
@@ -17,6 +19,12 @@ interface Waiting<In, Out> {
   /** In bytes. */
   readonly weight: number;
   readonly result: PromiseWithResolvers<Out>;
+}
+
+/** What a thread has made of a batch: a result for each, and the nodes that they name. */
+interface Batch<Out> {
+  readonly results: readonly Out[];
+  readonly nodes: readonly MadeNode[];
 }
 
 type WaitingFile = Waiting<Uint8Array, ReadFile | string>;
@@ -72,7 +80,7 @@ export class WorkQueue {
     if (full || (files > 0 && this.#folders.length === 0)) {
       const batch = this.#files.splice(0, files);
       const input = { device: this.#options.device, paths: batch.map((one) => one.input) };
-      return this.#settle(batch, async () => await this.#session.run(readFiles, input));
+      return this.#settle(batch, async () => await this.#session.run(readFilesTask, input));
     }
     if (this.#folders.length === 0) return undefined;
     const batch = this.#folders.splice(-foldersPerTask).reverse();
@@ -81,10 +89,11 @@ export class WorkQueue {
   }
 
   /** Runs a batch. The first failure ends everything: what waits, and what is asked for later. */
-  async #settle<In, Out>(batch: readonly Waiting<In, Out>[], run: () => Promise<readonly Out[]>): Promise<void> {
+  async #settle<In, Out>(batch: readonly Waiting<In, Out>[], run: () => Promise<Batch<Out>>): Promise<void> {
     try {
-      const outputs = await run();
-      for (const [position, { result }] of batch.entries()) result.resolve(outputs[position] as Out);
+      const { results, nodes } = await run();
+      await storeNodes(this.#session.writer, nodes);
+      for (const [position, { result }] of batch.entries()) result.resolve(results[position] as Out);
     } catch (error) {
       this.#failed = true;
       this.#failure ??= error;

@@ -13,7 +13,6 @@ import {
   encodeHeader,
   encodings,
   headerLength,
-  maxBlobLength,
   type ObjectClass,
   packTarget,
   tagLength,
@@ -28,9 +27,12 @@ import {
   reusedRoom,
   sealTable,
 } from "./pack.ts";
+import { Pieces } from "./pieces.ts";
 
 /** Content shorter than this, in bytes, isn't worth a try at compressing. */
 const shortestCompressed = 64;
+/** In bytes, but for a pack of one unusually large blob. */
+const largestPack = packTarget + (packTarget >> 3);
 /** Packs on their way to a near storage at once, per writer: the next is filled meanwhile. More would only take memory. */
 const usualInFlight = 1;
 
@@ -43,7 +45,7 @@ export interface BlobWriterOptions {
   readonly keys: KeyRing;
   readonly storage: Storage;
   readonly presence: Presence;
-  /** Packs on their way to the storage while the next is filled: about 18 MiB of memory each. */
+  /** Packs on their way to the storage while the next is filled: about 16 MiB of memory each. */
   readonly packsInFlight?: number | undefined;
   /** Called when a pack is durable. */
   readonly onPack: (pack: PackInfo) => void;
@@ -58,12 +60,14 @@ export interface WriteStatistics {
 
 interface OpenPack {
   readonly class: ObjectClass;
-  readonly buffer: Buffer;
+  readonly bytes: Pieces;
   readonly header: Buffer;
   readonly objectKey: Buffer;
   readonly table: Buffer[];
-  length: number;
 }
+
+/** What takes the nodes of trees. */
+export type BlobAdder = Pick<BlobWriter, "add">;
 
 export class BlobWriter {
   readonly #options: BlobWriterOptions;
@@ -71,7 +75,6 @@ export class BlobWriter {
   readonly #added = new BlobIndex();
   readonly #open: Partial<Record<ObjectClass, OpenPack>> = {};
   readonly #inFlight = new Set<Promise<void>>();
-  readonly #spare: Buffer[] = [];
   readonly #roomToCompress = reusedRoom();
   readonly #roomToDecode = reusedRoom();
   #failure: Error | undefined;
@@ -120,22 +123,21 @@ export class BlobWriter {
   ): Promise<void> {
     const sealedLength = stored.length + tagLength;
     // From here to the table's line without a pause: others may be adding too, and one of them may close the pack.
-    const pack = this.#packWithRoom(kind === blobKinds.data ? "data" : "metadata", sealedLength);
+    const pack = this.#packFor(kind === blobKinds.data ? "data" : "metadata", sealedLength);
     const number = pack.table.length;
     const associated = encodeAssociated(id, kind, encoding, rawLength);
-    sealInto(pack.buffer, pack.length, pack.objectKey, number, associated, stored);
-    const sealed = pack.buffer.subarray(pack.length, pack.length + sealedLength);
+    const sealed = pack.bytes.append(sealedLength);
+    sealInto(sealed, pack.objectKey, number, associated, stored);
     const reopened = unseal(pack.objectKey, number, associated, sealed);
     const decoded = raw === undefined ? reopened : decodeStored(encoding, rawLength, reopened, this.#roomToDecode);
     if (!decoded.equals(raw ?? stored))
       throw damagedObject("being written", "a blob didn't open as what was sealed; check this machine's memory");
     release(reopened);
-    pack.length += sealedLength;
     pack.table.push(encodeTableEntry(associated, sealedLength));
     this.#added.insert(id, 1);
     this.statistics.newBytes += rawLength;
     this.statistics.storedBytes += sealedLength;
-    if (pack.length >= packTarget) this.#close(pack);
+    if (pack.bytes.length >= packTarget) this.#close(pack);
     while (this.#inFlight.size > this.#packsInFlight) await Promise.race(this.#inFlight);
   }
 
@@ -146,30 +148,17 @@ export class BlobWriter {
     this.#throwIfFailed();
   }
 
-  #packWithRoom(objectClass: ObjectClass, length: number): OpenPack {
+  #packFor(objectClass: ObjectClass, length: number): OpenPack {
     this.#throwIfFailed();
     const open = this.#open[objectClass];
-    if (open !== undefined && open.length + length <= open.buffer.length) return open;
+    if (open !== undefined && open.bytes.length + length <= largestPack) return open;
     if (open !== undefined) this.#close(open);
     const header = encodeHeader("pack", objectClass, randomBytes(32));
-    const pack: OpenPack = {
-      class: objectClass,
-      buffer: this.#buffer(headerLength + length),
-      header,
-      objectKey: this.#options.keys.objectKey(header),
-      table: [],
-      length: headerLength,
-    };
-    header.copy(pack.buffer);
+    const bytes = new Pieces();
+    header.copy(bytes.append(headerLength));
+    const pack = { class: objectClass, bytes, header, objectKey: this.#options.keys.objectKey(header), table: [] };
     this.#open[objectClass] = pack;
     return pack;
-  }
-
-  /** Room for a usual pack, or for one unusually large blob. Pages that aren't touched take no memory. */
-  #buffer(needed: number): Buffer {
-    const usual = packTarget + (packTarget >> 3);
-    if (needed > usual) return Buffer.allocUnsafeSlow(maxBlobLength + headerLength + tagLength);
-    return this.#spare.pop() ?? Buffer.allocUnsafeSlow(usual);
   }
 
   #close(pack: OpenPack): void {
@@ -186,10 +175,10 @@ export class BlobWriter {
     const table = Buffer.concat(pack.table);
     const { end, id } = sealTable(pack.objectKey, pack.header, table);
     const { storage, signal, onPack } = this.#options;
-    await storage.put(packName(id), [pack.buffer.subarray(0, pack.length), end], { signal });
-    const size = pack.length + end.length;
+    await storage.put(packName(id), [...pack.bytes.all, end], { signal });
+    const size = pack.bytes.length + end.length;
     onPack({ id, class: pack.class, size, tableLength: end.length - 8, table });
-    if (this.#spare.length < this.#packsInFlight) this.#spare.push(pack.buffer);
+    pack.bytes.release();
   }
 
   #throwIfFailed(): void {

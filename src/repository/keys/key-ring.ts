@@ -167,23 +167,21 @@ export function seal(key: Uint8Array, number: number, associated: Uint8Array, pl
   return Buffer.concat([body, cipher.getAuthTag()]);
 }
 
-/** Like `seal`, written into `target` at `offset`. Returns the number of bytes written. */
+/** Like `seal`, written into `target`, which has room for just that. */
 export function sealInto(
   target: Buffer,
-  offset: number,
   key: Uint8Array,
   number: number,
   associated: Uint8Array,
   plaintext: Uint8Array,
-): number {
+): void {
   const cipher = createCipheriv("aes-256-gcm", key, nonce(number));
   cipher.setAAD(associated);
   const body = cipher.update(plaintext);
-  target.set(body, offset);
+  target.set(body);
   release(body);
   cipher.final();
-  target.set(cipher.getAuthTag(), offset + plaintext.length);
-  return plaintext.length + tagLength;
+  target.set(cipher.getAuthTag(), plaintext.length);
 }
 
 /** Opens what `seal` made. Throws when the tag doesn't fit. */

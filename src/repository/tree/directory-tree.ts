@@ -2,7 +2,7 @@
 import * as z from "zod";
 import type { CallOptions } from "../../storage/storage.ts";
 import type { BlobReader } from "../blobs/blob-reader.ts";
-import type { BlobWriter } from "../blobs/blob-writer.ts";
+import type { BlobAdder } from "../blobs/blob-writer.ts";
 import { blobKinds, damagedObject } from "../format.ts";
 
 const hexId = z.string().regex(/^[0-9a-f]{64}$/);
@@ -56,7 +56,7 @@ export function targetOf(entry: DirectoryEntry): Buffer {
 }
 
 /** Writes a directory; the entries must be in ascending order of their names' bytes. Returns the node's id. */
-export async function writeDirectory(writer: BlobWriter, entries: readonly DirectoryEntry[]): Promise<Buffer> {
+export async function writeDirectory(writer: BlobAdder, entries: readonly DirectoryEntry[]): Promise<Buffer> {
   const nodes = splitEntries(entries);
   if (nodes.length === 1) return await addNode(writer, { entries });
   const parts: string[] = [];
@@ -64,7 +64,7 @@ export async function writeDirectory(writer: BlobWriter, entries: readonly Direc
   return await addNode(writer, { parts });
 }
 
-async function addNode(writer: BlobWriter, node: object): Promise<Buffer> {
+async function addNode(writer: BlobAdder, node: object): Promise<Buffer> {
   return await writer.add(blobKinds.directoryNode, Buffer.from(JSON.stringify(node)));
 }
 

@@ -1,7 +1,7 @@
 /** Stream trees: chunks in order, for files and command output (docs/format.md section 8). */
 import type { CallOptions } from "../../storage/storage.ts";
 import type { BlobReader } from "../blobs/blob-reader.ts";
-import type { BlobWriter } from "../blobs/blob-writer.ts";
+import type { BlobAdder } from "../blobs/blob-writer.ts";
 import { blobKinds, damagedObject, idLength, streamFanOut } from "../format.ts";
 import { hole, isHole } from "./image-tree.ts";
 
@@ -26,7 +26,7 @@ export interface PlacedChunk extends Chunk {
 const entryLength = idLength + 8;
 
 /** Writes the nodes above the chunks. */
-export async function writeStreamTree(writer: BlobWriter, chunks: readonly Chunk[]): Promise<StreamTree> {
+export async function writeStreamTree(writer: BlobAdder, chunks: readonly Chunk[]): Promise<StreamTree> {
   let level = chunks;
   let depth = 0;
   while (level.length > 1) {
@@ -40,7 +40,7 @@ export async function writeStreamTree(writer: BlobWriter, chunks: readonly Chunk
   return { size: top.size, depth, root: top.id.toString("hex") };
 }
 
-async function writeNode(writer: BlobWriter, children: readonly Chunk[]): Promise<Chunk> {
+async function writeNode(writer: BlobAdder, children: readonly Chunk[]): Promise<Chunk> {
   const size = children.reduce((sum, child) => sum + child.size, 0);
   if (children.every((child) => isHole(child.id))) return { id: hole, size };
   const node = Buffer.alloc(children.length * entryLength);
