@@ -12,7 +12,7 @@ import {
 import type { CallOptions } from "../../storage/storage.ts";
 import { absentContents, isStored } from "./absent-contents.ts";
 import { compileExcludes } from "./exclude.ts";
-import { FolderScan, type FoundFile, type FoundFolder, type LeftOutItem, type TakenOver } from "./folder-scan.ts";
+import { FolderScan, type FoundFile, type TakenOver } from "./folder-scan.ts";
 import type { FolderPlace } from "./list-folder.ts";
 import { type MadeNode, NodeOutbox } from "./node-outbox.ts";
 import { readFiles } from "./read-files.ts";
@@ -54,7 +54,6 @@ export interface FolderTree {
 }
 
 export type FolderParts = Pick<FolderScan, "entries" | "files" | "folders">;
-export type { FoundFile, FoundFolder, LeftOutItem };
 
 export const scanFolders: Task<ScanInput, ScanOutput> = {
   name: "scan-folders",
