@@ -16,6 +16,7 @@ const times = new Set([
   "nextSweep",
   "nextCheck",
   "nextVisit",
+  "until",
   "lastSweep",
   "lastCheck",
 ]);

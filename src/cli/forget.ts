@@ -1,4 +1,5 @@
 import { StillpointError } from "../errors.ts";
+import { lockedPoints } from "../repository/locks/pins.ts";
 import { forgetPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { choosePoint } from "./find-points.ts";
@@ -30,6 +31,8 @@ async function forget(cli: Cli, ids: readonly string[], flags: Flags): Promise<v
   const { points } = await loadCatalog(repository, { signal: cli.signal });
   // All are found before the first is deleted, so that a mistyped one stops it all.
   const chosen = new Set(ids.map((id) => choosePoint(points, refuseLatest(id))));
+  const locked = await lockedPoints(repository, { signal: cli.signal });
+  for (const { id } of chosen) refuseLocked(id, name, locked.get(id));
   for (const point of chosen) {
     await forgetPoint(repository, point, "by hand", { signal: cli.signal });
     const { source } = point.manifest;
@@ -38,6 +41,15 @@ async function forget(cli: Cli, ids: readonly string[], flags: Flags): Promise<v
     }
   }
   if (flags.json === true) cli.output.json({ location: name, forgotten: [...chosen].map(({ id }) => id) });
+}
+
+function refuseLocked(id: string, location: string, until: number | undefined): void {
+  if (until === undefined) return;
+  throw new StillpointError("usage", {
+    what: `Cannot forget ${id}: it is locked at ${location} until ${formatTime(until)} UTC`,
+    safe: "Nothing was deleted.",
+    next: "Wait until then; without a rule that keeps it, its lock isn't renewed.",
+  });
 }
 
 /** Deleting is for points that were looked at. */

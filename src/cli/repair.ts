@@ -34,8 +34,8 @@ export const define: DefineVerb = (command, cli) => {
       "after",
       `
 Looks for damage as \`check --read-data\` does, and mends it: the index from the packs, lost data from the configuration's
-other locations. What nobody has is named, with the files and byte ranges that it costs (exit status 4); all the rest
-is saved. Nothing is edited in place, and damaged packs are kept until a sweep finds that nobody needs them.
+other locations, locked objects from their locked versions. What nobody has is named, with the files and byte ranges that
+it costs (exit status 4); all the rest is saved. Nothing is edited in place, and damaged packs are kept until a sweep finds that nobody needs them.
 
 Examples:
   stillpoint repair --dry-run
@@ -119,6 +119,7 @@ function print(cli: Cli, location: string, report: RepairReport): void {
 }
 
 const actions: Readonly<Record<RepairReport["objects"][number]["action"], string>> = {
+  uncover: "brought back from its locked version",
   restore: "brought back",
   remove: "removed, since nobody needs it",
   renew: "made anew",

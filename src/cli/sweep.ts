@@ -17,6 +17,7 @@ const keptBecause: Readonly<Record<SweepReport["kept"][number]["reason"], string
   "needed-again": "named before, and needed again since",
   waiting: "named before, and the grace period isn't over",
   young: "too young to be judged",
+  locked: "not needed, and locked",
 };
 
 /** In ms, where there is no configuration that says otherwise: its default. */
@@ -75,7 +76,10 @@ function print({ output }: Cli, location: string, report: SweepReport): void {
   if (rewritten.packs > 0)
     output.print(`${dryRun ? "would rewrite" : "rewritten"}, to free what is between: ${packs(rewritten)}`);
   if (adopted.packs > 0) output.print(`found in no index, though needed: ${packs(adopted)}`);
-  for (const kept of report.kept) output.print(`kept: ${packs(kept)}, ${keptBecause[kept.reason]}`);
+  for (const kept of report.kept) {
+    const until = kept.until === undefined ? "" : ` until ${formatTime(kept.until)} UTC`;
+    output.print(`kept: ${packs(kept)}, ${keptBecause[kept.reason]}${until}`);
+  }
   if (noRoom) output.print("The storage had no room for rewriting; the rest was done.");
   if (nextVisit !== undefined) output.print(`The next visit deletes from ${formatTime(nextVisit)} UTC on.`);
 }

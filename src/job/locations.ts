@@ -101,6 +101,8 @@ export async function connectReplica(
   if (create) await makeRoot(replica, options);
   const storage = storageAt(address, options);
   const { signal } = options;
+  // A bucket that doesn't lock, where locks are asked for, isn't the replica that the configuration means.
+  await storage.locks?.require({ signal });
   const repository = await prepareReplica({ primary: primary.repository, storage, address, create, signal });
   if (create) {
     await proveItOpens(config, storage, options);

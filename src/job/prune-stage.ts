@@ -2,6 +2,7 @@
 import type { Policy } from "../policy/config.ts";
 import { executePrune, type ExecutePruneOptions } from "../prune/execute-prune.ts";
 import type { RetentionRules } from "../prune/guard-retention.ts";
+import { lockedPoints } from "../repository/locks/pins.ts";
 import { type PlannedGroup, planPrune, type PruneGroup, type PrunePlan } from "../prune/plan-prune.ts";
 import { surveyPoints } from "../replicate/survey.ts";
 import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
@@ -80,11 +81,12 @@ export async function surveyPrune(context: PruneContext, request: PruneRequest):
   const mine = belongsTo(context.config().policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
   const missingAt = await whoLacks(context, request, own);
+  const locked = await lockedPoints(repository, { signal });
   const now = context.clock.now();
   const planBy = ({ keep, timezone, unreplicated: cap }: RetentionRules): PrunePlan => {
     const groups = policy.sources.map(({ name: source }): PruneGroup => {
       const its = own.filter(({ manifest }) => manifest.source === source);
-      return { policy: policy.name, source, points: its, keep, timezone, cap, missingAt };
+      return { policy: policy.name, source, points: its, keep, timezone, cap, missingAt, locked };
     });
     const replica = location !== primaryName;
     return planPrune({ location, replica, now, groups, damaged: damaged.map(({ name }) => name) });

@@ -50,6 +50,14 @@ export function judge(
   return retain(candidates, keep, { now, timezone }, unreplicated);
 }
 
+/** The ids of the points, which are the location's own, that its rules keep. */
+export function keptAt(judging: Judging, points: readonly CatalogPoint[]): ReadonlySet<string> {
+  const bySource = Map.groupBy(points, ({ manifest }) => manifest.source);
+  const kept = new Set<string>();
+  for (const own of bySource.values()) for (const { id } of judge(judging, own).keep) kept.add(id);
+  return kept;
+}
+
 /**
  * The ids of those points, which are at the location `from`, that a replica's rules would keep. Others aren't sent: they would
  * be forgotten there at once, and sent again at the next run.
@@ -59,12 +67,7 @@ export function wantedAt(
   points: readonly CatalogPoint[],
   from: string = primaryName,
 ): ReadonlySet<string> {
-  const bySource = Map.groupBy(points, ({ manifest }) => manifest.source);
-  const wanted = new Set<string>();
-  for (const own of bySource.values()) {
-    // At the primary nothing was received: the claimed times are this host's own.
-    const judged = from === primaryName ? own.map((point) => ({ ...point, received: point.time })) : own;
-    for (const { id } of judge(judging, judged).keep) wanted.add(id);
-  }
-  return wanted;
+  // At the primary nothing was received: the claimed times are this host's own.
+  const judged = from === primaryName ? points.map((point) => ({ ...point, received: point.time })) : points;
+  return keptAt(judging, judged);
 }

@@ -70,6 +70,8 @@ export interface S3Place {
   readonly pathStyle: boolean;
   readonly caFile: string | undefined;
   readonly credentials: S3CredentialsOrigin;
+  /** How what is there is locked; undefined where it isn't. */
+  readonly objectLock: "governance" | "compliance" | undefined;
 }
 
 /** On an SFTP server. What is undefined is as ssh_config has it. */
@@ -181,6 +183,8 @@ export interface Replication {
   readonly replica: Replica;
   /** The rules there; those of the policy when the file gives none. */
   readonly keep: KeepRules;
+  /** For how long, at any moment, what they keep can't be destroyed there; undefined when nothing is locked. */
+  readonly lock: number | undefined;
 }
 
 export interface Maintenance {

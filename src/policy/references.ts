@@ -41,6 +41,7 @@ export function referenceProblems(document: YamlDocument, resolve: (path: string
     ...impossibleGroups(document),
     ...meetingFolders(document, resolve),
     ...meetingBuckets(document),
+    ...locksWithoutReplica(document),
   ];
 }
 
@@ -145,6 +146,22 @@ function meetingBuckets({ value, rangeOf }: YamlDocument): Problem[] {
     const message = `the replicas \`${first.name}\` and \`${second.name}\` meet in one bucket; each needs a prefix of its own`;
     return [{ range: rangeOf(second.place), message }];
   });
+}
+
+/** A policy that locks, at a replica that doesn't. */
+function locksWithoutReplica({ value, rangeOf }: YamlDocument): Problem[] {
+  return keysAt(value, ["policies"]).flatMap((policy) =>
+    keysAt(value, ["policies", policy, "replicate"]).flatMap((name): Problem[] => {
+      const lock: Path = ["policies", policy, "replicate", name, "lock"];
+      const mode = at(value, ["replicas", name, "object_lock"]) ?? "off";
+      if (at(value, lock) === undefined || at(value, ["replicas", name]) === undefined || mode !== "off") return [];
+      const can = keysAt(value, ["replicas", name]).includes("s3");
+      const message = can
+        ? `the replica \`${name}\` has no \`object_lock\`: say there \`governance\` or \`compliance\``
+        : `the replica \`${name}\` can't lock anything: only buckets of S3 can`;
+      return [{ range: rangeOf(lock), message }];
+    }),
+  );
 }
 
 /** Whether `inner` is `outer`, or below it. Both are normal: no `..`, no `/` at the end. */

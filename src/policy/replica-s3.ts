@@ -62,8 +62,19 @@ export const s3Place = settings
     "In a bucket of AWS S3, or of a store that speaks its language. Without credentials: as AWS's programs find them.",
   );
 
+export const objectLockMode = z
+  .enum(["off", "governance", "compliance"])
+  .default("off")
+  .describe(
+    "Lock objects, in an S3 bucket with Object Lock: nobody can shorten such a lock (compliance), or only who has a special right (governance).",
+  );
+
 /** Makes the place of what the file says; `resolve` makes an absolute path of a written one. */
-export function resolveS3Place(file: z.output<typeof s3Place>, resolve: (written: string) => string): S3Place {
+export function resolveS3Place(
+  file: z.output<typeof s3Place>,
+  objectLock: z.output<typeof objectLockMode>,
+  resolve: (written: string) => string,
+): S3Place {
   const { bucket, prefix, endpoint, region = "us-east-1", path_style: pathStyle, ca_file: caFile } = file;
   return {
     kind: "s3",
@@ -74,6 +85,7 @@ export function resolveS3Place(file: z.output<typeof s3Place>, resolve: (written
     pathStyle: pathStyle ?? endpoint !== undefined,
     caFile: caFile === undefined ? undefined : resolve(caFile),
     credentials: credentialsOf(file, resolve),
+    objectLock: objectLock === "off" ? undefined : objectLock,
   };
 }
 

@@ -59,7 +59,7 @@ function resolveRepository(file: File["repository"], path: (written: string) => 
 }
 
 function resolvePlace(file: File["replicas"][string], path: (written: string) => string): c.ReplicaPlace {
-  if (file.s3 !== undefined) return resolveS3Place(file.s3, path);
+  if (file.s3 !== undefined) return resolveS3Place(file.s3, file.object_lock, path);
   if (file.sftp !== undefined) return resolveSftpPlace(file.sftp, path);
   return { kind: "fs", path: path(known(file.path)) };
 }
@@ -119,9 +119,10 @@ function resolvePolicy(
     objectives: { rpo: rpo ?? file.schedule.rpo, offsiteRpo },
     keep: file.keep,
     unreplicated: file.unreplicated,
-    replicate: Object.entries(file.replicate).map(([wanted, { keep }]) => ({
+    replicate: Object.entries(file.replicate).map(([wanted, { keep, lock }]) => ({
       replica: known(replicas.find((replica) => replica.name === wanted)),
       keep: keep ?? file.keep,
+      lock,
     })),
   };
 }

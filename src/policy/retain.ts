@@ -11,6 +11,8 @@ export interface RetainPoint extends Point {
   readonly received?: number | undefined;
   /** Nobody and no rule may delete it. */
   readonly held?: boolean | undefined;
+  /** Until when the store keeps it from being deleted, in ms since the epoch. */
+  readonly lockedUntil?: number | undefined;
   /** A drill, or a check that read all of it, has proven it. */
   readonly verified?: boolean | undefined;
   /** The replicas that it is meant for and that don't have it yet. */
@@ -34,7 +36,7 @@ const tolerance = 5 * 60_000;
 const usualDelay = 3_600_000;
 
 /**
- * Decides what stays. Beyond the rules these stay: held points; the newest, and the newest verified; points that a
+ * Decides what stays. Beyond the rules these stay: held points, and locked ones; the newest, and the newest verified; points that a
  * replica still lacks, up to the cap; points dated in the future.
  *
  * A claimed time can't be trusted at a replica, since whoever owns the host can forge it. A point dated in the future takes
@@ -62,7 +64,10 @@ export function retain(
       if (reasons.get(id)?.has(reason) !== true) keep(id, `${reason} by receipt`);
     }
   }
-  for (const { id, held } of points) if (held === true) keep(id, "held");
+  for (const { id, held, lockedUntil = 0 } of points) {
+    if (held === true) keep(id, "held");
+    if (lockedUntil > clock.now) keep(id, `locked until ${minuteOf(lockedUntil)}`);
+  }
 
   const unreplicated = newestFirst(dated).filter(
     ({ id, missingAt }) => (missingAt?.length ?? 0) > 0 && reasons.get(id)?.size === 0,
@@ -71,6 +76,11 @@ export function retain(
   for (const { id, missingAt } of protectedOnes) keep(id, `not yet at ${(missingAt ?? []).join(", ")}`);
 
   return collect(points, reasons, new Set(unreplicated.map(({ id }) => id)));
+}
+
+/** `2026-12-26 00:00 UTC`. */
+function minuteOf(time: number): string {
+  return `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }
 
 /** What the rules keep of `points` by the times given, and the newest ones, which nothing removes. */

@@ -17,10 +17,10 @@ import {
 } from "./fields.ts";
 import { bandwidth } from "./bandwidth-settings.ts";
 import { notifySettings } from "./notify-settings.ts";
-import { s3Place } from "./replica-s3.ts";
+import { objectLockMode, s3Place } from "./replica-s3.ts";
 import { sftpPlace } from "./replica-sftp.ts";
 import { cronGap, schedule } from "./schedule-settings.ts";
-import { formatDuration } from "./units.ts";
+import { day, formatDuration } from "./units.ts";
 
 const keyOrigins = ["key_file", "key_credential", "passphrase_file"] as const;
 const replicaKinds = ["path", "s3", "sftp"] as const;
@@ -47,6 +47,7 @@ const replica = z
     path: path.optional().describe("Folder of the replica, such as a mounted disk or share."),
     s3: s3Place.optional(),
     sftp: sftpPlace.optional(),
+    object_lock: objectLockMode,
     bandwidth: bandwidth.optional(),
     append_only: z
       .boolean()
@@ -54,6 +55,11 @@ const replica = z
       .describe("This host's login can't delete there: another machine prunes and sweeps. Default: false."),
   })
   .superRefine(exactlyOne(replicaKinds))
+  .superRefine((value, context) => {
+    if (value.object_lock === "off" || value.s3 !== undefined) return;
+    const message = "only buckets of S3 lock objects: `object_lock` needs `s3`";
+    context.addIssue({ code: "custom", path: ["object_lock"], message });
+  })
   .meta(oneOf(replicaKinds))
   .describe("A complete copy elsewhere, restorable with the key alone.");
 
@@ -174,7 +180,15 @@ const policySettings = z.strictObject({
   replicate: z
     .record(
       z.string(),
-      z.strictObject({ keep: keepRules.optional().describe("Rules there. Default: the policy's own.") }),
+      z.strictObject({
+        keep: keepRules.optional().describe("Rules there. Default: the policy's own."),
+        lock: duration
+          .refine((length) => length >= day && length <= 3660 * day, { error: "a lock is of 1d to 3660d (ten years)" })
+          .optional()
+          .describe(
+            "For how long, at any moment, what the rules keep there can't be destroyed by anyone. The replica needs `object_lock`.",
+          ),
+      }),
     )
     .default({})
     .describe("Replicas that get every recovery point, by name."),
@@ -182,6 +196,7 @@ const policySettings = z.strictObject({
 
 const policy = policySettings
   .superRefine(checkObjectives)
+  .superRefine(checkLocks)
   .describe("Which sources, when, how long kept, and where else.");
 
 function checkObjectives(value: z.output<typeof policySettings>, context: z.RefinementCtx): void {
@@ -198,6 +213,18 @@ function checkObjectives(value: z.output<typeof policySettings>, context: z.Refi
   if (value.objectives.offsite_rpo !== undefined && Object.keys(value.replicate).length === 0) {
     const message = "an offsite_rpo needs a replica: there is nothing under `replicate`";
     context.addIssue({ code: "custom", path: ["objectives", "offsite_rpo"], message });
+  }
+}
+
+/** Locks are renewed by the policy's runs. */
+function checkLocks(value: z.output<typeof policySettings>, context: z.RefinementCtx): void {
+  if (value.schedule.manual === true) return;
+  const gap = value.schedule.rpo ?? cronGap(value.schedule);
+  for (const [there, { lock }] of Object.entries(value.replicate)) {
+    // One that is too short, or no duration, has been told of.
+    if (lock === undefined || lock < day || lock > gap) continue;
+    const message = `the schedule leaves up to ${formatDuration(gap)} between runs, which renew locks: one of ${formatDuration(lock)} would end before`;
+    context.addIssue({ code: "custom", path: ["replicate", there, "lock"], message });
   }
 }
 

@@ -14,6 +14,8 @@ export interface PruneGroup {
   readonly cap: UnreplicatedCap;
   /** At the primary: the replicas that a point is meant for and that don't have it yet. */
   readonly missingAt?: ((id: string) => readonly string[]) | undefined;
+  /** At a replica that locks: until when, in ms since the epoch, by the point's id. */
+  readonly locked?: ReadonlyMap<string, number> | undefined;
 }
 
 export interface PruneInput {
@@ -64,6 +66,7 @@ function planGroup({ location, now, replica, damaged = [] }: PruneInput, group: 
       verified: proof?.result === "passed",
       received: replica ? received : undefined,
       missingAt: group.missingAt?.(id),
+      lockedUntil: group.locked?.get(id),
     }),
   );
   const { keep, remove, givenUp } = retain(candidates, rules, { now, timezone }, cap);

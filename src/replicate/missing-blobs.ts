@@ -1,10 +1,10 @@
 /** What a replica lacks of one recovery point, found by tree difference. */
 import { isStillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
-import type { BlobReader } from "../repository/blobs/blob-reader.ts";
 import type { Presence } from "../repository/blobs/blob-writer.ts";
 import { type BlobKind, blobKinds } from "../repository/format.ts";
 import type { Manifest } from "../repository/points/manifest.ts";
+import type { NodeReader } from "../repository/tree/directory-tree.ts";
 import { isHole } from "../repository/tree/image-tree.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { blobKindOf, expand, type Expansion, rootOf, type Subtree } from "./subtree.ts";
@@ -16,7 +16,7 @@ export interface MissingBlobs {
 
 export interface DifferenceOptions extends CallOptions {
   /** Of the primary: nodes are read there. */
-  readonly reader: BlobReader;
+  readonly reader: NodeReader;
   /** Of the replica: what need not be sent. */
   readonly presence: Presence;
   /** The point in question. */

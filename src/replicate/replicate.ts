@@ -8,6 +8,7 @@ import { exists, type Repository } from "../repository/repository.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
 import { withObserver } from "../storage/wrappers/observe.ts";
 import { planReplication, type ReplicationPlan } from "./plan.ts";
+import { type LockRules, PointLocks } from "./point-locks.ts";
 import type { PointFailure, ReplicationProgress, ReplicationReport } from "./replication-report.ts";
 import { type PointSurvey, surveyPoints } from "./survey.ts";
 import { longestReliance } from "./sweep-notices.ts";
@@ -29,6 +30,8 @@ export interface ReplicateOptions extends CallOptions {
   readonly wanted: (point: CatalogPoint) => boolean;
   /** The grace period of sweeps at the replica, in ms. */
   readonly grace: number;
+  /** Locks what the replica keeps; its storage must have been opened for that. */
+  readonly lock?: LockRules | undefined;
   readonly onProgress?: (progress: ReplicationProgress) => void;
 }
 
@@ -48,7 +51,9 @@ export async function replicate(options: ReplicateOptions): Promise<ReplicationR
 class Replication {
   readonly #options: ReplicateOptions;
   readonly #primary: Repository;
-  readonly #replica: Repository;
+  #replica: Repository;
+  #locks: PointLocks | undefined;
+  readonly #unlocked: StillpointError[] = [];
   readonly #replicated: CatalogPoint[] = [];
   readonly #failed: PointFailure[] = [];
   readonly #done = { blobs: 0, bytesRead: 0, bytesSent: 0, adoptedPacks: 0 };
@@ -85,6 +90,7 @@ class Replication {
       replicated: this.#replicated,
       failed: this.#failed,
       failedNotes: this.#notes?.failed ?? [],
+      unlocked: this.#unlocked,
       ended,
       ...this.#done,
       backlog: this.#backlog(),
@@ -93,6 +99,7 @@ class Replication {
 
   async #replicate(): Promise<void> {
     const { points, wanted } = this.#options;
+    await this.#renewLocks();
     this.#notes = await NoteSynchroniser.survey(this.#primary, this.#replica, this.#call);
     const replica = await surveyPoints(this.#replica, idsOf(points), this.#call);
     this.#there = replica;
@@ -127,13 +134,34 @@ class Replication {
       while (waiting.length > 0) {
         const group = await this.#sendGroup(transfer, waiting);
         if (!fresh()) return [...group, ...waiting];
-        await this.#commit(group);
+        const committed = await this.#commit(group);
+        await this.#lock(committed, store, async () => await Promise.resolve(transfer.there));
       }
       return [];
     } finally {
       this.#done.blobs += transfer.blobs;
       await transfer.close();
     }
+  }
+
+  /** First of all, so that the locks of what is there don't depend on what is to be sent. */
+  async #renewLocks(): Promise<void> {
+    const { lock, primary } = this.#options;
+    if (lock === undefined) return;
+    this.#locks = await PointLocks.begin(this.#replica, lock, this.#call);
+    this.#replica = this.#locks.replica;
+    const { points } = await loadCatalog(this.#replica, this.#call);
+    const kept = lock.keeps(points);
+    const load = async (): Promise<BlobStore> => await BlobStore.load(this.#replica, this.#call);
+    await this.#lock(
+      points.filter(({ id }) => kept.has(id)),
+      primary,
+      load,
+    );
+  }
+
+  async #lock(points: readonly CatalogPoint[], primary: BlobStore, replica: () => Promise<BlobStore>): Promise<void> {
+    this.#unlocked.push(...((await this.#locks?.lock(points, { primary, replica, ...this.#call })) ?? []));
   }
 
   /** Takes points from `waiting`, and returns those that may be committed: everything of them is durable and indexed. */
@@ -152,8 +180,9 @@ class Replication {
     return group;
   }
 
-  /** Holds and tags come before the manifests: a held point is never there without its hold. */
-  async #commit(group: readonly CatalogPoint[]): Promise<void> {
+  /** Holds and tags come before the manifests: a held point is never there without its hold. Returns what was committed. */
+  async #commit(group: readonly CatalogPoint[]): Promise<readonly CatalogPoint[]> {
+    const before = this.#replicated.length;
     await this.#notes?.synchronise(idsOf(group), this.#call);
     const failures: unknown[] = [];
     await forEachAtOnce(group, manifestsAtOnce, async (point) => {
@@ -161,6 +190,7 @@ class Replication {
       if (failures.length === 0) await this.#commitPoint(point).catch((error: unknown) => failures.push(error));
     });
     if (failures.length > 0) throw failures[0];
+    return this.#replicated.slice(before);
   }
 
   async #commitPoint(point: CatalogPoint): Promise<void> {

@@ -22,6 +22,8 @@ export interface ReplicationReport {
   readonly failed: readonly PointFailure[];
   /** Holds and tags that could not be copied. */
   readonly failedNotes: readonly NoteFailure[];
+  /** What could not be locked, though it is to be. */
+  readonly unlocked: readonly StillpointError[];
   /** What ended the run early: the replica failed, or the run was cancelled. */
   readonly ended: StillpointError | undefined;
   readonly blobs: number;

@@ -1,8 +1,7 @@
 /** Trees of all three kinds, seen alike: a blob and what lies below it. */
-import type { BlobReader } from "../repository/blobs/blob-reader.ts";
 import { type BlobKind, blobKinds } from "../repository/format.ts";
 import type { Part } from "../repository/points/manifest.ts";
-import { type DirectoryEntry, nameOf, readDirectoryNodes } from "../repository/tree/directory-tree.ts";
+import { type DirectoryEntry, nameOf, type NodeReader, readDirectoryNodes } from "../repository/tree/directory-tree.ts";
 import { readImageNode } from "../repository/tree/image-tree.ts";
 import { parseStreamNode } from "../repository/tree/stream-tree.ts";
 import type { CallOptions } from "../storage/storage.ts";
@@ -36,7 +35,7 @@ export function blobKindOf({ tree, depth }: Subtree): BlobKind {
 }
 
 /** Throws `damaged` or a storage error. */
-export async function expand(reader: BlobReader, subtree: Subtree, options: CallOptions): Promise<Expansion> {
+export async function expand(reader: NodeReader, subtree: Subtree, options: CallOptions): Promise<Expansion> {
   const { tree, id, depth, size } = subtree;
   if (tree === "directory") {
     const { ids, entries } = await readDirectoryNodes(reader, id, options);

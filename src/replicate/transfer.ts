@@ -62,6 +62,11 @@ export class Transfer {
     return new Transfer(options, there, notices, await adoptOrphans(there, notices, options));
   }
 
+  /** The replica's index, and what was sent. */
+  get there(): BlobStore {
+    return this.#session.store;
+  }
+
   /**
    * Sends what the replica lacks of the point. Returns the error when the primary can't give all of it; throws errors of
    * the replica's storage, and `cancelled`. What was sent is durable and indexed after `finish`.

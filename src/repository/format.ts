@@ -16,6 +16,7 @@ export const objectTypes = {
   lease: 9,
   /** This host's memory of a catalog; never in a repository. */
   memory: 10,
+  locks: 11,
   config: 12,
 } as const;
 export type ObjectType = keyof typeof objectTypes;

@@ -49,9 +49,10 @@ export class Lease {
    */
   static async acquire(repository: Repository, { holder, signal }: LeaseOptions): Promise<Lease> {
     const other = await readLease(repository, { signal });
-    const now = repository.clock.now();
-    // Either clock may be off by the greatest skew; a lease counts as long as it may be in force by any of them.
-    if (other !== undefined && now < Date.parse(other.expires) + 2 * greatestSkew) throw held(other);
+    // Either clock may be off by the greatest skew; a lease counts as long as it may be in force by any of them. One that would
+    // last longer than any is forged: it would block all sweeps and repairs for ever.
+    const left = other === undefined ? Number.NaN : Date.parse(other.expires) - repository.clock.now();
+    if (left > -2 * greatestSkew && left <= duration + 2 * greatestSkew) throw held(other);
     const lease = new Lease(repository, holder);
     await lease.#put(signal);
     try {
@@ -72,16 +73,22 @@ export class Lease {
     await this.#put(signal);
   }
 
-  /** Gives the lease back, if it is still ours. */
+  /** Gives the lease back, if it is still ours. Who isn't allowed to delete it puts one that has expired. */
   async release(): Promise<void> {
     const current = await readLease(this.#repository, {});
-    if (current?.nonce === this.#nonce) await this.#repository.storage.delete(leaseName);
+    if (current?.nonce !== this.#nonce) return;
+    try {
+      await this.#repository.storage.delete(leaseName);
+    } catch (error) {
+      if (!isStillpointError(error, "storage_denied")) throw error;
+      await this.#put(undefined, 0);
+    }
   }
 
-  async #put(signal: AbortSignal | undefined): Promise<void> {
+  async #put(signal: AbortSignal | undefined, until = this.#repository.clock.now() + duration): Promise<void> {
     const { clock, keys, storage } = this.#repository;
     this.#renewed = clock.monotonic();
-    const expires = new Date(clock.now() + duration).toISOString();
+    const expires = new Date(until).toISOString();
     const lease: LeaseObject = { version: 1, holder: this.#holder, nonce: this.#nonce, expires };
     await storage.put(leaseName, [keys.sealObject("lease", Buffer.from(JSON.stringify(lease)))], { signal });
   }

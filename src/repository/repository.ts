@@ -6,6 +6,7 @@ import type { Bandwidth } from "../policy/bandwidth.ts";
 import { randomBytes } from "../host/random.ts";
 import type { CallOptions, ObjectInfo, Storage, StorageAddress } from "../storage/storage.ts";
 import type { CatalogMemory } from "./points/catalog-memory.ts";
+import { withFirstKeys } from "./locks/behind-changes.ts";
 import { damagedObject, formatVersion, requireLength, suiteNumber } from "./format.ts";
 import {
   type KeyObject,
@@ -88,8 +89,25 @@ export interface OpenOptions extends CallOptions {
   readonly address?: StorageAddress;
 }
 
-/** Opens a repository. Throws `repository_missing`, `format_unsupported`, `key_wrong`, `damaged`, or a storage error. */
+/**
+ * Opens a repository. Where objects are locked, nobody can keep it from opening by what he puts over `format` and the keys.
+ *
+ * Throws `repository_missing`, `format_unsupported`, `key_wrong`, `damaged`, or a storage error.
+ */
 export async function openRepository(options: OpenOptions): Promise<Repository> {
+  const { storage, signal } = options;
+  const { locks } = storage;
+  try {
+    return await open(options);
+  } catch (error) {
+    const tampered = ["repository_missing", "format_unsupported", "key_wrong", "damaged"] as const;
+    if (locks === undefined || !tampered.some((code) => isStillpointError(error, code))) throw error;
+    const { keys } = await open({ ...options, storage: await withFirstKeys(storage, locks, { signal }) });
+    return { storage, clock: options.clock, keys, address: options.address };
+  }
+}
+
+async function open(options: OpenOptions): Promise<Repository> {
   const { storage, clock, secret, signal } = options;
   const format = await readFormat(storage, { signal });
   const repositoryId = Buffer.from(format.repository, "hex");

@@ -1,4 +1,4 @@
-import type { CallOptions } from "./storage.ts";
+import type { CallOptions } from "./call-options.ts";
 
 /** Who can still delete a locked version: those with a special right, or nobody at all until the time has come. */
 export type LockMode = "governance" | "compliance";
@@ -15,8 +15,11 @@ export type LockMode = "governance" | "compliance";
  *   `restore` undoes what was done.
  */
 export interface ObjectLocks {
-  /** Throws `storage_denied`, not retryable, when the storage doesn't lock: to be called before anything relies on it. */
-  require(options?: CallOptions): Promise<void>;
+  /**
+   * Throws `storage_denied`, not retryable, when the storage doesn't lock: to be called before anything relies on it. Returns the
+   * time by the store's own clock, in ms since the epoch: what locks are measured by.
+   */
+  require(options?: CallOptions): Promise<number>;
   /** `Storage.put`, locked from its first moment until `until` (ms since the epoch). Returns the version. */
   put(name: string, data: readonly Uint8Array[], until: number, options?: CallOptions): Promise<string>;
   /** Until when a version is locked, in ms since the epoch; undefined when it isn't. */
@@ -43,6 +46,8 @@ export interface ObjectVersion {
   readonly marker: boolean;
   /** In bytes; 0 for a marker. */
   readonly size: number;
+  /** Versions of one object with the same size and tag have the same content; those that differ may have, too. "" for a marker. */
+  readonly etag: string;
   /** When the store says that it was written, in ms since the epoch. */
   readonly time: number;
 }

@@ -1,3 +1,8 @@
+import type { CallOptions } from "./call-options.ts";
+import type { LockMode, ObjectLocks } from "./object-locks.ts";
+
+export type { CallOptions };
+
 /**
  * The storage contract. A storage keeps named byte strings, called objects.
  *
@@ -33,10 +38,8 @@ export interface Storage {
   stat(name: string, options?: CallOptions): Promise<ObjectInfo>;
   list(prefix: string, options?: CallOptions): AsyncIterable<ObjectInfo>;
   delete(name: string, options?: CallOptions): Promise<void>;
-}
-
-export interface CallOptions {
-  readonly signal?: AbortSignal | undefined;
+  /** Only of a place that was opened to be locked: what it can do with versions. */
+  readonly locks?: ObjectLocks | undefined;
 }
 
 /** Bytes `offset` to `offset + length`, both whole numbers of bytes, `length` at least 1. */
@@ -76,6 +79,8 @@ export interface S3Address {
   /** PEM file with the authorities to trust instead of the usual ones. */
   readonly caFile: string | undefined;
   readonly credentials: S3Credentials;
+  /** How objects are to be locked; undefined where they aren't. */
+  readonly objectLock?: LockMode | undefined;
 }
 
 /** Where the access key comes from; never the key itself. */

@@ -42,6 +42,7 @@ function place(bucket = "plain", endpoint = ceph.endpoint): S3Address {
     pathStyle: true,
     caFile: undefined,
     credentials: { kind: "file", path: `${ceph.folder}/credentials` },
+    objectLock: undefined,
   };
 }
 

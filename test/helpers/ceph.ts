@@ -64,13 +64,13 @@ export class Ceph {
     );
   }
 
-  /** A client as an administrator has it. */
-  client(): S3Client {
+  /** A client as an administrator has it, or another user. */
+  client(accessKeyId = this.accessKey): S3Client {
     return new S3Client({
       endpoint: this.endpoint,
       region: "us-east-1",
       forcePathStyle: true,
-      credentials: { accessKeyId: this.accessKey, secretAccessKey: this.secretKey },
+      credentials: { accessKeyId, secretAccessKey: this.secretKey },
       requestChecksumCalculation: "WHEN_REQUIRED",
       responseChecksumValidation: "WHEN_REQUIRED",
     });

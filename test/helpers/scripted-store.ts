@@ -67,6 +67,7 @@ export async function scriptedStore(
     pathStyle: true,
     caFile: undefined,
     credentials: { kind: "file", path },
+    objectLock: undefined,
   };
   return { address, storage: new S3Storage({ address, ...options }), requests };
 }

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { StillpointError } from "../../src/errors.ts";
 import { Lease, readLease, withLease } from "../../src/repository/lease.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 import { FsStorage } from "../../src/storage/drivers/fs.ts";
@@ -42,6 +43,21 @@ describe("a lease", () => {
     expect(await rejection(acquire("next"))).toMatchObject({ code: "busy" });
     here.clock.pass(6 * minute);
     expect((await acquire("next")).storeTime).toBeGreaterThan(0);
+  });
+
+  test("is given back by one who may not delete", async () => {
+    const refuse = async (): Promise<never> =>
+      await Promise.reject(new StillpointError("storage_denied", { what: "no right to delete" }));
+    const storage = overriding(repository.storage, { delete: refuse });
+    await (await acquire("host a", { ...repository, storage })).release();
+    expect((await acquire("host b")).storeTime).toBeGreaterThan(0);
+  });
+
+  test("that lasts longer than any is forged, and doesn't count", async () => {
+    const expires = new Date(here.clock.now() + 60 * minute).toISOString();
+    const forged = JSON.stringify({ version: 1, holder: "thief", nonce: "00", expires });
+    await repository.storage.put("lease", [repository.keys.sealObject("lease", Buffer.from(forged))]);
+    expect((await acquire("host a")).storeTime).toBeGreaterThan(0);
   });
 
   test("is renewed while the work goes on, and not too often", async () => {

@@ -25,6 +25,7 @@ import {
   sealTable,
   tableLengthOf,
 } from "../../src/repository/blobs/pack.ts";
+import { openLockRecord, sealLockRecord } from "../../src/repository/locks/lock-record.ts";
 import { openRepository, type Repository } from "../../src/repository/repository.ts";
 import { readDirectory } from "../../src/repository/tree/directory-tree.ts";
 import { imageLeaves, readImageLeaf } from "../../src/repository/tree/image-tree.ts";
@@ -54,6 +55,7 @@ interface Vectors {
   }[];
   index: { object: string; id: string; packs: string[] };
   manifest: { object: string; json: string; signature: string; digest: string; name: string };
+  locks: { object: string; json: string; signature: string; name: string };
   small_objects: { type: ObjectType; plaintext: string; object: string }[];
 }
 
@@ -141,7 +143,25 @@ test("a manifest", () => {
   const point = openManifest(keys, name, hex(object));
   expect(point.manifest).toEqual(JSON.parse(json));
   expect(point.digest).toBe(digest);
-  expect(keys.signManifest(Buffer.from(json)).toString("hex")).toBe(signature);
+  expect(keys.openObject("manifest", keys.sealSigned("manifest", Buffer.from(json)), name).toString("hex")).toBe(
+    signature + Buffer.from(json).toString("hex"),
+  );
+});
+
+test("a record of locks", () => {
+  const { name, object, json, signature } = vectors.locks;
+  const { points, objects } = JSON.parse(json) as { points: string[]; objects: Record<string, string> };
+  const record = openLockRecord(keys, name, hex(object));
+  expect(record).toMatchObject({
+    name,
+    until: Date.UTC(2026, 11, 26),
+    points,
+    objects: new Map(Object.entries(objects)),
+  });
+  const again = sealLockRecord(keys, { ...record, time: Date.UTC(2026, 10, 22, 12) });
+  expect(keys.openObject("locks", again.data, again.name).toString("hex")).toBe(
+    signature + Buffer.from(json).toString("hex"),
+  );
 });
 
 test.each(vectors.small_objects)("a small object: $type", ({ type, object, plaintext }) => {

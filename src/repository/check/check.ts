@@ -4,8 +4,10 @@ import { type CatalogPoint, forEachAtOnce } from "../points/catalog.ts";
 import { findChainGaps } from "./chain.ts";
 import { diagnose, type DiagnoseOptions, type Diagnosis } from "./diagnose.ts";
 import { describeDiagnosis, type Finding } from "./findings.ts";
+import { describeLocked, viewLocked } from "./locks.ts";
 import type { ReadData } from "./packs.ts";
 import type { Repository } from "../repository.ts";
+import { inlineExecutor } from "../threads/executor.ts";
 import { putSmallObject } from "../points/small-objects.ts";
 
 export interface CheckOptions extends DiagnoseOptions {
@@ -33,8 +35,12 @@ export interface CheckReport {
 /** @throws a storage error when the storage doesn't answer, `cancelled`. Damage is in the report, not thrown. */
 export async function checkRepository(repository: Repository, options: CheckOptions): Promise<CheckReport> {
   const started = repository.clock.monotonic();
-  const diagnosis = await diagnose(repository, options);
-  const gaps = await findChainGaps(repository, diagnosis, {
+  const locked = await viewLocked(repository, options);
+  const seen = locked?.intact ?? repository;
+  const executor = seen === repository ? options.executor : inlineExecutor;
+  const diagnosis = await diagnose(seen, { ...options, executor });
+  const deeds = locked === undefined ? [] : await describeLocked(locked, diagnosis.catalog.points, options);
+  const gaps = await findChainGaps(seen, diagnosis, {
     replica: options.replica === true,
     signal: options.signal,
   });
@@ -43,7 +49,7 @@ export async function checkRepository(repository: Repository, options: CheckOpti
   const proofs =
     options.recordProofs === true && everything ? await recordProofs(repository, diagnosis, seconds, options) : 0;
   return {
-    findings: [...describeDiagnosis(diagnosis), ...gaps],
+    findings: [...deeds, ...describeDiagnosis(diagnosis), ...gaps],
     points: diagnosis.catalog.points.length,
     blobs: diagnosis.marks.count,
     packs: diagnosis.store.present.size,

@@ -3,8 +3,9 @@ import { type Affected, joinAffected } from "./affected.ts";
 import type { Diagnosis } from "./diagnose.ts";
 import { packName } from "../blobs/pack.ts";
 
-/** `object`: an object of one body; `pack`; `index`: a pack that no index names; `blob`: one that is nowhere; `chain`: a missing point. */
-export type FindingKind = "object" | "pack" | "index" | "blob" | "chain";
+/** `object`: an object of one body; `pack`; `index`: a pack that no index names; `blob`: one that is nowhere; `chain`: a missing point;
+ * `lock`: something was done to a locked object; `point`: one that isn't what it claims. */
+export type FindingKind = "object" | "pack" | "index" | "blob" | "chain" | "lock" | "point";
 
 /** Something wrong. */
 export interface Finding {

@@ -30,7 +30,8 @@ import {
 
 /** Bodies of small objects and indexes are at most this long; a longer one is refused, not unpacked. In bytes. */
 const maxBodyLength = 16 * maxBlobLength;
-const manifestContext = Buffer.from("stillpoint/1/manifest\0");
+/** Of Ed25519, in bytes. */
+const signatureLength = 64;
 /** PKCS #8 (RFC 8410) before an Ed25519 seed. */
 const ed25519Prefix = Buffer.from("302e020100300506032b657004220420", "hex");
 
@@ -43,6 +44,9 @@ export function sha256(...pieces: readonly Uint8Array[]): Buffer {
   for (const piece of pieces) hash.update(piece);
   return hash.digest();
 }
+
+/** What is signed; a signature of one kind isn't one of another. */
+export type SignedKind = "manifest" | "locks";
 
 export interface KeyRingOptions {
   /** 32 bytes. Never logged, never stored unwrapped. */
@@ -122,13 +126,19 @@ export class KeyRing {
     }
   }
 
-  /** Ed25519 over a manifest's JSON: 64 bytes. */
-  signManifest(json: Uint8Array): Buffer {
-    return sign(null, Buffer.concat([manifestContext, json]), this.#signingKeys().privateKey);
+  /** A whole object of signed JSON. */
+  sealSigned(kind: SignedKind, json: Uint8Array): Buffer {
+    const signature = sign(null, signedBytes(kind, json), this.#signingKeys().privateKey);
+    return this.sealObject(kind, Buffer.concat([signature, json]));
   }
 
-  verifyManifest(json: Uint8Array, signature: Uint8Array): boolean {
-    return verify(null, Buffer.concat([manifestContext, json]), this.#signingKeys().publicKey, signature);
+  /** The JSON of a signed object. Throws `damaged`; `name` is for the message. */
+  openSigned(kind: SignedKind, data: Buffer, name: string): Buffer {
+    const plain = this.openObject(kind, data, name);
+    const json = plain.subarray(signatureLength);
+    if (verify(null, signedBytes(kind, json), this.#signingKeys().publicKey, plain.subarray(0, signatureLength)))
+      return json;
+    throw damagedObject(name, "its signature is wrong");
   }
 
   #signingKeys(): { readonly privateKey: KeyObject; readonly publicKey: KeyObject } {
@@ -139,6 +149,10 @@ export class KeyRing {
     }
     return this.#signing;
   }
+}
+
+function signedBytes(kind: SignedKind, json: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(`stillpoint/1/${kind}\0`), json]);
 }
 
 /** In a repository of a known suite, an object of another one is a flipped bit: nothing vouches for a header before the seal opens. */

@@ -100,15 +100,13 @@ export function sealManifest(
   manifest: Manifest,
 ): { readonly point: RecoveryPoint; readonly data: Buffer } {
   const json = Buffer.from(JSON.stringify(manifest));
-  const data = keys.sealObject("manifest", Buffer.concat([keys.signManifest(json), json]));
+  const data = keys.sealSigned("manifest", json);
   return { point: describe(keys, manifest, json), data };
 }
 
 /** A verified recovery point. Throws `damaged` when the object, its signature or its name isn't right. */
 export function openManifest(keys: KeyRing, name: string, data: Buffer): RecoveryPoint {
-  const plain = keys.openObject("manifest", data, name);
-  const json = plain.subarray(64);
-  if (!keys.verifyManifest(json, plain.subarray(0, 64))) throw damagedObject(name, "its signature is wrong");
+  const json = keys.openSigned("manifest", data, name);
   const point = describe(keys, parseManifest(json, name), json);
   if (point.name !== name) throw damagedObject(name, `it is the manifest of ${point.name}`);
   if (point.manifest.repository !== keys.repositoryId) throw damagedObject(name, "it belongs to another repository");

@@ -9,10 +9,13 @@ import { fetchObject, type Replica } from "./sources.ts";
 import type { Repository } from "../repository.ts";
 import { getSmallObject, putSmallObject, type SmallFolder } from "../points/small-objects.ts";
 
-/** `restore`: a replica has it whole; `remove`: nobody needs it; `renew`: a hold, made anew; `lost`: it stays as it is. */
+/**
+ * `uncover`: its locked version is put over what was done to it; `restore`: a replica has it whole; `remove`: nobody needs it;
+ * `renew`: a hold, made anew; `lost`: it stays as it is.
+ */
 export interface ObjectAction {
   readonly name: string;
-  readonly action: "restore" | "remove" | "renew" | "lost";
+  readonly action: "uncover" | "restore" | "remove" | "renew" | "lost";
   /** Where a whole one is. */
   readonly from?: string;
 }

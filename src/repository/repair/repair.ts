@@ -1,5 +1,5 @@
 /**
- * Repairs a repository: an index from its packs, blobs and manifests from replicas; without a replica it saves what is
+ * Repairs a repository: what is locked from its locked versions, an index from its packs, blobs and manifests from replicas; without a replica it saves what is
  * still whole, and says what isn't.
  *
  * Nothing is edited in place. A damaged pack is only taken out of the index: captures then store its content again, which
@@ -8,13 +8,15 @@
 import type { CallOptions } from "../../storage/storage.ts";
 import type { CheckProgress, ReadData } from "../check/packs.ts";
 import type { Finding } from "../check/findings.ts";
-import type { ExecutorFactory } from "../threads/executor.ts";
+import { type ExecutorFactory, inlineExecutor } from "../threads/executor.ts";
 import { withLease } from "../lease.ts";
 import { packName } from "../blobs/pack.ts";
 import { executeRepair, type Repaired } from "./execute.ts";
 import { executeObjects, type ObjectAction } from "./objects.ts";
 import { planRepair, type RepairPlan } from "./plan.ts";
 import type { Repository } from "../repository.ts";
+import { viewLocked } from "../check/locks.ts";
+import { planUncovering, uncoverLocked } from "./uncover.ts";
 
 export interface RepairOptions extends CallOptions {
   readonly executor: ExecutorFactory;
@@ -46,16 +48,23 @@ export interface RepairReport {
 
 /** @throws StillpointError `busy` when another sweeps or repairs, a storage error, `cancelled`. */
 export async function repairRepository(repository: Repository, options: RepairOptions): Promise<RepairReport> {
-  const { signal, holder = "stillpoint repair", executor, dryRun = false } = options;
+  const { signal, holder = "stillpoint repair", dryRun = false } = options;
   const planning = { ...options, readData: "readData" in options ? options.readData : { group: 1, of: 1 } };
-  if (dryRun) return report([(await planRepair(repository, planning)).plan], undefined);
+  if (dryRun) {
+    const locked = await viewLocked(repository, { signal });
+    const seen = locked?.intact ?? repository;
+    const executor = seen === repository ? options.executor : inlineExecutor;
+    const { plan } = await planRepair(seen, { ...planning, executor });
+    return report([{ ...nothing, objects: planUncovering(locked) }, plan], undefined);
+  }
   return await withLease(repository, { holder, signal }, async (lease) => {
     const onProgress = async (): Promise<void> => await lease.keep(signal);
+    const uncovered = await uncoverLocked(repository, { onProgress, signal });
     // What the points that are back need must be known before anything else is decided.
     const back = await bringPointsBack(repository, { ...planning, readData: undefined });
     const planned = await planRepair(repository, planning);
-    const done = await executeRepair(repository, planned, { executor, onProgress, signal });
-    return report([{ ...nothing, objects: back }, planned.plan], done);
+    const done = await executeRepair(repository, planned, { executor: options.executor, onProgress, signal });
+    return report([{ ...nothing, objects: [...uncovered, ...back] }, planned.plan], done);
   });
 }
 

@@ -2,6 +2,7 @@
 import { isStillpointError } from "../../errors.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { type Catalog, forEachAtOnce } from "../points/catalog.ts";
+import { untilOf } from "../locks/lock-record.ts";
 import { compactTime, parsePointName } from "../points/manifest.ts";
 import { listOldConfigs } from "../points/kept-configs.ts";
 import { exists, type Repository } from "../repository.ts";
@@ -36,7 +37,15 @@ export async function planCleanup(repository: Repository, options: CleanupOption
   const listed = new Set(staying.flatMap(({ record }) => record.points));
   const unasked = [...forgotten].filter(([id, { digest }]) => !asked.has(digest) && !listed.has(id));
   const configs = await listOldConfigs(repository, options);
-  return [...about, ...lost, ...records, ...unasked.map(([id]) => `forgotten/${id}`), ...configs];
+  const locks = await planLocks(repository, options);
+  return [...about, ...lost, ...records, ...unasked.map(([id]) => `forgotten/${id}`), ...configs, ...locks];
+}
+
+/** Records of locks that have ended. */
+async function planLocks({ storage }: Repository, { now, signal }: CleanupOptions): Promise<string[]> {
+  const ended: string[] = [];
+  for await (const { name } of storage.list("locks/", { signal })) if ((untilOf(name) ?? now) < now) ended.push(name);
+  return ended;
 }
 
 /** All records that have done their work, but the newest. */

@@ -3,6 +3,8 @@ import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { BlobStore } from "../blobs/blob-store.ts";
 import { type Catalog, type CatalogPoint, loadCatalog } from "../points/catalog.ts";
+import { packName } from "../blobs/pack.ts";
+import { type Pin, readPins } from "../locks/pins.ts";
 import { markBlobs } from "../mark/mark.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
 import type { Repository } from "../repository.ts";
@@ -71,9 +73,11 @@ export interface SweepPlan {
 
 /** Packs that aren't deleted though not all of them is in use, and why. */
 export interface KeptPacks {
-  readonly reason: "needed-again" | "waiting" | "young";
+  readonly reason: "needed-again" | "waiting" | "young" | "locked";
   readonly packs: number;
   readonly bytes: number;
+  /** Of the reason `locked`: when the last of the locks ends, in ms since the epoch by the store's clock. */
+  readonly until?: number;
 }
 
 /** A plan, with what its execution needs. */
@@ -101,8 +105,10 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
   const marks = await markBlobs(store, catalog.points, { ...options, expected: store.index.count });
   const named = new Set(records.flatMap(({ record }) => namedPacks(record)));
   const usage = await measureUsage({ store, marks, orphans, named, signal });
+  const { locks } = repository.storage;
+  const pins = locks === undefined ? noPins : (await readPins(repository, locks, { signal })).objects;
   throwIfCancelled(signal);
-  const decided = decide(options, records, usage);
+  const decided = decide(options, records, usage, pins);
   const plan = {
     ...decided,
     ...summary(catalog.points, marks, usage),
@@ -116,7 +122,8 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
     acceptLost,
     signal,
   });
-  return { plan: { ...plan, cleanup }, catalog, store, marks, usage };
+  const free = cleanup.filter((name) => !pins.has(name));
+  return { plan: { ...plan, cleanup: free }, catalog, store, marks, usage };
 }
 
 type Decided = Pick<
@@ -124,11 +131,22 @@ type Decided = Pick<
   "remove" | "condemn" | "orphans" | "rewrite" | "adopt" | "kept" | "replaceIndexes" | "nextVisit"
 >;
 
-function decide(options: SweepPlanOptions, records: readonly DatedRecord[], usage: Usage): Decided {
+const noPins: ReadonlyMap<string, Pin> = new Map();
+
+/** What is locked stays as it is, in use or not: packs and index objects alike. */
+function decide(
+  options: SweepPlanOptions,
+  records: readonly DatedRecord[],
+  usage: Usage,
+  pins: ReadonlyMap<string, Pin>,
+): Decided {
   const { grace, now, limits = usualLimits } = options;
   const due = dueTimes(records);
   const old = (pack: PackUse): boolean => now - pack.time >= grace;
-  const all = [...usage.packs.values()];
+  const everything = [...usage.packs.values()];
+  const lockEnd = (pack: PackUse): number | undefined => pins.get(packName(pack.id))?.until;
+  const all = everything.filter((pack) => pack.liveBlobs > 0 || lockEnd(pack) === undefined);
+  const locked = everything.filter((pack) => pack.liveBlobs === 0 && lockEnd(pack) !== undefined);
   const named = all.filter((pack) => due.has(pack.id));
   const others = all.filter((pack) => !due.has(pack.id));
   const isDue = (pack: PackUse): boolean => (due.get(pack.id) as number) <= now;
@@ -136,7 +154,7 @@ function decide(options: SweepPlanOptions, records: readonly DatedRecord[], usag
   const unused = others.filter((pack) => pack.liveBlobs === 0);
   const condemned = unused.filter(old);
   const rewrite = chooseRewrites(
-    others.filter((pack) => pack.liveBlobs > 0 && pack.indexed && old(pack)),
+    others.filter((pack) => pack.liveBlobs > 0 && pack.indexed && old(pack) && lockEnd(pack) === undefined),
     limits,
   );
   const remove = named.filter((pack) => isDue(pack) && !pack.needed);
@@ -144,6 +162,7 @@ function decide(options: SweepPlanOptions, records: readonly DatedRecord[], usag
   const names = [
     ...waiting.map((pack) => due.get(pack.id) as number),
     ...(condemned.length + rewrite.length > 0 ? [now + grace] : []),
+    ...locked.map((pack) => (lockEnd(pack) ?? now) + grace),
   ];
   const young = unused.filter((pack) => !old(pack));
   return {
@@ -159,8 +178,13 @@ function decide(options: SweepPlanOptions, records: readonly DatedRecord[], usag
       ),
       sum("waiting", waiting),
       sum("young", young),
+      { ...sum("locked", locked), until: Math.max(...locked.map((pack) => lockEnd(pack) ?? 0)) },
     ].filter((kept) => kept.packs > 0),
-    replaceIndexes: chooseIndexes(usage.indexes, new Set(remove.map(({ id }) => id)), limits),
+    replaceIndexes: chooseIndexes(
+      usage.indexes.filter(({ name }) => !pins.has(name)),
+      new Set(remove.map(({ id }) => id)),
+      limits,
+    ),
     nextVisit:
       names.length + young.length === 0 ? undefined : Math.min(...names, ...young.map((pack) => pack.time + grace)),
   };

@@ -110,7 +110,11 @@ export async function* imageLeaves(
 }
 
 /** The ids under a node of an image. */
-export async function readImageNode(reader: BlobReader, id: Buffer, options?: CallOptions): Promise<Buffer[]> {
+export async function readImageNode(
+  reader: Pick<BlobReader, "read">,
+  id: Buffer,
+  options?: CallOptions,
+): Promise<Buffer[]> {
   return splitNode(await reader.read(blobKinds.imageNode, id, options));
 }
 

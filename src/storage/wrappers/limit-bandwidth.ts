@@ -1,4 +1,5 @@
 import type { BandwidthMeter } from "../bandwidth-meter.ts";
+import type { ObjectLocks } from "../object-locks.ts";
 import { sizeOf } from "../size-of.ts";
 import type { Storage } from "../storage.ts";
 
@@ -23,5 +24,25 @@ export function withBandwidthLimit(storage: Storage, meter: BandwidthMeter): Sto
     stat: (name, call) => storage.stat(name, call),
     list: (prefix, call) => storage.list(prefix, call),
     delete: (name, call) => storage.delete(name, call),
+    locks: storage.locks && limitLocks(storage.locks, meter),
+  };
+}
+
+function limitLocks(locks: ObjectLocks, meter: BandwidthMeter): ObjectLocks {
+  return {
+    require: (call) => locks.require(call),
+    async put(name, data, until, call = {}) {
+      await meter.take(sizeOf(data), call.signal);
+      return await locks.put(name, data, until, call);
+    },
+    async get(name, version, call = {}) {
+      const data = await locks.get(name, version, call);
+      await meter.take(data.length, call.signal);
+      return data;
+    },
+    lockedUntil: (name, version, call) => locks.lockedUntil(name, version, call),
+    extend: (name, version, until, call) => locks.extend(name, version, until, call),
+    versions: (prefix, call) => locks.versions(prefix, call),
+    restore: (name, version, until, call) => locks.restore(name, version, until, call),
   };
 }

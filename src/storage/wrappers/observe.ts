@@ -2,6 +2,7 @@ import { isStillpointError, type ErrorCode } from "../../errors.ts";
 import type { Clock } from "../../host/clock.ts";
 import { sizeOf } from "../size-of.ts";
 import type { Storage } from "../storage.ts";
+import { aroundLocks } from "./around-locks.ts";
 
 /** One call to a storage, after it has ended. */
 export interface StorageCall {
@@ -17,7 +18,7 @@ export interface StorageCall {
 
 export type StorageObserver = (call: StorageCall) => void;
 
-/** Tells `observer` about every call. */
+/** Tells `observer` about every call; of those on versions and locks, as the operation that they resemble. */
 export function withObserver(storage: Storage, observer: StorageObserver, clock: Clock): Storage {
   const { location } = storage;
 
@@ -37,6 +38,29 @@ export function withObserver(storage: Storage, observer: StorageObserver, clock:
     }
   };
 
+  async function* observedList<T>(listing: AsyncIterable<T>): AsyncIterable<T> {
+    let duration = 0;
+    let resumed: number | undefined = clock.monotonic();
+    let error: ErrorCode | undefined;
+    const pause = (): void => {
+      if (resumed !== undefined) duration += clock.monotonic() - resumed;
+      resumed = undefined;
+    };
+    try {
+      for await (const info of listing) {
+        pause();
+        yield info;
+        resumed = clock.monotonic();
+      }
+    } catch (thrown) {
+      error = codeOf(thrown);
+      throw thrown;
+    } finally {
+      pause();
+      observer({ location, operation: "list", bytes: 0, duration, error });
+    }
+  }
+
   return {
     location,
     put: (name, data, call) =>
@@ -53,29 +77,11 @@ export function withObserver(storage: Storage, observer: StorageObserver, clock:
       ),
     stat: (name, call) => observed("stat", () => storage.stat(name, call)),
     delete: (name, call) => observed("delete", () => storage.delete(name, call)),
-
-    async *list(prefix, call) {
-      let duration = 0;
-      let resumed: number | undefined = clock.monotonic();
-      let error: ErrorCode | undefined;
-      const pause = (): void => {
-        if (resumed !== undefined) duration += clock.monotonic() - resumed;
-        resumed = undefined;
-      };
-      try {
-        for await (const info of storage.list(prefix, call)) {
-          pause();
-          yield info;
-          resumed = clock.monotonic();
-        }
-      } catch (thrown) {
-        error = codeOf(thrown);
-        throw thrown;
-      } finally {
-        pause();
-        observer({ location, operation: "list", bytes: 0, duration, error });
-      }
-    },
+    list: (prefix, call) => observedList(storage.list(prefix, call)),
+    locks: aroundLocks(storage.locks, {
+      call: (operation, _, call, bytesOf) => observed(operation, call, bytesOf),
+      list: (_, list) => observedList(list()),
+    }),
   };
 }
 

@@ -9,6 +9,7 @@ export function readOnly(storage: Storage): Storage {
       safe: "Nothing was changed.",
     });
   };
+  const { locks } = storage;
   return {
     location: storage.location,
     put: (name) => refuse("store", name),
@@ -16,5 +17,14 @@ export function readOnly(storage: Storage): Storage {
     get: (name, range, call) => storage.get(name, range, call),
     stat: (name, call) => storage.stat(name, call),
     list: (prefix, call) => storage.list(prefix, call),
+    locks: locks && {
+      put: (name) => refuse("store", name),
+      extend: (name) => refuse("lock", name),
+      restore: (name) => refuse("bring back", name),
+      require: (call) => locks.require(call),
+      lockedUntil: (name, version, call) => locks.lockedUntil(name, version, call),
+      versions: (prefix, call) => locks.versions(prefix, call),
+      get: (name, version, call) => locks.get(name, version, call),
+    },
   };
 }

@@ -1,5 +1,7 @@
+import type { ObjectVersion } from "../object-locks.ts";
 import { Repeater, type RetryOptions } from "../repeater.ts";
-import type { CallOptions, Storage } from "../storage.ts";
+import type { CallOptions, ObjectInfo, Storage } from "../storage.ts";
+import { aroundLocks } from "./around-locks.ts";
 
 /**
  * Tries again what failed with an error that says it may succeed (`retryable`). All calls of the contract can be
@@ -11,27 +13,40 @@ export function withRetry(storage: Storage, options: RetryOptions): Storage {
   const repeat = async <T>({ signal }: CallOptions, call: () => Promise<T>): Promise<T> =>
     await repeater.repeat(call, signal);
 
+  async function* listRepeatedly<T>(
+    list: () => AsyncIterable<T>,
+    keyOf: (item: T) => string,
+    { signal }: CallOptions,
+  ): AsyncIterable<T> {
+    const yielded = new Set<string>();
+    for (let failures = 1; ; failures++) {
+      try {
+        for await (const item of list()) {
+          const key = keyOf(item);
+          if (yielded.has(key)) continue;
+          yielded.add(key);
+          yield item;
+        }
+        return;
+      } catch (error) {
+        await repeater.pause(error, failures, signal);
+      }
+    }
+  }
+
   return {
     location: storage.location,
     put: (name, data, call = {}) => repeat(call, () => storage.put(name, data, call)),
     get: (name, range, call = {}) => repeat(call, () => storage.get(name, range, call)),
     stat: (name, call = {}) => repeat(call, () => storage.stat(name, call)),
     delete: (name, call = {}) => repeat(call, () => storage.delete(name, call)),
-
-    async *list(prefix, call = {}) {
-      const yielded = new Set<string>();
-      for (let failures = 1; ; failures++) {
-        try {
-          for await (const info of storage.list(prefix, call)) {
-            if (yielded.has(info.name)) continue;
-            yielded.add(info.name);
-            yield info;
-          }
-          return;
-        } catch (error) {
-          await repeater.pause(error, failures, call.signal);
-        }
-      }
-    },
+    list: (prefix, call = {}) => listRepeatedly(() => storage.list(prefix, call), nameOf, call),
+    locks: aroundLocks(storage.locks, {
+      call: (_, call, work) => repeat(call, work),
+      list: (call, list) => listRepeatedly(list, versionOf, call),
+    }),
   };
 }
+
+const nameOf = ({ name }: ObjectInfo): string => name;
+const versionOf = ({ name, version }: ObjectVersion): string => `${name} ${version}`;

@@ -30,9 +30,9 @@ export class S3Locks implements ObjectLocks {
     this.#mode = mode === "governance" ? "GOVERNANCE" : "COMPLIANCE";
   }
 
-  async require({ signal }: CallOptions = {}): Promise<void> {
+  async require({ signal }: CallOptions = {}): Promise<number> {
     const { bucket: Bucket } = this.#calls.address;
-    await this.#calls.attempt("look at the bucket's locks", signal, async () => {
+    return await this.#calls.attempt("look at the bucket's locks", signal, async () => {
       const enabled = await this.#send(signal, async (s3, options) => {
         const answer = await s3.getObjectLockConfiguration({ Bucket }, options);
         return answer.ObjectLockConfiguration?.ObjectLockEnabled === "Enabled";
@@ -41,6 +41,9 @@ export class S3Locks implements ObjectLocks {
         throw error;
       });
       if (!enabled) throw this.#noLocks();
+      const time = this.#calls.requests.storeTime;
+      if (time === undefined) throw this.#calls.strange("look at the bucket's locks", "no date");
+      return time;
     });
   }
 
@@ -153,10 +156,10 @@ export class S3Locks implements ObjectLocks {
     const { Key = "", VersionId: version, IsLatest: current, LastModified: time } = found;
     const name = Key.slice(own.length);
     if (!Key.startsWith(own) || !isObjectName(name)) return;
-    const size = "Size" in found ? found.Size : undefined;
+    const { Size: size, ETag: etag = "" } = marker ? {} : (found as S3Version);
     if (version === undefined || current === undefined || time === undefined || (size === undefined && !marker))
       throw this.#calls.strange("list the versions", "a version without its id, time or size");
-    yield { name, version, current, marker, size: size ?? 0, time: wholeSeconds(time) };
+    yield { name, version, current, marker, size: size ?? 0, etag, time: wholeSeconds(time) };
   }
 
   #known(version: string | undefined, action: string): string {

@@ -32,9 +32,15 @@ export class S3Requests {
   readonly #options: S3RequestsOptions;
   readonly #turns = new Turns(requestsAtOnce);
   #client: Promise<S3> | undefined;
+  #storeTime: number | undefined;
 
   constructor(options: S3RequestsOptions) {
     this.#options = options;
+  }
+
+  /** What the store's clock showed with its newest answer, in ms since the epoch. */
+  get storeTime(): number | undefined {
+    return this.#storeTime;
   }
 
   /** Makes one request when it is its turn. `use` also reads the answer's body, which holds the connection. */
@@ -85,7 +91,16 @@ export class S3Requests {
     if (address.endpoint !== undefined) config.endpoint = address.endpoint;
     const { credentials } = address;
     if (credentials.kind !== "chain") config.credentials = async () => await this.#accessKey(credentials);
-    return new sdk.S3(config);
+    const client = new sdk.S3(config);
+    client.middlewareStack.add(
+      (next) => async (request) => {
+        const answer = await next(request);
+        this.#storeTime = dateOf(answer.response) ?? this.#storeTime;
+        return answer;
+      },
+      { step: "deserialize", priority: "low", name: "storeTime" },
+    );
+    return client;
   }
 
   async #accessKey(origin: Parameters<typeof readAccessKey>[0]): Promise<AccessKey & { expiration: Date }> {
@@ -107,4 +122,13 @@ export class S3Requests {
       });
     }
   }
+}
+
+/** The date that an HTTP answer bears (RFC 9110 section 6.6.1). */
+function dateOf(response: unknown): number | undefined {
+  if (typeof response !== "object" || response === null || !("headers" in response)) return undefined;
+  const { headers } = response;
+  const date: unknown = typeof headers === "object" && headers !== null && "date" in headers ? headers.date : undefined;
+  const time = typeof date === "string" ? Date.parse(date) : Number.NaN;
+  return Number.isNaN(time) ? undefined : time;
 }

@@ -6,7 +6,7 @@ import { systemClock, type Clock } from "../../../host/clock.ts";
 import { nodeFiles } from "../../../host/node-files.ts";
 import { systemRandom, type Random } from "../../../host/random.ts";
 import { isObjectName, requirePrefix } from "../../names.ts";
-import type { LockMode, ObjectLocks } from "../../object-locks.ts";
+import type { ObjectLocks } from "../../object-locks.ts";
 import type { ByteRange, CallOptions, ObjectInfo, S3Address, Storage } from "../../storage.ts";
 import { readBody, wholeSeconds } from "./s3-bytes.ts";
 import { S3Calls } from "./s3-calls.ts";
@@ -40,6 +40,7 @@ const usualSizes = { single: 32 * 1024 * 1024, part: 16 * 1024 * 1024 };
  */
 export class S3Storage implements Storage {
   readonly location: string;
+  readonly locks: ObjectLocks | undefined;
   readonly #calls: S3Calls;
   readonly #requests: S3Requests;
   readonly #uploads: S3Uploads;
@@ -51,16 +52,13 @@ export class S3Storage implements Storage {
     this.#requests = new S3Requests({ address, files: nodeFiles, clock, environment, patience });
     this.#calls = new S3Calls(address, this.#requests);
     this.#uploads = new S3Uploads({ address, requests: this.#requests, clock, random, sizes });
+    const { objectLock: mode } = address;
+    this.locks = mode && new S3Locks({ calls: this.#calls, uploads: this.#uploads, mode });
   }
 
   /** @throws StillpointError `storage_unreachable` when there is no such bucket, or as the contract says */
   async requireBucket(options: CallOptions = {}): Promise<void> {
     await this.#calls.requireBucket(options);
-  }
-
-  /** What a bucket with Object Lock can do besides. */
-  locks(mode: LockMode): ObjectLocks {
-    return new S3Locks({ calls: this.#calls, uploads: this.#uploads, mode });
   }
 
   async put(name: string, data: readonly Uint8Array[], { signal }: CallOptions = {}): Promise<void> {

@@ -1,15 +1,25 @@
 /**
  * A place in S3 as a URL: `s3://BUCKET/PREFIX?endpoint=URL&region=NAME`, further `path_style=true|false`,
- * `credentials_file=PATH`, `credentials_credential=NAME` and `ca_file=PATH`, which mean what they do in the configuration.
+ * `credentials_file=PATH`, `credentials_credential=NAME`, `ca_file=PATH` and `object_lock=MODE`, which mean what they do in the
+ * configuration.
  */
 
 import * as path from "node:path";
 import { StillpointError } from "../../../errors.ts";
 import { isObjectName } from "../../names.ts";
+import type { LockMode } from "../../object-locks.ts";
 import { readSettings } from "../../url-settings.ts";
 import type { S3Address, S3Credentials } from "../../storage.ts";
 
-const settings = ["endpoint", "region", "path_style", "credentials_file", "credentials_credential", "ca_file"] as const;
+const settings = [
+  "endpoint",
+  "region",
+  "path_style",
+  "credentials_file",
+  "credentials_credential",
+  "ca_file",
+  "object_lock",
+] as const;
 type Setting = (typeof settings)[number];
 
 /** The URL without what only says how to get in: where it is, for people, and to tell one place from another. */
@@ -45,6 +55,7 @@ export function parseS3Url(text: string): S3Address {
     pathStyle: parseFlag(given.get("path_style")) ?? endpoint !== undefined,
     caFile: caFile === undefined ? undefined : path.resolve(caFile),
     credentials: parseCredentials(given),
+    objectLock: parseLockMode(given.get("object_lock")),
   } as const;
   return { ...address, location: s3UrlOf(address) };
 }
@@ -60,6 +71,11 @@ function parseFlag(text: string | undefined): boolean | undefined {
   if (text === undefined || text === "true" || text === "false")
     return text === undefined ? undefined : text === "true";
   throw unusable("its path_style is neither true nor false");
+}
+
+function parseLockMode(text: string | undefined): LockMode | undefined {
+  if (text === undefined || text === "governance" || text === "compliance") return text;
+  throw unusable("its object_lock is neither governance nor compliance");
 }
 
 function parseCredentials(given: ReadonlyMap<Setting, string>): S3Credentials {

@@ -14,6 +14,7 @@ test("a URL gives the address, and the address the URL", () => {
     pathStyle: true,
     caFile: undefined,
     credentials: { kind: "chain" },
+    objectLock: undefined,
   });
   expect(parseS3Url(s3UrlOf(address))).toEqual(address);
 });

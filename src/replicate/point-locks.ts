@@ -1,0 +1,206 @@
+/**
+ * Keeps locked what the rules of a replica keep: at any moment for the length that the policy says, at least (docs/format.md section 12,
+ * docs/decisions/0036-object-lock.md).
+ *
+ * Locks end at whole quarters of that length, so that what many points share is extended once in a quarter, and not with each of them.
+ */
+import { isStillpointError, StillpointError } from "../errors.ts";
+import type { BlobStore } from "../repository/blobs/blob-store.ts";
+import { packName } from "../repository/blobs/pack.ts";
+import { objectsPerRecord, sealLockRecord } from "../repository/locks/lock-record.ts";
+import { type Pin, type Pins, readPins } from "../repository/locks/pins.ts";
+import { versionsByName } from "../repository/locks/versions.ts";
+import { type CatalogPoint, forEachAtOnce } from "../repository/points/catalog.ts";
+import { isDamage } from "../repository/mark/mark.ts";
+import type { Repository } from "../repository/repository.ts";
+import type { ObjectLocks } from "../storage/object-locks.ts";
+import type { CallOptions } from "../storage/storage.ts";
+import { lockingPuts } from "./locking-puts.ts";
+import { reachedPacks } from "./reached-packs.ts";
+
+const callsAtOnce = 16;
+
+export interface LockRules {
+  /** In ms. */
+  readonly length: number;
+  /** Ids of those points of the replica that its rules keep: their locks are renewed. */
+  readonly keeps: (points: readonly CatalogPoint[]) => ReadonlySet<string>;
+}
+
+/** What locking some points needs besides. */
+export interface LockWork extends CallOptions {
+  readonly primary: BlobStore;
+  /** The replica's index, as it is once the points are there. */
+  readonly replica: () => Promise<BlobStore>;
+}
+
+/** When locks set at `now` end, so that they last for `length`, a quarter more at most. In ms. */
+export function lockEnd(now: number, length: number): number {
+  const quarter = Math.ceil(length / 4000) * 1000;
+  return (Math.floor(now / quarter) + 5) * quarter;
+}
+
+export class PointLocks {
+  /** The replica; what is put there is locked from its first moment. */
+  readonly replica: Repository;
+  readonly until: number;
+  readonly #locks: ObjectLocks;
+  readonly #now: number;
+  /** Locked until then, as records say; and put so by this run. */
+  readonly #points: Map<string, number>;
+  readonly #done: Map<string, Pin>;
+  /** Versions put by this run that no record names yet. */
+  readonly #put = new Map<string, string>();
+  /** Points of which everything is locked until then. */
+  readonly #bases: CatalogPoint[] = [];
+  /** Locked for a shorter time, by the records of earlier quarters: read when they are first needed. */
+  #earlier: Promise<Pins> | undefined;
+
+  private constructor(replica: Repository, locks: ObjectLocks, until: number, known: Pins) {
+    this.#locks = locks;
+    this.until = until;
+    this.#now = known.now;
+    this.#points = new Map(known.points);
+    this.#done = new Map(known.objects);
+    const onPut = (name: string, version: string): unknown => this.#put.set(name, version);
+    this.replica = { ...replica, storage: lockingPuts({ storage: replica.storage, locks, until, onPut }) };
+  }
+
+  /** Throws `storage_denied` when the replica doesn't lock, or a storage error. */
+  static async begin(replica: Repository, { length }: LockRules, options: CallOptions): Promise<PointLocks> {
+    const { locks, location } = replica.storage;
+    if (locks === undefined) throw new Error(`${location} was opened without locks`);
+    const until = lockEnd(await locks.require(options), length);
+    return new PointLocks(replica, locks, until, await readPins(replica, locks, { ...options, from: until }));
+  }
+
+  /**
+   * Locks all that the points need, and records it. Returns what could not be locked, which is tried again by the next run. Throws
+   * storage errors.
+   */
+  async lock(points: readonly CatalogPoint[], work: LockWork): Promise<StillpointError[]> {
+    const due = points.filter(({ id }) => !this.#points.has(id));
+    this.#bases.push(...points.filter(({ id }) => this.#points.has(id)));
+    if (due.length === 0) return [];
+    const failures: StillpointError[] = [];
+    const store = await work.replica();
+    const packs = new Set<string>();
+    const locked: CatalogPoint[] = [];
+    for (const point of due) {
+      try {
+        const { manifest } = point;
+        const base = this.#baseOf(point)?.manifest;
+        const reached = await reachedPacks({ ...work, replica: store, manifest, base });
+        for (const id of reached) packs.add(packName(id));
+        locked.push(point);
+        this.#bases.push(point);
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        failures.push(this.#cannotLock(`all of the recovery point ${point.id}: ${error.parts.what}`));
+      }
+    }
+    const names = [...(await this.#always(work)), ...store.indexNames, ...packs, ...locked.map(({ name }) => name)];
+    const { versions, lost } = await this.#extend(new Set([...names, ...this.#put.keys()]), work);
+    for (const name of lost) failures.push(this.#cannotLock(`${name}: it isn't there any more`));
+    await this.#record(lost.length === 0 ? locked : [], versions, work);
+    return failures;
+  }
+
+  /** The nearest point of the same source of which everything is locked, or is about to be. */
+  #baseOf(point: CatalogPoint): CatalogPoint | undefined {
+    const distance = (other: CatalogPoint): number => Math.abs(other.time - point.time);
+    return this.#bases
+      .filter(({ manifest }) => manifest.source === point.manifest.source)
+      .reduce<CatalogPoint | undefined>(
+        (nearest, one) => (nearest === undefined || distance(one) < distance(nearest) ? one : nearest),
+        undefined,
+      );
+  }
+
+  /** What every point needs. */
+  async #always(options: CallOptions): Promise<string[]> {
+    const names = ["format"];
+    for (const folder of ["keys/", "config/"])
+      for await (const { name } of this.replica.storage.list(folder, options)) names.push(name);
+    return names;
+  }
+
+  /** Locks those objects that aren't locked for long enough. Returns the versions locked, by name; and those that aren't there. */
+  async #extend(
+    names: ReadonlySet<string>,
+    { signal }: CallOptions,
+  ): Promise<{ readonly versions: ReadonlyMap<string, string>; readonly lost: readonly string[] }> {
+    const versions = new Map<string, string>();
+    const lost: string[] = [];
+    const due = [...names].filter((name) => !this.#done.has(name));
+    const unknown = due.filter((name) => !this.#put.has(name));
+    const known = unknown.length === 0 ? new Map<string, string>() : await this.#versionsOf(unknown, { signal });
+    await forEachAtOnce(due, callsAtOnce, async (name) => {
+      const put = this.#put.get(name);
+      const version = put ?? known.get(name);
+      const there =
+        version !== undefined && (put !== undefined || (await this.#lockVersion(name, version, { signal })));
+      if (there) versions.set(name, version);
+      else lost.push(name);
+    });
+    return { versions, lost };
+  }
+
+  /** Returns whether the version is there. */
+  async #lockVersion(name: string, version: string, options: CallOptions): Promise<boolean> {
+    try {
+      await this.#locks.extend(name, version, this.until, options);
+      return true;
+    } catch (error) {
+      if (isStillpointError(error, "object_missing")) return false;
+      throw error;
+    }
+  }
+
+  /** The versions that records name; of objects that none names, the first ones: who puts something over an object comes later. */
+  async #versionsOf(names: readonly string[], { signal }: CallOptions): Promise<Map<string, string>> {
+    this.#earlier ??= readPins(this.replica, this.#locks, { signal });
+    const { objects } = await this.#earlier;
+    const unpinned = names.filter((name) => !objects.has(name));
+    const listed = unpinned.length === 0 ? undefined : await versionsByName(this.#locks, "", { signal });
+    const versions = new Map<string, string>();
+    for (const name of names) {
+      const first = listed?.get(name)?.find(({ marker }) => !marker);
+      const version = objects.get(name)?.version ?? first?.version;
+      if (version !== undefined) versions.set(name, version);
+    }
+    return versions;
+  }
+
+  /** The points are named by the last record: when it is there, the others are, too. */
+  async #record(
+    points: readonly CatalogPoint[],
+    versions: ReadonlyMap<string, string>,
+    { signal }: CallOptions,
+  ): Promise<void> {
+    const { keys } = this.replica;
+    const entries = [...versions];
+    for (let at = 0; at === 0 || at < entries.length; at += objectsPerRecord) {
+      const last = at + objectsPerRecord >= entries.length;
+      const ids = last ? points.map(({ id }) => id) : [];
+      const objects = new Map(entries.slice(at, at + objectsPerRecord));
+      const record = { time: this.#now, until: this.until, points: ids, objects };
+      const { name, data } = sealLockRecord(keys, record);
+      await this.#locks.put(name, [data], this.until, { signal });
+    }
+    for (const [name, version] of versions) {
+      this.#done.set(name, { version, until: this.until });
+      this.#put.delete(name);
+    }
+    for (const { id } of points) this.#points.set(id, this.until);
+  }
+
+  #cannotLock(what: string): StillpointError {
+    const { location } = this.replica.storage;
+    return new StillpointError("damaged", {
+      what: `Cannot lock at ${location} ${what}`,
+      safe: "What was locked stays locked.",
+      next: `Run \`stillpoint check --location ${location}\`.`,
+    });
+  }
+}

@@ -1,0 +1,89 @@
+/** What `check` finds out at a replica that locks: whether somebody has been at work on what is locked. */
+import type { ObjectVersion } from "../../storage/object-locks.ts";
+import type { CallOptions } from "../../storage/storage.ts";
+import { behindChanges } from "../locks/behind-changes.ts";
+import { type Pins, readPins } from "../locks/pins.ts";
+import { findTampering, type Tampering } from "../locks/tampering.ts";
+import { versionsByName } from "../locks/versions.ts";
+import type { CatalogPoint } from "../points/catalog.ts";
+import { exists, type Repository } from "../repository.ts";
+import type { Finding } from "./findings.ts";
+
+/** The store's time, in ms, that a point's own may be ahead of: clocks differ. */
+const tolerance = 5 * 60_000;
+
+export interface LockedView {
+  readonly pins: Pins;
+  readonly tampering: readonly Tampering[];
+  /**
+   * The repository with what is locked in its place, whatever was done to it: for reading. Threads would open the storage by its
+   * address, and see names alone: then it has none, and work is done in one thread.
+   */
+  readonly intact: Repository;
+  /** By the objects' names, oldest first. */
+  readonly versions: ReadonlyMap<string, readonly ObjectVersion[]>;
+}
+
+/** Undefined for a storage that was opened without locks. Throws `storage_denied` when it doesn't lock, or a storage error. */
+export async function viewLocked(repository: Repository, options: CallOptions): Promise<LockedView | undefined> {
+  const { storage } = repository;
+  if (storage.locks === undefined) return undefined;
+  const versions = await versionsByName(storage.locks, "", options);
+  const pins = await readPins(repository, storage.locks, options);
+  const tampering = await findTampering(storage.locks, pins, versions, options);
+  const there = tampering.filter(({ kind }) => kind !== "gone");
+  const intact =
+    there.length === 0
+      ? repository
+      : { ...repository, storage: behindChanges(storage, storage.locks, there), address: undefined };
+  return { pins, tampering, intact, versions };
+}
+
+/** Throws a storage error. */
+export async function describeLocked(
+  { pins, tampering, intact, versions }: LockedView,
+  points: readonly CatalogPoint[],
+  options: CallOptions,
+): Promise<Finding[]> {
+  const findings = tampering.map(({ kind, until, info: { name } }): Finding => {
+    return { kind: "lock", object: name, message: `${name}, locked until ${day(until)}, ${deeds[kind]}`, affected: [] };
+  });
+  for (const { name, error } of pins.damaged)
+    findings.push({ kind: "object", object: name, message: error.parts.what, affected: [] });
+  for (const { record, object } of pins.contradictions) {
+    const message = `${record} names another version of ${object} than an earlier record; the earlier one counts`;
+    findings.push({ kind: "lock", object: record, message, affected: [] });
+  }
+  for (const point of points) {
+    // What is locked may have been hidden before, and brought back by a repair.
+    const history = pins.objects.has(point.name) ? [] : (versions.get(point.name) ?? []);
+    const message = await suspicion(intact, point, history, options);
+    if (message !== undefined) findings.push({ kind: "point", object: point.name, message, affected: [] });
+  }
+  return findings;
+}
+
+const deeds: Readonly<Record<Tampering["kind"], string>> = {
+  hidden: "has been marked as deleted; the locked version is there, and `repair` brings it back",
+  replaced: "has had something else put over it; the locked version is there, and `repair` brings it back",
+  gone: "is not there any more, not even its locked version",
+};
+
+async function suspicion(
+  repository: Repository,
+  { id, manifest, time, received }: CatalogPoint,
+  versions: readonly ObjectVersion[],
+  options: CallOptions,
+): Promise<string | undefined> {
+  const point = `The recovery point ${id} of ${manifest.source}`;
+  if (time > received + tolerance)
+    return `${point} claims to be of ${manifest.time}, and the store received it before, on ${day(received)}`;
+  const back = versions.at(-1)?.marker === false && versions.some(({ marker }) => marker);
+  if (!back || !(await exists(repository.storage, `forgotten/${id}`, options))) return undefined;
+  return `${point} was forgotten, and somebody has put it there again`;
+}
+
+/** `2026-12-26 00:00 UTC`. */
+function day(time: number): string {
+  return `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+}

@@ -1,0 +1,162 @@
+/** What somebody with the access key, and even the repository's key, can do to a locked replica: seen by a check, undone by a repair. */
+import { describe, expect, test } from "vitest";
+import { checkRepository } from "../../../src/repository/check/check.ts";
+import { sealLockRecord } from "../../../src/repository/locks/lock-record.ts";
+import { commitPoint, forgetPoint, loadCatalog } from "../../../src/repository/points/catalog.ts";
+import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
+import { repairRepository } from "../../../src/repository/repair/repair.ts";
+import { openRepository } from "../../../src/repository/repository.ts";
+import { planSweep } from "../../../src/repository/sweep/plan.ts";
+import { inlineExecutor as executor } from "../../../src/repository/threads/executor.ts";
+import { day, type LockedSite, makeLockedSite } from "../../helpers/locked-site.ts";
+import { captureTiny, expectedContents, readTiny } from "../../helpers/repository.ts";
+
+const content = { image: [1, 2, 3], files: { a: [4, 0, 5] } };
+const readData = { group: 1, of: 1 };
+
+async function lockedSite(): Promise<LockedSite & { readonly point: RecoveryPoint; readonly objects: string[] }> {
+  const site = await makeLockedSite();
+  const point = await captureTiny(site.primary, content);
+  await site.send();
+  site.clock.pass(3_600_000);
+  return { ...site, point, objects: [...site.storage.versions.keys()] };
+}
+
+/** Opened as on an empty machine, with the key alone. */
+async function open({ storage, clock }: LockedSite): ReturnType<typeof openRepository> {
+  const secret = { type: "key-file", secret: Buffer.alloc(32, 7) } as const;
+  return await openRepository({ storage, clock, secret });
+}
+
+async function findings(site: LockedSite): Promise<{ kind: string; object: string; message: string }[]> {
+  const report = await checkRepository(await open(site), { executor, readData, replica: true });
+  return report.findings.map(({ kind, object, message }) => ({ kind, object, message }));
+}
+
+async function expectRepaired(site: LockedSite & { readonly point: RecoveryPoint }, undone: number): Promise<void> {
+  const dry = await repairRepository(await open(site), { executor, replicas: [], replica: true, dryRun: true });
+  expect(dry.objects.filter(({ action }) => action === "uncover")).toHaveLength(undone);
+  const { objects, lost } = await repairRepository(await open(site), { executor, replicas: [], replica: true });
+  expect(objects.filter(({ action }) => action === "uncover")).toHaveLength(undone);
+  expect(lost).toEqual([]);
+  expect(await findings(site)).toEqual([]);
+  const repository = await open(site);
+  expect((await loadCatalog(repository)).points.map(({ id }) => id)).toContain(site.point.id);
+  expect(await readTiny(repository, site.point)).toEqual(expectedContents(content));
+}
+
+test("an untouched replica has no findings", async () => {
+  const site = await lockedSite();
+  expect(await findings(site)).toEqual([]);
+  expect((await repairRepository(site.replica, { executor, replicas: [], replica: true })).objects).toEqual([]);
+});
+
+test.each([
+  ["deleted", async (site: LockedSite, name: string) => await site.storage.delete(name)],
+  ["overwritten", async (site: LockedSite, name: string) => await site.storage.put(name, [Buffer.from("forged")])],
+  [
+    "truncated",
+    async (site: LockedSite, name: string) =>
+      await site.storage.put(name, [(await site.storage.get(name)).subarray(0, 20)]),
+  ],
+])("one object of each kind, %s", async (_, harm) => {
+  const site = await lockedSite();
+  const kinds = ["format", "keys/", "packs/", "index/", "points/", "locks/"];
+  const names = kinds.map((kind) => site.objects.find((name) => name.startsWith(kind)) ?? "");
+  for (const name of names) await harm(site, name);
+  const found = await findings(site);
+  expect(found.every(({ kind }) => kind === "lock")).toBe(true);
+  expect(found.map(({ object }) => object)).toEqual(names.toSorted());
+  await expectRepaired(site, kinds.length);
+});
+
+test("a listing that was emptied", async () => {
+  const site = await lockedSite();
+  for (const name of site.objects) await site.storage.delete(name);
+  expect((await findings(site)).map(({ object }) => object)).toEqual(site.objects.toSorted());
+  await expectRepaired(site, site.objects.length);
+});
+
+test("a point that was forgotten with all its records is there when it is locked", async () => {
+  const site = await lockedSite();
+  const [point] = (await loadCatalog(site.replica)).points;
+  if (point === undefined) throw new Error("no point");
+  await forgetPoint(site.replica, point, "by a thief");
+  expect(await findings(site)).toMatchObject([{ kind: "lock", object: point.name }]);
+  await expectRepaired(site, 1);
+});
+
+test("what is put again as it was is no finding", async () => {
+  const site = await lockedSite();
+  for (const name of site.objects) await site.storage.put(name, [await site.storage.get(name)]);
+  expect(await findings(site)).toEqual([]);
+});
+
+describe("forged by someone with the repository's key", () => {
+  test("a record that names another version: the first one counts", async () => {
+    const site = await lockedSite();
+    const pack = site.objects.find((name) => name.startsWith("packs/")) ?? "";
+    await site.storage.put(pack, [Buffer.from("forged")]);
+    const version = site.storage.versions.get(pack)?.at(-1)?.id ?? "";
+    const until = site.clock.now() + 90 * day;
+    const record = { time: site.clock.now(), until, points: [], objects: new Map([[pack, version]]) };
+    const { name, data } = sealLockRecord(site.replica.keys, record);
+    await site.storage.put(name, [data]);
+    expect(await findings(site)).toMatchObject([
+      { kind: "lock", object: pack },
+      { kind: "lock", object: name },
+    ]);
+    await repairRepository(await open(site), { executor, replicas: [], replica: true });
+    expect(await readTiny(site.replica, site.point)).toEqual(expectedContents(content));
+  });
+
+  test("a record without the key", async () => {
+    const site = await lockedSite();
+    const name = `locks/20990101T000000000Z-${"0".repeat(16)}`;
+    await site.storage.put(name, [Buffer.from("forged")]);
+    expect(await findings(site)).toMatchObject([{ kind: "object", object: name }]);
+  });
+
+  test("a point dated in the future", async () => {
+    const site = await lockedSite();
+    const time = new Date(site.clock.now() + 400 * day).toISOString();
+    const { name } = await commitPoint(site.replica, { ...site.point.manifest, time });
+    expect(await findings(site)).toMatchObject([{ kind: "point", object: name }]);
+  });
+
+  test("a point that was forgotten, put there again", async () => {
+    const site = await lockedSite();
+    site.clock.pass(60 * day);
+    const [point] = (await loadCatalog(site.replica)).points;
+    if (point === undefined) throw new Error("no point");
+    const manifest = await site.storage.get(point.name);
+    await captureTiny(site.primary, { image: [1, 2, 4] });
+    await site.send({ keeps: () => new Set() });
+    await forgetPoint(site.replica, point, "test");
+    expect(await findings(site)).toEqual([]);
+    site.clock.pass(1000);
+    await site.storage.put(point.name, [manifest]);
+    expect(await findings(site)).toMatchObject([{ kind: "point", object: point.name }]);
+  });
+});
+
+describe("a sweep", () => {
+  test("keeps what is locked and not needed, and says until when", async () => {
+    const site = await lockedSite();
+    const until = site.storage.until(site.point.name) ?? 0;
+    site.clock.pass(6 * day);
+    await captureTiny(site.primary, { image: [7, 8] });
+    await site.send({ keeps: () => new Set() });
+    const old = (await loadCatalog(site.replica)).points.find(({ id }) => id === site.point.id);
+    if (old === undefined) throw new Error("no point");
+    await forgetPoint(site.replica, old, "test");
+    const plan = async () => (await planSweep(site.replica, { grace: day, now: site.clock.now() })).plan;
+    expect(await plan()).toMatchObject({ condemn: [], remove: [], rewrite: [], replaceIndexes: [] });
+    expect((await plan()).kept).toMatchObject([{ reason: "locked", until }]);
+    site.clock.pass(until - site.clock.now() + 1000);
+    const { condemn, kept, cleanup } = await plan();
+    expect(kept).toEqual([]);
+    expect(condemn.length).toBeGreaterThan(0);
+    expect(cleanup.filter((name) => name.startsWith("locks/"))).toHaveLength(1);
+  });
+});
