@@ -1,5 +1,6 @@
 import * as path from "node:path";
 import { exitStatus, isStillpointError, StillpointError } from "../errors.ts";
+import { nodeFiles } from "../host/node-files.ts";
 import type { Config } from "../policy/config.ts";
 import { loadConfig } from "../policy/load.ts";
 import { type PlaceState, recoverPrimary, type RecoverReport, surveyPlace } from "../replicate/recover-primary.ts";
@@ -116,7 +117,8 @@ function folderOf({ to }: Flags, found: Found | undefined): string {
 }
 
 async function survey(cli: Cli, replica: Repository, address: StorageAddress & { path: string }): Promise<PlaceState> {
-  if (!(await isThere(address.path))) return "empty";
+  // A storage takes an empty folder for a disk that isn't mounted; here it is what is wanted.
+  if (!(await isThere(address.path)) || (await nodeFiles.list(address.path)).length === 0) return "empty";
   return await surveyPlace(replica, openStorage(address, { clock: cli.clock }), { signal: cli.signal });
 }
 

@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeEach, describe, expect, test } from "vitest";
-import { stillpoint, temporaryFolder } from "./harness.ts";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { stillpoint } from "./harness.ts";
 
 const text = `version: 1
 repository: { path: repository, key_file: repository.key }
@@ -15,16 +16,14 @@ sources:
 policies:
   all: { sources: [data], schedule: { manual: true }, keep: { last: 10 }, replicate: { usb: {} } }
 `;
-let folder: string;
-let host: string;
-let open: string[];
+const folder = mkdtempSync(join(tmpdir(), "stillpoint-recover-"));
+const host = join(folder, "host");
+const open = ["--repository", join(folder, "usb/stillpoint"), "--key-file", join(folder, "repository.key")];
 
 const at = (...names: string[]): string => join(host, ...names);
 
 /** A host with a point, and then nothing of it but its replica and its key. */
-beforeEach(async () => {
-  folder = temporaryFolder();
-  host = join(folder, "host");
+beforeAll(async () => {
   mkdirSync(at("data"), { recursive: true });
   mkdirSync(at("usb"));
   writeFileSync(at("data/letter"), "Dear all,\n");
@@ -33,9 +32,9 @@ beforeEach(async () => {
   const { status, stderr } = await stillpoint(["run", "all", "--config", at("stillpoint.yaml")]);
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   for (const name of ["repository.key", "usb"]) renameSync(at(name), join(folder, name));
-  rmSync(host, { recursive: true });
-  open = ["--repository", join(folder, "usb/stillpoint"), "--key-file", join(folder, "repository.key")];
 });
+beforeEach(() => rmSync(host, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("recover", () => {
   test("brings back configuration and repository where they were, and names what is left to do", async () => {
@@ -53,7 +52,7 @@ describe("recover", () => {
       `  start the virtual machine web, or restore it: there is no socket ${at("web.sock")}`,
     ]);
     expect(stdout).toContain(`Next: \`stillpoint check --config ${at("stillpoint.yaml")}\``);
-    renameSync(join(folder, "repository.key"), at("repository.key"));
+    cpSync(join(folder, "repository.key"), at("repository.key"));
     const listed = await stillpoint(["list", "--json", "--config", at("stillpoint.yaml")]);
     expect(JSON.parse(listed.stdout)).toMatchObject([{ source: "data" }]);
   });
@@ -74,6 +73,7 @@ describe("recover", () => {
 
   test("elsewhere, with --to and --config, it says what the configuration then has wrong", async () => {
     const [to, config] = [join(folder, "new/repository"), join(folder, "etc/stillpoint.yaml")];
+    mkdirSync(to, { recursive: true });
     const { status, stdout } = await stillpoint(["recover", ...open, "--to", to, "--config", config]);
     expect(status).toBe(0);
     expect(existsSync(join(to, "format"))).toBe(true);
@@ -100,13 +100,15 @@ describe("recover", () => {
     expect(existsSync(at("stillpoint.yaml"))).toBe(false);
   });
 
-  test("a copy without a configuration takes --to; what can't be read is brought back all the same", async () => {
-    rmSync(join(folder, "usb/stillpoint/config"), { recursive: true });
-    expect(await stillpoint(["recover", ...open])).toMatchObject({
+  test("a copy without a configuration takes --to, and says that one is to be written", async () => {
+    cpSync(join(folder, "usb/stillpoint"), join(folder, "copy"), { recursive: true });
+    rmSync(join(folder, "copy/config"), { recursive: true });
+    const openCopy = open.with(1, join(folder, "copy"));
+    expect(await stillpoint(["recover", ...openCopy])).toMatchObject({
       status: 2,
       stderr: expect.stringContaining("this copy holds no configuration.\nNothing was changed.\nAdd --to FOLDER."),
     });
-    const { status, stdout } = await stillpoint(["recover", ...open, "--to", at("repository")]);
+    const { status, stdout } = await stillpoint(["recover", ...openCopy, "--to", at("repository")]);
     expect(status).toBe(0);
     expect(stdout).toContain("write a configuration: this copy holds none");
   });
