@@ -10,12 +10,13 @@ set -eu
 # The one place that says which Debian packages are needed, and for what.
 packages_for() {
   case $1 in
-    check) echo libatomic1 ;;
+    check | package) echo libatomic1 ;;
     run) echo libatomic1 e2fsprogs ;;
     test) echo libatomic1 e2fsprogs acl age attr zsh fish mandoc zbar-tools openssh-client openssh-server prometheus prometheus-alertmanager \
-      python3-cryptography python3-argon2 python3-zstandard restic qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common ;;
+      python3-cryptography python3-argon2 python3-zstandard restic qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common \
+      debootstrap systemd-container ;;
     bench) echo libatomic1 e2fsprogs restic borgbackup qemu-system-x86 qemu-utils libnbd-bin binutils ;;
-    *) fail "unknown purpose '$1'; it is one of check, run, test, bench" ;;
+    *) fail "unknown purpose '$1'; it is one of check, run, test, bench, package" ;;
   esac
 }
 
@@ -143,7 +144,7 @@ build() {
 
 cd "$(dirname "$0")/.."
 root=$PWD
-purpose=${1:?"give a purpose: check, run, test or bench"}
+purpose=${1:?"give a purpose: check, run, test, bench or package"}
 shift
 packages=$(packages_for "$purpose")
 
@@ -160,7 +161,7 @@ install_debian_packages
 install_npm_packages
 . bin/find-node.sh
 find_node
-[ "$purpose" = check ] || build
+case $purpose in check | package) ;; *) build ;; esac
 exec 9<&-
 
 trap - EXIT INT TERM

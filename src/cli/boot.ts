@@ -2,6 +2,7 @@ import { homedir } from "node:os";
 import * as path from "node:path";
 import { type Command, Option } from "commander";
 import { exitStatus, isStillpointError } from "../errors.ts";
+import { commandOf, moduleBeside } from "../host/module-beside.ts";
 import { findBoot, type ListedBoot, listBoots, stopBoot } from "../restore/boot/boots.ts";
 import { startSupervisor } from "../restore/boot/start-supervisor.ts";
 import { startedBoot, supervise } from "../restore/boot/supervise.ts";
@@ -113,7 +114,7 @@ async function stateOf(cli: Cli, flags: PlaceFlags & Pick<LocationFlags, "reposi
   return path.join(cli.environment["XDG_STATE_HOME"] ?? path.join(homedir(), ".local", "state"), "stillpoint");
 }
 
-const main = new URL(import.meta.url.endsWith(".ts") ? "main.ts" : "main.js", import.meta.url).pathname;
+const main = moduleBeside(import.meta.url, "main");
 
 async function boot(cli: Cli, id: string, flags: Flags): Promise<void> {
   const begun = cli.clock.monotonic();
@@ -124,9 +125,7 @@ async function boot(cli: Cli, id: string, flags: Flags): Promise<void> {
     stay: flags.stay === true,
     started,
     command: (folder) => [
-      process.execPath,
-      ...process.execArgv,
-      main,
+      ...commandOf(main),
       "boot",
       "supervise",
       id,

@@ -2,10 +2,11 @@
  * Does the work in a process of its own, started when there is some and ended when there is none: what capturing takes in
  * memory is given back, and a capture that dies doesn't take the metrics with it (docs/decisions/0032-a-process-for-the-work.md).
  */
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import type { Clock } from "../host/clock.ts";
+import { forkModule, moduleBeside } from "../host/module-beside.ts";
 import type { Stages } from "../job/stages.ts";
 import type { Config } from "../policy/config.ts";
 import { fromPlainError } from "../repository/threads/worker-protocol.ts";
@@ -105,7 +106,10 @@ export class WorkProcess {
 
   #start(): ChildProcess {
     const { version, entry = usualEntry } = this.#options;
-    const child = fork(entry, [version], { serialization: "advanced", stdio: ["ignore", "ignore", "inherit", "ipc"] });
+    const child = forkModule(entry, [version], {
+      serialization: "advanced",
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+    });
     const ended = new AbortController();
     void this.#watch(child, ended.signal);
     child.on("message", (message) => this.#receive(message as FromWork));
@@ -166,7 +170,7 @@ export class WorkProcess {
   }
 }
 
-const usualEntry = new URL(import.meta.url.endsWith(".ts") ? "work-main.ts" : "work-main.js", import.meta.url);
+const usualEntry = moduleBeside(import.meta.url, "work-main");
 
 /** A process that has ended can't be told anything; that it has is heard by its `exit`. */
 function send(child: ChildProcess, message: ToWork): void {

@@ -2,9 +2,10 @@
  * Looks after a guest during a capture, from a process of its own, so that the guest goes on whatever becomes of us: killed,
  * stopped or stuck. What it does is in watchdog-main.ts.
  */
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import type { Clock } from "../../host/clock.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
+import { forkModule, moduleBeside } from "../../host/module-beside.ts";
 import type { Guest } from "./guest.ts";
 import { type GuestRecord, removeRecord, writeRecord } from "./guest-record.ts";
 import type { PauseGuard } from "./standstill.ts";
@@ -12,7 +13,7 @@ import { failed } from "./trouble.ts";
 import type { VmSource } from "./vm-source.ts";
 import type { ToWatchdog, WatchdogSettings } from "./watchdog-protocol.ts";
 
-const entry = new URL(import.meta.url.endsWith(".ts") ? "watchdog-main.ts" : "watchdog-main.js", import.meta.url);
+const entry = moduleBeside(import.meta.url, "watchdog-main");
 
 /** In ms: how much longer than the longest pause it waits before it lets a guest run that we don't. */
 const slack = 1000;
@@ -44,7 +45,7 @@ export class Watchdog implements PauseGuard {
     this.#before = before;
     this.#clock = clock;
     // The argument is for whoever reads a list of processes.
-    this.#child = fork(entry, [source.qmp], {
+    this.#child = forkModule(entry, [source.qmp], {
       // Its own session: what ends our terminal or process group leaves it alone.
       detached: true,
       // It needs no secret of ours.

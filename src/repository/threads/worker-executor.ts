@@ -1,6 +1,7 @@
 /** An executor in worker threads, started when the first task comes. */
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { cancelled } from "../../host/cancel.ts";
+import { startThread } from "../../host/module-beside.ts";
 import type { WriteStatistics } from "../blobs/blob-writer.ts";
 import type { Executor, ExecutorOptions, Task } from "./executor.ts";
 import { type FromWorker, fromPlainError, type ToWorker } from "./worker-protocol.ts";
@@ -96,7 +97,7 @@ export class WorkerExecutor implements Executor {
   }
 
   #start(): Thread {
-    const worker = new Worker(this.#entry, {
+    const worker = startThread(this.#entry, {
       workerData: this.#options.seed(),
       resourceLimits: { maxYoungGenerationSizeMb: 3 },
     });
