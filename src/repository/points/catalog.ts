@@ -90,7 +90,10 @@ export async function vanishedPoints(
   await memory?.load();
   const vanished: RecoveryPoint[] = [];
   for (const point of memory?.points ?? []) {
-    if (!stored.has(point.name) && !(await exists(storage, `forgotten/${point.id}`, options))) vanished.push(point);
+    if (stored.has(point.name)) continue;
+    // It may be newer than the listing; and one that is forgotten just now has its record before it is gone.
+    if (await exists(storage, point.name, options)) continue;
+    if (!(await exists(storage, `forgotten/${point.id}`, options))) vanished.push(point);
   }
   return vanished;
 }

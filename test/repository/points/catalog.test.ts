@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import {
+  vanishedPoints,
   type Catalog,
   type CatalogPoint,
   commitPoint,
@@ -192,6 +193,15 @@ describe("the memory of a catalog", () => {
     await storage.delete(newest.name);
     await new CatalogMemory(file, repository.keys).accept(new Set([newest.id]));
     expect(await missing()).toEqual([]);
+  });
+
+  test("a point that is committed and remembered while a check lists others isn't missing", async () => {
+    const memory = new CatalogMemory(new KeptInMemory(), repository.keys);
+    const point = await commitPoint(repository, manifest("a", 1));
+    memory.addPoint(point);
+    expect(await vanishedPoints({ ...repository, memory }, new Set())).toEqual([]);
+    await storage.delete(point.name);
+    expect(await vanishedPoints({ ...repository, memory }, new Set())).toEqual([point]);
   });
 
   test("sees a hold released and set again", async () => {
