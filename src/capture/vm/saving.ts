@@ -1,6 +1,7 @@
 /** One save of a guest's memory and devices by QEMU's migration, into a spool (qapi/migration.json of QEMU's source). */
 import { toError } from "../../errors.ts";
 import type { Clock } from "../../host/clock.ts";
+import { activateDisks } from "../../qemu/activate-disks.ts";
 import { QmpError } from "../../qemu/qmp.ts";
 import { rescueGuest } from "../../qemu/userfaultfd.ts";
 import type { Guest } from "./guest.ts";
@@ -117,16 +118,9 @@ export class Saving {
     while (isUnderWay(await this.state())) await this.#clock.sleep(2);
   }
 
-  /**
-   * After a save of a guest that stands still: such a save ends by making all block nodes inactive, for another QEMU to use the
-   * disks. Before it had a command for this, QEMU let inactive nodes be used all the same.
-   */
+  /** After a save of a guest that stands still, which has taken its disks from it. */
   async reactivateDisks(): Promise<void> {
-    try {
-      await this.#guest.qmp.execute("blockdev-set-active", { active: true });
-    } catch (error) {
-      if (!(error instanceof QmpError) || error.class !== "CommandNotFound") throw error;
-    }
+    await step("use the disks after the save", activateDisks(this.#guest.qmp));
   }
 
   /** Frees the guest's memory from the protection that a failed save leaves behind. */

@@ -3,6 +3,7 @@ import { StillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { systemClock } from "../../host/clock.ts";
 import { run } from "../../host/process.ts";
+import { activateDisks } from "../../qemu/activate-disks.ts";
 import type { Qmp } from "../../qemu/qmp.ts";
 
 interface Node {
@@ -30,6 +31,7 @@ const pollTime = 200;
 export async function settleDisks(qmp: Qmp, files: readonly string[], signal?: AbortSignal): Promise<void> {
   // What an earlier attempt has begun ends first.
   await jobsEnded(qmp, signal);
+  await activateDisks(qmp, signal);
   for (const [number, node] of (await dependent(qmp, files)).entries())
     await qmp.execute("block-stream", { device: node["node-name"], "job-id": `${jobPrefix}${number}` }, { signal });
   await jobsEnded(qmp, signal);
