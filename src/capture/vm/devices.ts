@@ -50,8 +50,8 @@ async function listDevices(qmp: Qmp): Promise<Device[]> {
 const threadedServer = 9;
 
 /**
- * Before, QEMU aborts (`nbd_blockdev_client_closed` of its blockdev-nbd.c), and the guest with it, when a connection to a disk
- * ends that an iothread serves. All connections end should we be killed.
+ * Before, QEMU aborts, and the guest with it, when a connection to a disk ends that an iothread serves; and all connections end
+ * should we be killed (decision 43).
  */
 export async function requireMainThread(qmp: Qmp, disks: readonly Disk[]): Promise<void> {
   if (qmp.version.major >= threadedServer) return;

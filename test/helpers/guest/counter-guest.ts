@@ -10,7 +10,7 @@ export interface CounterDisk {
   /** In bytes; by default 16 MiB. */
   readonly size?: number;
   /** By default `virtio-blk-pci`. */
-  readonly device?: "virtio-blk-pci" | "ide-hd" | "scsi-hd";
+  readonly device?: "virtio-blk-pci" | `virtio-blk-pci,iothread=${string}` | "ide-hd" | "scsi-hd";
 }
 
 export interface CounterGuestOptions {
