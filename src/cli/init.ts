@@ -60,6 +60,7 @@ async function init(cli: Cli, flags: Flags): Promise<void> {
   const steps = [await makeConfig(cli, flags)];
   const config = await readConfig(flags, cli);
   const there = await hasRepository(config);
+  if (!there) await makePlace(cli, config);
   const key = await makeKey(config, there);
   if (key !== undefined) steps.push(key);
   const primary = await makePrimary(cli, config, there);
@@ -96,13 +97,11 @@ async function makeKey({ repository }: Config, there: boolean): Promise<Step | u
   return found ? { what: "key", place: key.path, made: false } : undefined;
 }
 
-async function makePrimary(cli: Cli, config: Config, there: boolean): Promise<Location> {
-  const { clock, signal, environment } = cli;
-  if (there) return await openPrimary(config, { clock, signal, environment });
-  const secret = await readSecret(config.repository.key, { environment });
+/** Before a key is made: one that opens nothing, in the place of the right one, would only mislead. */
+async function makePlace({ clock, signal }: Cli, config: Config): Promise<void> {
   const address = addressOfPrimary(config);
-  const storage = openStorage(address, { clock });
   await createStorage(address);
+  const storage = openStorage(address, { clock });
   for await (const { name } of storage.list("", { signal })) {
     // A key alone is what an init that was cut off left.
     if (name.startsWith("keys/")) continue;
@@ -112,6 +111,14 @@ async function makePrimary(cli: Cli, config: Config, there: boolean): Promise<Lo
       next: "If it was being recovered, run `stillpoint recover` again; if it is a repository, bring `format` back from a replica; else choose an empty folder.",
     });
   }
+}
+
+async function makePrimary(cli: Cli, config: Config, there: boolean): Promise<Location> {
+  const { clock, signal, environment } = cli;
+  if (there) return await openPrimary(config, { clock, signal, environment });
+  const secret = await readSecret(config.repository.key, { environment });
+  const address = addressOfPrimary(config);
+  const storage = openStorage(address, { clock });
   const key = secret as Extract<typeof secret, NewKey>;
   return { name: primaryName, repository: await createRepository({ storage, clock, key, label: hostname(), address }) };
 }

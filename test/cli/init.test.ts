@@ -110,9 +110,11 @@ describe("init again", () => {
     rmSync(join(folder, "repository/format"));
     mkdirSync(join(folder, "repository/points"));
     writeFileSync(join(folder, "repository/points/precious"), "x");
+    rmSync(join(folder, "repository.key"));
     const { status, stderr } = await stillpoint(["init", "--config", config]);
     expect(status).toBe(1);
     expect(stderr).toContain("holds points/precious");
+    expect(existsSync(join(folder, "repository.key"))).toBe(false);
   });
 });
 
