@@ -12,6 +12,7 @@ import {
 } from "../job/locations.ts";
 import { readSecret } from "../job/read-secret.ts";
 import type { Config } from "../policy/config.ts";
+import { configSchemaText } from "../policy/json-schema.ts";
 import { newKeyFile, type NewKey } from "../repository/keys/key-objects.ts";
 import { createRepository, exists } from "../repository/repository.ts";
 import { createStorage, openStorage } from "../storage/open.ts";
@@ -21,16 +22,17 @@ import type { Cli, DefineVerb } from "./cli.ts";
 import { isThere, makeFile } from "./make-file.ts";
 import { addConfigOption } from "./open-location.ts";
 import { type ConfigFlags, configPath, readConfig } from "./read-config.ts";
-import { starterConfig } from "./starter-config.ts";
+import { schemaFile, starterConfig } from "./starter-config.ts";
 
 interface Flags extends ConfigFlags {
   readonly repository: string;
+  readonly systemd?: boolean;
   readonly json?: boolean;
 }
 
 /** One thing that there should be afterwards. */
 interface Step {
-  readonly what: "config" | "key" | "repository" | "replica";
+  readonly what: "config" | "schema" | "key" | "repository" | "replica" | "sheet";
   /** A path, or the name of a systemd credential. */
   readonly place: string;
   /** Made just now; false: it was there, and was left as it is. */
@@ -42,6 +44,7 @@ interface Step {
 export const define: DefineVerb = (command, cli) => {
   addConfigOption(command)
     .option("--repository <path>", "where a new configuration puts the repository", "/var/lib/stillpoint/repository")
+    .option("--systemd", "for the service: writes a recovery sheet too, and says how to start it")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -51,13 +54,14 @@ repository, and the replicas' folders. Run it again after adding a replica.
 
 Examples:
   stillpoint init
+  stillpoint init --systemd
   stillpoint init --config ./stillpoint.yaml --repository ./repository`,
     )
     .action(async (flags: Flags) => await init(cli, flags));
 };
 
 async function init(cli: Cli, flags: Flags): Promise<void> {
-  const steps = [await makeConfig(cli, flags)];
+  const steps = await makeConfig(cli, flags);
   const config = await readConfig(flags, cli);
   const there = await hasRepository(config);
   if (!there) await makePlace(cli, config);
@@ -66,18 +70,26 @@ async function init(cli: Cli, flags: Flags): Promise<void> {
   const primary = await makePrimary(cli, config, there);
   steps.push({ what: "repository", place: config.repository.path, made: !there });
   for (const replica of config.replicas) steps.push(await makeReplica(cli, config, primary, replica.name));
+  if (flags.systemd === true) steps.push(await makeSheetOnce(cli, flags, config, primary));
   if (!steps.some(({ made, error }) => made || error !== undefined)) throw nothingToDo(config);
   if (steps.some(({ error }) => error !== undefined)) cli.exit = exitStatus.partial;
   if (flags.json === true) cli.output.json({ repository: primary.repository.keys.repositoryId, steps });
   else report(cli, flags, steps);
 }
 
-async function makeConfig(cli: Cli, flags: Flags): Promise<Step> {
+async function makeConfig(cli: Cli, flags: Flags): Promise<Step[]> {
   const file = configPath(flags, cli);
-  if (await isThere(file)) return { what: "config", place: file, made: false };
-  const key = path.join(path.dirname(file), "repository.key");
+  if (await isThere(file)) return [{ what: "config", place: file, made: false }];
+  const folder = path.dirname(file);
+  const key = path.join(folder, "repository.key");
   await makeFile(file, starterConfig({ repository: path.resolve(flags.repository), key }));
-  return { what: "config", place: file, made: true };
+  const schema = path.join(folder, schemaFile);
+  const lacks = !(await isThere(schema));
+  if (lacks) await makeFile(schema, configSchemaText());
+  return [
+    { what: "config", place: file, made: true },
+    { what: "schema", place: schema, made: lacks },
+  ];
 }
 
 async function hasRepository(config: Config): Promise<boolean> {
@@ -137,6 +149,15 @@ async function makeReplica(cli: Cli, config: Config, primary: Location, name: st
   }
 }
 
+async function makeSheetOnce(cli: Cli, flags: Flags, config: Config, { repository }: Location): Promise<Step> {
+  const { makeSheet, sheetFiles } = await import("./make-sheet.ts");
+  const folder = path.dirname(configPath(flags, cli));
+  const place = sheetFiles(folder).page;
+  if (await isThere(place)) return { what: "sheet", place, made: false };
+  await makeSheet(cli, config, repository, folder);
+  return { what: "sheet", place, made: true };
+}
+
 async function isRepository(address: StorageAddress, { clock, signal }: Cli): Promise<boolean> {
   // A folder that isn't there yet is nothing to try again for.
   if (address.kind === "fs") return await isThere(path.join(address.path, "format"));
@@ -173,7 +194,14 @@ function report(cli: Cli, flags: Flags, steps: readonly Step[]): void {
     );
     output.print("replaced or guessed. `stillpoint key add` adds a passphrase as a second way in.");
   }
+  const sheet = steps.find(({ what, made }) => what === "sheet" && made);
+  if (sheet !== undefined) {
+    output.print();
+    output.print(output.style("bold", `Print ${sheet.place}, keep the paper elsewhere, then remove the file:`));
+    output.print("it holds the key, as does recovery-sheet.txt beside it. `stillpoint key sheet` makes a new one.");
+  }
   output.print();
   const config = configPath(flags, cli);
-  output.print(`Next: see what ${config} protects, then start it with \`stillpoint daemon\`.`);
+  const start = flags.systemd === true ? "systemctl enable --now stillpoint.target" : "stillpoint daemon";
+  output.print(`Next: see what ${config} protects, then start it with \`${start}\`.`);
 }

@@ -1,13 +1,16 @@
 import { hostname } from "node:os";
 import * as path from "node:path";
 import { StillpointError } from "../errors.ts";
-import { newKeyFile, type NewKey, parseKeyObject, unwrapMasterKey } from "../repository/keys/key-objects.ts";
-import { addKey, type KeyDescription, listKeys, removeKey, type Repository } from "../repository/repository.ts";
+import { newKeyFile, type NewKey } from "../repository/keys/key-objects.ts";
+import { addKey, type KeyDescription, listKeys, removeKey } from "../repository/repository.ts";
+import { openPrimary } from "../job/locations.ts";
 import { readSecret } from "../job/read-secret.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { count, formatTime, printable } from "./format.ts";
+import { keyOpens } from "./key-opens.ts";
 import { makeFile } from "./make-file.ts";
 import {
+  addConfigOption,
   addLocationOptions,
   type LocationFlags,
   type OpenedLocation,
@@ -15,6 +18,7 @@ import {
   readPassphrase,
   secretOf,
 } from "./open-location.ts";
+import { type ConfigFlags, configPath, readConfig } from "./read-config.ts";
 import { formatTable } from "./table.ts";
 
 interface Flags extends LocationFlags {
@@ -26,6 +30,10 @@ interface AddFlags extends Flags {
   readonly newPassphraseFile?: string;
   readonly newAgeRecipient?: string;
   readonly label?: string;
+}
+
+interface SheetFlags extends ConfigFlags {
+  readonly json?: boolean;
 }
 
 export const define: DefineVerb = (command, cli) => {
@@ -57,6 +65,23 @@ Examples:
   stillpoint key add --new-age-recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p`,
     )
     .action(async (flags: AddFlags) => await add(cli, flags));
+
+  addConfigOption(command.command("sheet"))
+    .summary("write a recovery sheet to print: places, key as text and QR code, commands")
+    .description("Writes a recovery sheet: a page to print, and the same as plain text. It holds the key.")
+    .argument("[folder]", "where to (default: beside the configuration)")
+    .option("--json", "print JSON")
+    .addHelpText(
+      "after",
+      `
+Print recovery-sheet.html, keep the paper away from this host, and remove both files. Make a new one when the key or the
+replicas change.
+
+Examples:
+  stillpoint key sheet
+  stillpoint key sheet /root`,
+    )
+    .action(async (folder: string | undefined, flags: SheetFlags) => await writeSheet(cli, folder, flags));
 
   addLocationOptions(command.command("remove").argument("<id>", "the key's id or its beginning"))
     .summary("remove a key")
@@ -101,6 +126,19 @@ async function add(cli: Cli, flags: AddFlags): Promise<void> {
   cli.output.print(`Added the key ${id} (${key.type})`);
   if (file !== undefined)
     cli.output.print(`Keep ${path.resolve(file)} secret, and a copy of it away from this machine.`);
+}
+
+async function writeSheet(cli: Cli, folder: string | undefined, flags: SheetFlags): Promise<void> {
+  const config = await readConfig(flags, cli);
+  const { clock, environment, signal } = cli;
+  const { repository } = await openPrimary(config, { clock, environment, signal, readOnly: true });
+  const { makeSheet, sheetFiles } = await import("./make-sheet.ts");
+  const target = path.resolve(folder ?? path.dirname(configPath(flags, cli)));
+  await makeSheet(cli, config, repository, target);
+  const { page, text } = sheetFiles(target);
+  if (flags.json === true) return cli.output.json({ page, text });
+  cli.output.print(`Wrote ${page} and ${text}`);
+  cli.output.print("They hold the key. Print the page, keep the paper away from this host, and remove both files.");
 }
 
 async function makeKey({ newKeyFile: file, newPassphraseFile, newAgeRecipient }: AddFlags): Promise<NewKey> {
@@ -149,20 +187,10 @@ async function refuseOnlyWayIn(
   const others = (await listKeys(repository.storage)).filter((key) => key.id !== id);
   // The last one of all is refused by removeKey, with a better reason.
   if (others.length === 0) return;
-  for (const other of others) if (await opens(repository, other.id, secret)) return;
+  for (const other of others) if (await keyOpens(repository, other.id, secret)) return;
   throw new StillpointError("usage", {
     what: `Cannot remove the key ${id}: it is the one that this command was opened with`,
     safe: "Nothing was changed.",
     next: "Open with the key that shall stay: name that in the configuration, or use --repository with it.",
   });
-}
-
-async function opens(
-  repository: Repository,
-  id: string,
-  secret: Parameters<typeof unwrapMasterKey>[1],
-): Promise<boolean> {
-  const name = `keys/${id}`;
-  const key = parseKeyObject(await repository.storage.get(name), name);
-  return (await unwrapMasterKey(key, secret, Buffer.from(repository.keys.repositoryId, "hex"))) !== undefined;
 }

@@ -4,11 +4,16 @@ export interface StarterOptions {
   readonly key: string;
 }
 
+/** Beside the configuration: the JSON Schema by which editors help. */
+export const schemaFile = "stillpoint.schema.json";
+
 /** The configuration that `stillpoint init` writes where there is none: small, valid, and what most hosts begin with. */
 export function starterConfig({ repository, key }: StarterOptions): string {
-  return `# Stillpoint: what is protected, when, how long it is kept, and where else it is kept.
+  return `# yaml-language-server: $schema=${schemaFile}
+#
+# Stillpoint: what is protected, when, how long it is kept, and where else it is kept.
 # After a change: stillpoint config check. A running daemon takes a valid file over by itself.
-# Every setting: docs/operations.md, and \`stillpoint config schema\` for your editor.
+# Every setting: docs/operations.md. Your editor may know them by the first line; \`stillpoint config schema\` prints what it reads.
 version: 1
 
 repository:

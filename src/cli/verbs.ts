@@ -50,7 +50,7 @@ export const verbGroups: Readonly<Record<string, readonly Verb[]>> = {
     verb("repair", "mend damage, from other locations where they have it whole", () => import("./repair.ts")),
     verb("rescue", "let a virtual machine go on that a failed capture has stopped", () => import("./rescue.ts")),
     verb("sweep", "free the space that no recovery point needs", () => import("./sweep.ts")),
-    verb("key", "list, add and remove the repository's keys", () => import("./key.ts")),
+    verb("key", "list, add and remove the repository's keys, print them for a safe", () => import("./key.ts")),
   ],
 };
 

@@ -20,6 +20,9 @@ describe("init in an empty place", () => {
     expect((await stillpoint(["list", "--config", config, "--json"])).stdout).toBe("[]\n");
     const checked = await stillpoint(["config", "check", config]);
     expect(checked).toMatchObject({ status: 0, stderr: "" });
+    // What an editor looks for by the first line of the file.
+    const [, schema = ""] = /^# yaml-language-server: \$schema=(\S+)\n/.exec(readFileSync(config, "utf8")) ?? [];
+    expect(readFileSync(join(folder, schema), "utf8")).toBe((await stillpoint(["config", "schema"])).stdout);
   });
 
   test("JSON tells each step", async () => {
@@ -30,6 +33,7 @@ describe("init in an empty place", () => {
       repository: expect.stringMatching(/^[0-9a-f]{32}$/),
       steps: [
         { what: "config", place: config, made: true },
+        { what: "schema", place: join(folder, "stillpoint.schema.json"), made: true },
         { what: "key", place: join(folder, "repository.key"), made: true },
         { what: "repository", place: join(folder, "r"), made: true },
       ],
