@@ -45,8 +45,9 @@ async function measureGuest(
   await site.capture();
   const stalls: Record<string, Stall[]> = {};
   const told: number[] = [];
-  for (let round = 0; round < rounds; round++) {
-    for (const [name, way] of Object.entries(ways)) {
+  // One way after the other: what QEMU remembers of a save by somebody else would be of no use for ours.
+  for (const [name, way] of Object.entries(ways)) {
+    for (let round = 0; round < rounds; round++) {
       const stall = await stallOf(guest, way);
       (stalls[name] ??= []).push(stall);
       const { pause, method } = await site.machine();

@@ -80,6 +80,7 @@ test("a large guest is stopped late, by what its rehearsed save has shown", asyn
   const { point, problems } = await site.capture(guest, { maxPause: 5000 });
   expect(problems).toEqual([]);
   expect(point.manifest.machine?.method).toMatch(/^(late-stop|background)$/);
+  expect(point.manifest.machine?.setup).toBeGreaterThan(0);
   const disks = [await site.read(point, "disk/disk0"), await site.read(point, "disk/disk1")];
   expect(contradictions({ memory: await readLargest(site, point), disks })).toEqual([]);
 });

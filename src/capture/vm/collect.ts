@@ -45,6 +45,7 @@ export async function collect(context: CaptureContext, what: Collection): Promis
     collectDisks(context, what, progress),
     collectMemory(context, what, progress),
   ]);
+  const setup = (await what.save?.saving.state())?.["setup-time"];
   const files = await collectFiles(context, machine.files);
   const parts = [
     ...[...disks.captured.values()].map(({ part }) => part),
@@ -69,6 +70,7 @@ export async function collect(context: CaptureContext, what: Collection): Promis
       ...machine,
       pause: Math.round(pause * 1000) / 1000,
       method,
+      ...(setup !== undefined && { setup }),
       memory: memory?.memory ?? null,
       disks: drives.map((drive) => describeDrive(drive, disks.captured.get(drive.name), points.bitmaps)),
     },

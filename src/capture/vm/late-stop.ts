@@ -1,6 +1,7 @@
 /** When to stop a guest whose memory is saved while it runs (background-instant.ts). */
 import type { StillpointError } from "../../errors.ts";
-import { reserveSave } from "./attempt.ts";
+import type { Save } from "./attempt.ts";
+import type { Guest } from "./guest.ts";
 import type { Preparation } from "./preparation.ts";
 import { queryMigration } from "./saving.ts";
 import { withProblems } from "./trouble.ts";
@@ -15,35 +16,65 @@ const shortSetup = 20;
 /** Bytes of RAM from which on the first look, which may have to make all pages first, is taken while the guest runs. */
 const rehearsedSize = 512 * 1024 * 1024;
 
-/** How long after the beginning of a save to stop the guest, in ms; undefined to stop it first. */
-export async function lateness(preparation: Preparation, margin: number | undefined): Promise<number | undefined> {
-  const setup = await knownSetup(preparation);
-  if (margin === undefined || setup === undefined || setup < shortSetup) return undefined;
-  return setup * margin;
+/** What of a preparation matters here. */
+interface Prepared extends Pick<Preparation, "fitness" | "previous"> {
+  readonly guest: Pick<Guest, "qmp">;
 }
 
-/**
- * A save of a large guest that was never saved, to be thrown away: QEMU pauses the guest for it only as briefly as it must.
- * Returns what of QEMU's settings could not be put back. Throws as a save does.
- */
-export async function rehearse(preparation: Preparation): Promise<readonly StillpointError[]> {
-  const { fitness } = preparation;
-  if (fitness.memory !== "background" || fitness.ram < rehearsedSize) return [];
-  if ((await knownSetup(preparation)) !== undefined) return [];
-  const { spool, saving } = await reserveSave(preparation);
-  try {
-    await saving.prepare(true);
-    await saving.begin();
-    await saving.ended();
-    return await saving.finish();
-  } catch (error) {
-    throw withProblems(error, await saving.finish());
-  } finally {
-    await spool.release();
+export class LateStop {
+  readonly #preparation: Prepared;
+  readonly #reserve: () => Promise<Save>;
+  /** Whether QEMU's last save is one of this capture. */
+  #saved = false;
+
+  /** @param reserve takes the room for a save */
+  constructor(preparation: Prepared, reserve: () => Promise<Save>) {
+    this.#preparation = preparation;
+    this.#reserve = reserve;
   }
-}
 
-/** In ms. QEMU remembers its last save, the one of an earlier capture or of an attempt that was missed. */
-async function knownSetup({ guest, fitness }: Preparation): Promise<number | undefined> {
-  return fitness.memory === "background" ? (await queryMigration(guest))["setup-time"] : undefined;
+  /** To be called after an attempt: QEMU's last save is of this capture then. */
+  saved(): void {
+    this.#saved = true;
+  }
+
+  /** How long after the beginning of a save to stop the guest, in ms; undefined to stop it first. */
+  async lateness(margin: number | undefined): Promise<number | undefined> {
+    const setup = await this.#knownSetup();
+    if (margin === undefined || setup === undefined || setup < shortSetup) return undefined;
+    return setup * margin;
+  }
+
+  /**
+   * A save of a large guest of which no save is known, to be thrown away: QEMU pauses the guest for it only as briefly as it must.
+   * Returns what of QEMU's settings could not be put back. Throws as a save does.
+   */
+  async rehearse(): Promise<readonly StillpointError[]> {
+    const { fitness } = this.#preparation;
+    if (fitness.memory !== "background" || fitness.ram < rehearsedSize) return [];
+    if ((await this.#knownSetup()) !== undefined) return [];
+    const { spool, saving } = await this.#reserve();
+    try {
+      await saving.prepare(true);
+      await saving.begin();
+      await saving.ended();
+      this.#saved = true;
+      return await saving.finish();
+    } catch (error) {
+      throw withProblems(error, await saving.finish());
+    } finally {
+      await spool.release();
+    }
+  }
+
+  /**
+   * In ms. QEMU remembers its last save, of which only ours tell anything: an attempt of this capture that was missed, its
+   * rehearsal, or the save of the newest point, whose manifest then says the same. Others save a guest that stands still.
+   */
+  async #knownSetup(): Promise<number | undefined> {
+    const { guest, fitness, previous } = this.#preparation;
+    if (fitness.memory !== "background") return undefined;
+    const setup = (await queryMigration(guest))["setup-time"];
+    return this.#saved || setup === previous?.manifest.machine?.setup ? setup : undefined;
+  }
 }

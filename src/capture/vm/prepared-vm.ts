@@ -5,18 +5,19 @@
 import { rm } from "node:fs/promises";
 import type { StillpointError } from "../../errors.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
-import { Attempt } from "./attempt.ts";
+import { Attempt, reserveSave } from "./attempt.ts";
 import { bitmapOf, removeBitmaps } from "./bitmaps.ts";
 import { collect } from "./collect.ts";
 import { isDisk, listDrives } from "./disks.ts";
 import { type Instant, Missed, type Taken } from "./instant.ts";
-import { lateness, margins, rehearse } from "./late-stop.ts";
+import { LateStop, margins } from "./late-stop.ts";
 import type { Preparation } from "./preparation.ts";
 import type { Reconciled } from "./reconcile.ts";
 import { asProblem, failed } from "./trouble.ts";
 
 export class PreparedVm {
   readonly #preparation: Preparation;
+  readonly #lateStop: LateStop;
   #attempt: Attempt | undefined;
   #taken: (Taken & { readonly instant: Instant["method"] }) | undefined;
   readonly #mended: readonly string[];
@@ -24,6 +25,7 @@ export class PreparedVm {
 
   constructor(preparation: Preparation, { mended, problems }: Reconciled) {
     this.#preparation = preparation;
+    this.#lateStop = new LateStop(preparation, async () => await reserveSave(preparation));
     this.#mended = mended;
     this.#problems = [...problems];
   }
@@ -32,7 +34,7 @@ export class PreparedVm {
   async takeInstant(): Promise<void> {
     await this.#rehearse();
     for (let attempt = 0; ; attempt++) {
-      const late = await lateness(this.#preparation, margins[attempt]);
+      const late = await this.#lateStop.lateness(margins[attempt]);
       try {
         await this.#begin(late);
         await this.pause();
@@ -50,7 +52,7 @@ export class PreparedVm {
   /** For a group: everything up to `pause`. Returns how long after the begin of `pause` the guest will be stopped, in ms. */
   async ready(late: boolean): Promise<number> {
     if (late) await this.#rehearse();
-    const lead = late ? await lateness(this.#preparation, margins[1]) : undefined;
+    const lead = late ? await this.#lateStop.lateness(margins[1]) : undefined;
     await this.#begin(lead);
     return lead ?? 0;
   }
@@ -88,7 +90,9 @@ export class PreparedVm {
   async abandon(): Promise<void> {
     const attempt = this.#attempt;
     this.#attempt = undefined;
-    if (attempt !== undefined) this.#problems.push(...(await attempt.end()));
+    if (attempt === undefined) return;
+    this.#problems.push(...(await attempt.end()));
+    this.#lateStop.saved();
   }
 
   /**
@@ -118,7 +122,7 @@ export class PreparedVm {
   }
 
   async #rehearse(): Promise<void> {
-    this.#problems.push(...(await rehearse(this.#preparation)));
+    this.#problems.push(...(await this.#lateStop.rehearse()));
   }
 
   async #begin(late: number | undefined): Promise<void> {

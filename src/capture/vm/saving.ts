@@ -28,7 +28,7 @@ const unlimited = 2 ** 45;
 /** What doesn't change the stream. */
 const harmless = new Set(["events"]);
 
-export async function queryMigration({ qmp }: Guest): Promise<MigrationInfo> {
+export async function queryMigration({ qmp }: Pick<Guest, "qmp">): Promise<MigrationInfo> {
   return await qmp.execute<MigrationInfo>("query-migrate");
 }
 

@@ -33,13 +33,14 @@ export const machineSchema = z.object({
   folder: z.string(),
   pause: z.number().min(0),
   method: z.enum(captureMethods),
+  setup: z.int().min(0).optional(),
   memory: z.object({ page: z.int().min(4096), blocks: z.array(z.object({ id: z.string(), size: bytes })) }).nullable(),
   disks: z.array(disk),
   files: z.array(z.object({ option: z.string(), path: z.string() })),
   networks: z.array(network),
 });
 
-/** `pause` in ms, sizes in bytes. */
+/** `pause` and `setup` in ms, sizes in bytes. */
 export type Machine = Readonly<z.infer<typeof machineSchema>>;
 export type MachineDisk = Machine["disks"][number];
 export type RamBlock = NonNullable<Machine["memory"]>["blocks"][number];
