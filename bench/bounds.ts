@@ -61,6 +61,10 @@ export const bounds: readonly Bound[] = [
   fact("10,000 points: start-up of the daemon", "s", 2),
   fact("index: memory for 1 TiB of unique data", "MiB", 100),
   fact("1,000 points of an image: the newest's restore takes longer than the first's by", "%", 5),
+  fact("load: scrape when idle, slowest of ten, ms", "ms", 100),
+  fact("load: scrape while they run, slowest, ms", "ms", 100),
+  fact("load: captures that were left out or done twice", "", 0),
+  fact("load: latest start after the minute, s", "s", 5),
   fact("4 GiB of RAM: pause, Stillpoint, ms", "ms", 50),
   {
     what: "VM's disk: first, of the bound's speed, %",

@@ -12,6 +12,7 @@ import { Results } from "./results.ts";
 import { describeMachine, printBounds, printFacts, printTable } from "./report.ts";
 import { measureDaemon } from "./scale/daemon.ts";
 import { measureHistory } from "./scale/history.ts";
+import { measureLoad } from "./scale/load.ts";
 import { measureIndex } from "./scale/index-memory.ts";
 import { measurePoints } from "./scale/points.ts";
 import { type Bench, measureImage, measureTree, presentPeers } from "./side-by-side.ts";
@@ -26,6 +27,7 @@ const alone: Readonly<Record<string, (work: string, results: Results, quick: boo
   points: measurePoints,
   index: measureIndex,
   history: measureHistory,
+  load: measureLoad,
   vm: measureVm,
 };
 const allNames = [...Object.keys(sideBySide), ...Object.keys(alone)];

@@ -91,7 +91,7 @@ function describe({ program, args }: Command): string {
 }
 
 /** A process and its descendants, by what /proc says of them now. */
-function treeOf(pid: number): number[] {
+export function treeOf(pid: number): number[] {
   const children = read(`/proc/${String(pid)}/task/${String(pid)}/children`);
   return [pid, ...children.split(" ").filter(Boolean).map(Number).flatMap(treeOf)];
 }
@@ -107,8 +107,8 @@ export function memoryOf(pid: number, line: "VmHWM" | "VmRSS"): number {
   return Number(kibibytes ?? 0) * 1024;
 }
 
-/** Of a process and the children that it has waited for. */
-function processorTimeOf(pid: number): number {
+/** Of a process and the children that it has waited for, in seconds. */
+export function processorTimeOf(pid: number): number {
   const stat = read(`/proc/${String(pid)}/stat`);
   // The name in parentheses may hold anything; the fields behind it are numbers (proc_pid_stat(5), 14 to 17).
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -1,6 +1,7 @@
 /** The daemon when nothing is to be done, and how soon it is ready. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { endOfOutput, memoryOf } from "../measure.ts";
 import type { Results } from "../results.ts";
@@ -26,12 +27,16 @@ export interface StartedDaemon {
   stop(): Promise<void>;
 }
 
-/** Throws with what it printed when it ends instead, or isn't ready within a minute. */
-export async function startDaemon(folder: string): Promise<StartedDaemon> {
+const address = "http://127.0.0.1:9469";
+export const metricsUrl = `${address}/metrics`;
+
+/** Throws with what it printed when it ends instead, or isn't ready within a minute. `hear` gets each line of its log. */
+export async function startDaemon(folder: string, hear?: (line: string) => void): Promise<StartedDaemon> {
   const started = performance.now();
   const { program, args } = verb(folder, "daemon");
   const child = spawn(program, [...args], { stdio: ["ignore", "pipe", "pipe"] });
   const output = endOfOutput(child);
+  if (hear !== undefined) createInterface({ input: child.stdout }).on("line", hear);
   const stop = async (): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, "exit");
@@ -50,7 +55,7 @@ export async function startDaemon(folder: string): Promise<StartedDaemon> {
 
 async function isReady(): Promise<boolean> {
   try {
-    return (await fetch("http://127.0.0.1:9469/readyz")).ok;
+    return (await fetch(`${address}/readyz`)).ok;
   } catch {
     return false;
   }

@@ -75,10 +75,23 @@ export function newestOf(
   policies: readonly Policy[],
 ): KnownPoint | undefined {
   const mine = belongsTo(policies, series.policy);
-  return points
-    .filter((one) => one.source === series.source && mine(one))
+  return (bySource(points).get(series.source) ?? [])
+    .filter(mine)
     .reduce<KnownPoint | undefined>(
       (newest, one) => (newest === undefined || one.time > newest.time ? one : newest),
       undefined,
     );
+}
+
+type BySource = ReadonlyMap<string, readonly KnownPoint[]>;
+
+/** Sorted out once for each look at a location: every series is asked for at each scrape. */
+const sorted = new WeakMap<readonly KnownPoint[], BySource>();
+
+function bySource(points: readonly KnownPoint[]): BySource {
+  const before = sorted.get(points);
+  if (before !== undefined) return before;
+  const map = Map.groupBy(points, ({ source }) => source);
+  sorted.set(points, map);
+  return map;
 }

@@ -14,9 +14,23 @@ export interface Origin {
  */
 export function belongsTo(policies: readonly Policy[], policy: Policy): (point: Origin) => boolean {
   const sources = new Set(policy.sources.map(({ name }) => name));
-  const owners = new Set(policies.flatMap((one) => one.sources.map((source) => `${one.name} ${source.name}`)));
+  const owned = sourcesOf(policies);
   return (point) => {
     if (!sources.has(point.source)) return false;
-    return point.policy === policy.name || !owners.has(`${point.policy} ${point.source}`);
+    return point.policy === policy.name || owned.get(point.policy)?.has(point.source) !== true;
   };
+}
+
+type Sources = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** Worked out once for each configuration: with hundreds of policies it is asked for each of them, at each look. */
+const known = new WeakMap<readonly Policy[], Sources>();
+
+/** The names of each policy's sources. */
+function sourcesOf(policies: readonly Policy[]): Sources {
+  const before = known.get(policies);
+  if (before !== undefined) return before;
+  const sources = new Map(policies.map((one) => [one.name, new Set(one.sources.map(({ name }) => name))]));
+  known.set(policies, sources);
+  return sources;
 }
