@@ -59,9 +59,15 @@ export class MaintenanceRecords {
     return this.#records.locations[location] ?? {};
   }
 
-  /** The part, 1 to `of`, after the one that was read last. */
+  /** Whether the last check found damage. */
+  isDamaged(location: string): boolean {
+    return (this.at(location).findings ?? 0) > 0;
+  }
+
+  /** The part, 1 to `of`, after the one that was read last; but that one again as long as it is damaged. */
   nextPart(location: string, of: number): number {
-    return ((this.at(location).part ?? 0) % of) + 1;
+    const { part = 0 } = this.at(location);
+    return this.isDamaged(location) && part > 0 && part <= of ? part : (part % of) + 1;
   }
 
   /** Since when every stored byte has been read by checks, at once or in parts; of a new location, since when it is known. */

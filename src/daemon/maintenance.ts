@@ -28,6 +28,9 @@ export interface MaintenanceOptions {
   readonly onFree: () => void;
 }
 
+/** As that of the regular check is by default, in ms. */
+const recheckJitter = 30 * 60_000;
+
 /** What a task came to at one location: for the log, and for whoever looks at failures. */
 interface Result {
   readonly outcome: Outcome;
@@ -41,6 +44,7 @@ export class Maintenance {
   readonly #stop = new AbortController();
   /** The work under way: one at a time, since each walks whole repositories. */
   #running: Promise<void> | undefined;
+  #rechecked: number | undefined;
 
   constructor(options: MaintenanceOptions) {
     this.#options = options;
@@ -48,7 +52,7 @@ export class Maintenance {
   }
 
   entries(): Entry[] {
-    return [this.entry("sweep"), this.entry("check")];
+    return [this.entry("sweep"), this.entry("check"), this.#recheck()];
   }
 
   /** Aborts what is under way, and resolves when it has ended. */
@@ -73,22 +77,49 @@ export class Maintenance {
       name: task,
       schedule: task === "sweep" ? sweep : check.schedule,
       history: () => ({ lastStarted: this.records.started(task) }),
-      busy: () => this.#running !== undefined || this.#stop.signal.aborted,
+      busy: () => this.#busy,
+      start: () => this.#start(async () => await this.#runScheduled(task)),
+    };
+  }
+
+  /** Where the last check found damage it is looked again each day, so that it is known soon when that is mended. */
+  #recheck(): Entry {
+    const { clock, config } = this.#options;
+    const { kind, timezone, blackout } = config().maintenance.check.schedule;
+    const damaged = kind === "manual" ? [] : this.#locations().filter((location) => this.records.isDamaged(location));
+    return {
+      name: "recheck",
+      schedule: { kind: "cron", cron: "30 5 * * *", jitter: recheckJitter, missed: "skip", timezone, blackout },
+      history: () => ({ lastStarted: this.#rechecked }),
+      busy: () => this.#busy || damaged.length === 0,
       start: () => {
-        this.#running = this.#run(task).finally(() => {
-          this.#running = undefined;
-          this.#options.onFree();
-        });
+        this.#rechecked = clock.now();
+        this.#start(async () => await this.#run("check", damaged));
       },
     };
   }
 
-  /** Nothing is thrown: what fails at one location is logged and counted, and the next one follows. */
-  async #run(task: Task): Promise<void> {
+  get #busy(): boolean {
+    return this.#running !== undefined || this.#stop.signal.aborted;
+  }
+
+  #start(work: () => Promise<void>): void {
+    this.#running = work().finally(() => {
+      this.#running = undefined;
+      this.#options.onFree();
+    });
+  }
+
+  async #runScheduled(task: Task): Promise<void> {
     const { clock, log, config } = this.#options;
     await this.records.noteStart(task, clock.now()).catch((error: unknown) => log.warn("state not written", { error }));
     const replicas = config().replicas.filter(({ appendOnly }) => task === "check" || !appendOnly);
-    for (const location of [primaryName, ...replicas.map(({ name }) => name)]) {
+    await this.#run(task, [primaryName, ...replicas.map(({ name }) => name)]);
+  }
+
+  /** Nothing is thrown: what fails at one location is logged and counted, and the next one follows. */
+  async #run(task: Task, locations: readonly string[]): Promise<void> {
+    for (const location of locations) {
       await this.#runAt(task, location);
       if (this.#stop.signal.aborted) return;
     }

@@ -12,6 +12,17 @@ async function made(): Promise<() => Promise<MaintenanceRecords>> {
   };
 }
 
+it("reads the parts in turn, but a damaged one again until it is whole", async () => {
+  const records = await (await made())();
+  const parts: number[] = [];
+  for (const findings of [0, 2, 1, 0, 0]) {
+    const group = records.nextPart("primary", 3);
+    parts.push(group);
+    await records.noteCheck("primary", 10, findings, { group, of: 3 });
+  }
+  expect(parts).toEqual([1, 2, 2, 2, 3]);
+});
+
 describe("since when everything has been read", () => {
   it("is at first when the location became known, also for one that is new later", async () => {
     const again = await made();

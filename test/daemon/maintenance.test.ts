@@ -54,7 +54,7 @@ async function sweeps() {
     };
     return { sweep, maintenance, failureLog };
   };
-  return { start };
+  return { start, clock };
 }
 
 it("remembers how many sweeps have failed in a row, across a restart too", async () => {
@@ -89,4 +89,19 @@ it("doesn't blame sweeps for a location that is away", async () => {
   await sweep("storage_failed");
   await sweep("storage_unreachable");
   expect(maintenance.records.at("far").sweepFailures).toBe(1);
+});
+
+it("looks again each day where a check found damage, and nowhere else, until it is mended", async () => {
+  const { start, clock } = await sweeps();
+  const { maintenance } = await start();
+  const [, , recheck] = maintenance.entries();
+  if (recheck === undefined) throw new Error("nothing is checked again");
+  expect(recheck.busy()).toBe(true);
+  await maintenance.records.noteCheck("primary", clock.now(), 0, undefined);
+  await maintenance.records.noteCheck("far", clock.now(), 3, undefined);
+  const [, , damaged] = maintenance.entries();
+  expect(damaged?.busy()).toBe(false);
+  expect(damaged?.schedule).toMatchObject({ cron: "30 5 * * *", missed: "skip" });
+  await maintenance.records.noteCheck("far", clock.now(), 0, undefined);
+  expect(maintenance.entries()[2]?.busy()).toBe(true);
 });
