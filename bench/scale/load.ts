@@ -12,7 +12,8 @@ const sourcesOfEach = 5;
 const concurrency = 4;
 /** Long enough for the daemon to have settled. */
 const untilDueMs = 60_000;
-const scrapeEveryMs = 250;
+/** Prometheus does it each minute by default, many each 15 s. */
+const scrapeEveryMs = 5000;
 const mostMs = 30 * 60_000;
 
 export async function measureLoad(folder: string, results: Results, quick: boolean): Promise<void> {

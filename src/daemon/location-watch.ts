@@ -48,6 +48,8 @@ export class LocationWatch {
   readonly #points = new Map<string, KnownPoint | undefined>();
   /** Whether a proof says `passed`, by object name. */
   readonly #proofs = new Map<string, boolean>();
+  /** By source: every one is asked for at each look. */
+  readonly #tags = new Map<string, string>();
   /** Points by their source's tag, newest first. */
   #listed = new Map<string, ListedPoint[]>();
   readonly #sizes: SizeHistory;
@@ -173,7 +175,9 @@ export class LocationWatch {
   }
 
   #ofSource(repository: Repository, source: string): readonly ListedPoint[] {
-    return this.#listed.get(repository.keys.sourceTag(source)) ?? [];
+    const tag = this.#tags.get(source) ?? repository.keys.sourceTag(source);
+    this.#tags.set(source, tag);
+    return this.#listed.get(tag) ?? [];
   }
 
   #counts({ repository, policies }: LookOptions): KnownLocation["counts"] {
