@@ -5,7 +5,7 @@ import { threadedExecutor } from "../job/threads.ts";
 import { checkRepository, type CheckReport } from "../repository/check/check.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
-import { count, formatAge, formatBytes } from "./format.ts";
+import { count, formatAge, formatBytes, formatTime } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 import { printFindings } from "./print-findings.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
@@ -73,11 +73,13 @@ function parsePart(text: string): Part {
 
 function print(cli: Cli, location: string, report: CheckReport): void {
   const { output } = cli;
-  const { findings, points, blobs, packs, readData, bytesRead, seconds, proofs } = report;
+  const { findings, points, blobs, packs, readData, bytesRead, seconds, proofs, locked } = report;
   printFindings(cli, findings);
   const read = readData === undefined ? "" : `, ${formatBytes(bytesRead)} read and verified`;
   const what = `${count(points, "recovery point")}, ${count(blobs, "blob")}, ${count(packs, "pack")}${read}`;
   output.print(`${location}: ${what}, in ${formatAge(seconds * 1000)}`);
+  if (locked !== undefined)
+    output.print(`locked: ${count(locked.points, "recovery point")}, the first until ${formatTime(locked.until)} UTC`);
   if (proofs > 0) output.print(`recorded with ${count(proofs, "recovery point")}`);
   if (findings.length === 0) return output.print(output.style("green", "no damage found"));
   output.print(

@@ -178,7 +178,21 @@ export function referenceWarnings({ value, keyRangeOf }: YamlDocument): Problem[
     names
       .filter((name) => !known.has(name))
       .map((name) => ({ range: keyRangeOf([kind, name]), message: `no policy names \`${name}\`: ${effect}` }));
+  const locked = new Set(
+    policies.flatMap((policy) =>
+      keysAt(value, ["policies", policy, "replicate"]).filter(
+        (name) => at(value, ["policies", policy, "replicate", name, "lock"]) !== undefined,
+      ),
+    ),
+  );
+  const unlocked = keysAt(value, ["replicas"]).filter(
+    (name) => (at(value, ["replicas", name, "object_lock"]) ?? "off") !== "off" && !locked.has(name),
+  );
   return [
+    ...unlocked.map((name) => ({
+      range: keyRangeOf(["replicas", name, "object_lock"]),
+      message: `no policy has a \`lock\` for \`${name}\`: nothing is locked there`,
+    })),
     ...unused("replicas", keysAt(value, ["replicas"]), copied, "nothing is sent there"),
     ...unused("sources", keysAt(value, ["sources"]), used, "it is never captured"),
   ];

@@ -50,14 +50,20 @@ async function checkMayCreate({ storage, create, signal }: PrepareReplicaOptions
     throw new StillpointError("damaged", {
       what: `Cannot use ${storage.location} as a replica: it holds ${name} but no object \`format\``,
       safe: "Nothing was changed.",
-      next: "If it is a replica of this repository, copy the file `format` of the primary to it; else choose an empty place.",
+      next:
+        storage.locks === undefined
+          ? "If it is a replica of this repository, copy the file `format` of the primary to it; else choose an empty place."
+          : `If it is a replica of this repository, \`stillpoint repair --location ${storage.location}\` brings back what is locked.`,
     });
   }
   if (create) return;
   throw new StillpointError("repository_missing", {
     what: `Cannot replicate to ${storage.location}: it was a replica before, and is empty now`,
     safe: "Nothing was made anew in its place.",
-    next: "See that the right disk, share or bucket is attached; if the replica is lost, make a new one with `stillpoint init`.",
+    next:
+      storage.locks === undefined
+        ? "See that the right disk, share or bucket is attached; if the replica is lost, make a new one with `stillpoint init`."
+        : `Somebody may have hidden it: \`stillpoint check --location ${storage.location}\` tells, \`stillpoint repair\` brings back what is locked.`,
   });
 }
 

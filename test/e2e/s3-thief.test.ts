@@ -205,7 +205,7 @@ test("whatever the thief does is seen, and the empty machine gets everything bac
   expect(seen).toContain(`lock ${record.name}`);
   expect(seen).toContain(`point ${future.name}`);
   expect(seen.filter((one) => one.startsWith("object points/000"))).toHaveLength(1);
-  expect(first).toHaveLength(7);
+  expect(first).toHaveLength(8);
 
   // And then everything is hidden.
   for (const { Key } of (await versions()).Versions ?? []) await thief.send(new DeleteObjectCommand({ Bucket, Key }));
@@ -218,7 +218,7 @@ test("whatever the thief does is seen, and the empty machine gets everything bac
   const repaired = stillpoint(["repair", "--json", ...open()]);
   expect(repaired).toMatchObject({ status: 0, stderr: "" });
   const left = findings().map(({ kind, object }) => `${kind} ${object}`);
-  expect(left).toEqual([`lock ${record.name}`]);
+  expect(new Set(left)).toEqual(new Set([`lock ${record.name}`]));
   mkdirSync(elsewhere.path("back"));
   const restored = elsewhere.path("back/data");
   const { status, stderr } = stillpoint(["restore", "latest", "--source", "data", "--to", restored, ...open()]);

@@ -4,7 +4,7 @@ import { type CatalogPoint, forEachAtOnce } from "../points/catalog.ts";
 import { findChainGaps } from "./chain.ts";
 import { diagnose, type DiagnoseOptions, type Diagnosis } from "./diagnose.ts";
 import { describeDiagnosis, type Finding } from "./findings.ts";
-import { describeLocked, viewLocked } from "./locks.ts";
+import { describeLocked, type LockedView, viewLocked } from "./locks.ts";
 import type { ReadData } from "./packs.ts";
 import type { Repository } from "../repository.ts";
 import { inlineExecutor } from "../threads/executor.ts";
@@ -30,6 +30,8 @@ export interface CheckReport {
   readonly seconds: number;
   /** Proofs stored. */
   readonly proofs: number;
+  /** At a replica that locks: the points that are locked, and when the first of these locks ends, in ms since the epoch. */
+  readonly locked: { readonly points: number; readonly until: number } | undefined;
 }
 
 /** @throws a storage error when the storage doesn't answer, `cancelled`. Damage is in the report, not thrown. */
@@ -39,7 +41,13 @@ export async function checkRepository(repository: Repository, options: CheckOpti
   const seen = locked?.intact ?? repository;
   const executor = seen === repository ? options.executor : inlineExecutor;
   const diagnosis = await diagnose(seen, { ...options, executor });
-  const deeds = locked === undefined ? [] : await describeLocked(locked, diagnosis.catalog.points, options);
+  const deeds =
+    locked === undefined
+      ? []
+      : await describeLocked(locked, diagnosis.catalog.points, {
+          everyLock: options.readData?.of === 1,
+          signal: options.signal,
+        });
   const gaps = await findChainGaps(seen, diagnosis, {
     replica: options.replica === true,
     signal: options.signal,
@@ -57,7 +65,13 @@ export async function checkRepository(repository: Repository, options: CheckOpti
     bytesRead: diagnosis.bytesRead,
     seconds,
     proofs,
+    locked: locked && summaryOf(locked),
   };
+}
+
+function summaryOf({ pins }: LockedView): CheckReport["locked"] {
+  const ends = [...pins.points.values()];
+  return ends.length === 0 ? undefined : { points: ends.length, until: Math.min(...ends) };
 }
 
 const proofsAtOnce = 8;

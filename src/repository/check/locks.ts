@@ -5,12 +5,14 @@ import { behindChanges } from "../locks/behind-changes.ts";
 import { type Pins, readPins } from "../locks/pins.ts";
 import { findTampering, type Tampering } from "../locks/tampering.ts";
 import { versionsByName } from "../locks/versions.ts";
-import type { CatalogPoint } from "../points/catalog.ts";
+import { type CatalogPoint, forEachAtOnce } from "../points/catalog.ts";
 import { exists, type Repository } from "../repository.ts";
 import type { Finding } from "./findings.ts";
 
 /** The store's time, in ms, that a point's own may be ahead of: clocks differ. */
 const tolerance = 5 * 60_000;
+
+const locksAtOnce = 16;
 
 export interface LockedView {
   readonly pins: Pins;
@@ -39,21 +41,28 @@ export async function viewLocked(repository: Repository, options: CallOptions): 
   return { pins, tampering, intact, versions };
 }
 
+export interface DescribeLockedOptions extends CallOptions {
+  /** Whether to ask for the lock of each object. By default of manifests and records alone. */
+  readonly everyLock: boolean;
+}
+
 /** Throws a storage error. */
 export async function describeLocked(
-  { pins, tampering, intact, versions }: LockedView,
+  view: LockedView,
   points: readonly CatalogPoint[],
-  options: CallOptions,
+  options: DescribeLockedOptions,
 ): Promise<Finding[]> {
+  const { pins, tampering, intact, versions } = view;
   const findings = tampering.map(({ kind, until, info: { name } }): Finding => {
     return { kind: "lock", object: name, message: `${name}, locked until ${day(until)}, ${deeds[kind]}`, affected: [] };
   });
   for (const { name, error } of pins.damaged)
     findings.push({ kind: "object", object: name, message: error.parts.what, affected: [] });
   for (const { record, object } of pins.contradictions) {
-    const message = `${record} names another version of ${object} than an earlier record; the earlier one counts`;
+    const message = `${record} names another version of ${object} than was there first; the first one counts`;
     findings.push({ kind: "lock", object: record, message, affected: [] });
   }
+  findings.push(...(await findShortLocks(view, options)));
   for (const point of points) {
     // What is locked may have been hidden before, and brought back by a repair.
     const history = pins.objects.has(point.name) ? [] : (versions.get(point.name) ?? []);
@@ -68,6 +77,25 @@ const deeds: Readonly<Record<Tampering["kind"], string>> = {
   replaced: "has had something else put over it; the locked version is there, and `repair` brings it back",
   gone: "is not there any more, not even its locked version",
 };
+
+/** Locks that end before the records say: they were never set, or taken back by who has the right to. */
+async function findShortLocks(
+  { pins, intact, versions }: LockedView,
+  { everyLock, signal }: DescribeLockedOptions,
+): Promise<Finding[]> {
+  const { locks } = intact.storage;
+  const findings: Finding[] = [];
+  await forEachAtOnce(pins.objects, locksAtOnce, async ([name, { version, until }]) => {
+    const asked = everyLock || name.startsWith("points/") || name.startsWith("locks/");
+    if (!asked || versions.get(name)?.some((one) => one.version === version) !== true) return;
+    const end = (await locks?.lockedUntil(name, version, { signal })) ?? 0;
+    if (end > until - 1000) return;
+    const is = end === 0 ? "isn't locked" : `is locked until ${day(end)} only`;
+    const message = `${name} ${is}, and should be until ${day(until)}`;
+    findings.push({ kind: "lock", object: name, message, affected: [] });
+  });
+  return findings;
+}
 
 async function suspicion(
   repository: Repository,

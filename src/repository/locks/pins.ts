@@ -6,7 +6,7 @@ import { longestSmallObject, requireLength } from "../format.ts";
 import { type Damage, forEachAtOnce } from "../points/catalog.ts";
 import type { Repository } from "../repository.ts";
 import { type LockRecord, openLockRecord, untilOf } from "./lock-record.ts";
-import { versionsByName } from "./versions.ts";
+import { sameContent, versionsByName } from "./versions.ts";
 
 const readsAtOnce = 16;
 
@@ -16,7 +16,7 @@ export interface Pin {
   readonly until: number;
 }
 
-/** A record that names another version of an object than one that the store received before. */
+/** A record that names a version of an object, with other content, that came after one which another record names. */
 export interface Contradiction {
   readonly record: string;
   readonly object: string;
@@ -37,8 +37,6 @@ export interface Pins {
 interface FoundRecord {
   readonly record: LockRecord;
   readonly version: string;
-  /** When the store received it. */
-  readonly received: number;
 }
 
 export interface ReadPinsOptions extends CallOptions {
@@ -59,8 +57,7 @@ export async function readPins(repository: Repository, locks: ObjectLocks, optio
     const record = await firstThatOpens(repository, locks, versions, damaged, { signal });
     if (record !== undefined) found.push(record);
   });
-  found.sort((a, b) => a.received - b.received || (a.record.name < b.record.name ? -1 : 1));
-  return { ...joined(found), damaged, now };
+  return { ...(await join(locks, found, { signal })), damaged, now };
 }
 
 /** Until when points are locked, in ms since the epoch, by their ids. Throws as `readPins` does. */
@@ -77,12 +74,12 @@ async function firstThatOpens(
   options: CallOptions,
 ): Promise<FoundRecord | undefined> {
   let damage: Damage | undefined;
-  for (const { name, version, size, time, marker } of versions) {
+  for (const { name, version, size, marker } of versions) {
     if (marker) continue;
     try {
       requireLength({ name, size }, longestSmallObject);
       const record = openLockRecord(keys, name, await locks.get(name, version, options));
-      return { record, version, received: time };
+      return { record, version };
     } catch (error) {
       if (isStillpointError(error, "object_missing")) continue;
       if (!isStillpointError(error, "damaged")) throw error;
@@ -93,20 +90,63 @@ async function firstThatOpens(
   return undefined;
 }
 
-/** Of the records, the ones received first decide which version counts, all of them until when. */
-function joined(found: readonly FoundRecord[]): Pick<Pins, "objects" | "points" | "contradictions"> {
-  const objects = new Map<string, Pin>();
+/** One record's word on one object. */
+interface Claim extends Pin {
+  readonly record: string;
+}
+
+async function join(
+  locks: ObjectLocks,
+  found: readonly FoundRecord[],
+  options: CallOptions,
+): Promise<Pick<Pins, "objects" | "points" | "contradictions">> {
+  const claims = new Map<string, Claim[]>();
   const points = new Map<string, number>();
-  const contradictions: Contradiction[] = [];
   for (const { record, version: own } of found) {
     const { name, until } = record;
-    objects.set(name, { version: own, until });
     for (const id of record.points) points.set(id, Math.max(until, points.get(id) ?? 0));
-    for (const [object, version] of record.objects) {
-      const known = objects.get(object);
-      if (known !== undefined && known.version !== version) contradictions.push({ record: name, object });
-      else objects.set(object, { version, until: Math.max(until, known?.until ?? 0) });
+    for (const [object, version] of [[name, own] as const, ...record.objects]) {
+      const known = claims.get(object);
+      const claim = { version, until, record: name };
+      if (known === undefined) claims.set(object, [claim]);
+      else known.push(claim);
     }
   }
+  const objects = new Map<string, Pin>();
+  const contradictions: Contradiction[] = [];
+  await forEachAtOnce(claims, readsAtOnce, async ([object, all]) => {
+    const first = all[0]?.version ?? "";
+    const version = all.every((claim) => claim.version === first) ? first : await oldestOf(locks, object, all, options);
+    const agreeing = all.filter((claim) => claim.version === version);
+    objects.set(object, { version, until: Math.max(...agreeing.map(({ until }) => until)) });
+    for (const claim of all) {
+      if (await differs(locks, object, version, claim, options)) contradictions.push({ record: claim.record, object });
+    }
+  });
   return { objects, points, contradictions };
+}
+
+/** The one of the versions named that the store received first: objects never change, so what came later isn't genuine. */
+async function oldestOf(
+  locks: ObjectLocks,
+  object: string,
+  claims: readonly Claim[],
+  options: CallOptions,
+): Promise<string> {
+  const named = new Set(claims.map(({ version }) => version));
+  const versions = (await versionsByName(locks, object, options)).get(object) ?? [];
+  return versions.find(({ version }) => named.has(version))?.version ?? claims[0]?.version ?? "";
+}
+
+async function differs(
+  locks: ObjectLocks,
+  object: string,
+  version: string,
+  claim: Claim,
+  options: CallOptions,
+): Promise<boolean> {
+  if (claim.version === version) return false;
+  const versions = (await versionsByName(locks, object, options)).get(object) ?? [];
+  const [a, b] = [version, claim.version].map((wanted) => versions.find((one) => one.version === wanted));
+  return a === undefined || b === undefined || !(await sameContent(locks, a, b, options));
 }

@@ -1,10 +1,10 @@
 /** What has been done to locked objects: the versions that are there, compared with those that were pinned. */
-import { isStillpointError } from "../../errors.ts";
 import type { ObjectLocks, ObjectVersion } from "../../storage/object-locks.ts";
 import type { CallOptions, ObjectInfo } from "../../storage/storage.ts";
 import { forEachAtOnce } from "../points/catalog.ts";
 import type { Pins } from "./pins.ts";
 import type { TrueVersion } from "./behind-changes.ts";
+import { sameContent } from "./versions.ts";
 
 const readsAtOnce = 8;
 
@@ -37,21 +37,4 @@ export async function findTampering(
     else if (!(await sameContent(locks, pinned, current, options))) tamper("replaced");
   });
   return tampering.toSorted((a, b) => (a.info.name < b.info.name ? -1 : 1));
-}
-
-async function sameContent(
-  locks: ObjectLocks,
-  a: ObjectVersion,
-  b: ObjectVersion,
-  options: CallOptions,
-): Promise<boolean> {
-  if (a.version === b.version) return true;
-  if (a.size !== b.size) return false;
-  if (a.etag === b.etag && a.etag !== "") return true;
-  try {
-    return (await locks.get(a.name, a.version, options)).equals(await locks.get(b.name, b.version, options));
-  } catch (error) {
-    if (isStillpointError(error, "object_missing")) return false;
-    throw error;
-  }
 }

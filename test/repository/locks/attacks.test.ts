@@ -92,16 +92,46 @@ test("what is put again as it was is no finding", async () => {
   expect(await findings(site)).toEqual([]);
 });
 
+/** As if the store had received the records an hour later. */
+function hideAge({ storage }: LockedSite): void {
+  for (const [name, versions] of storage.versions) {
+    if (!name.startsWith("locks/")) continue;
+    const later = versions.map((version) => ({ ...version, time: version.time + 2 * 3_600_000 }));
+    storage.versions.set(name, later);
+  }
+}
+
+test("a lock that was taken back, or never set", async () => {
+  const site = await lockedSite();
+  const names = ["packs/", "points/"].map((kind) => site.objects.find((name) => name.startsWith(kind)) ?? "");
+  const [first, second] = names.map((name) => site.storage.versions.get(name)?.[0]);
+  if (first === undefined || second === undefined) throw new Error("not there");
+  first.until = undefined;
+  second.until = site.clock.now() + day;
+  const found = await findings(site);
+  expect(found.map(({ kind, object }) => `${kind} ${object}`).toSorted()).toEqual(names.map((name) => `lock ${name}`));
+});
+
+test("a point that was hidden, and was sent again in another quarter", async () => {
+  const site = await lockedSite();
+  await site.storage.delete(site.point.name);
+  site.clock.pass(6 * day);
+  expect(await site.send()).toMatchObject({ unlocked: [], ended: undefined });
+  expect(site.storage.versions.get(site.point.name)).toHaveLength(3);
+  expect(await findings(site)).toEqual([]);
+});
+
 describe("forged by someone with the repository's key", () => {
-  test("a record that names another version: the first one counts", async () => {
+  test.each(["before", "after"])("a record, received %s the genuine one, that names another version", async (when) => {
     const site = await lockedSite();
+    if (when === "before") hideAge(site);
     const pack = site.objects.find((name) => name.startsWith("packs/")) ?? "";
     await site.storage.put(pack, [Buffer.from("forged")]);
     const version = site.storage.versions.get(pack)?.at(-1)?.id ?? "";
     const until = site.clock.now() + 90 * day;
     const record = { time: site.clock.now(), until, points: [], objects: new Map([[pack, version]]) };
     const { name, data } = sealLockRecord(site.replica.keys, record);
-    await site.storage.put(name, [data]);
+    await site.storage.locks?.put(name, [data], until);
     expect(await findings(site)).toMatchObject([
       { kind: "lock", object: pack },
       { kind: "lock", object: name },
