@@ -15,15 +15,12 @@ import {
   size,
   tag,
 } from "./fields.ts";
-import { bandwidth } from "./bandwidth-settings.ts";
 import { notifySettings } from "./notify-settings.ts";
-import { objectLockMode, s3Place } from "./replica-s3.ts";
-import { sftpPlace } from "./replica-sftp.ts";
+import { replica } from "./replica-settings.ts";
 import { cronGap, schedule } from "./schedule-settings.ts";
 import { day, formatDuration } from "./units.ts";
 
 const keyOrigins = ["key_file", "key_credential", "passphrase_file"] as const;
-const replicaKinds = ["path", "s3", "sftp"] as const;
 const sourceKinds = ["directory", "image", "command", "vm"] as const;
 
 const repository = z
@@ -41,27 +38,6 @@ const repository = z
   .superRefine(exactlyOne(keyOrigins))
   .meta(oneOf(keyOrigins))
   .describe("The local repository, in which every recovery point is kept first.");
-
-const replica = z
-  .strictObject({
-    path: path.optional().describe("Folder of the replica, such as a mounted disk or share."),
-    s3: s3Place.optional(),
-    sftp: sftpPlace.optional(),
-    object_lock: objectLockMode,
-    bandwidth: bandwidth.optional(),
-    append_only: z
-      .boolean()
-      .default(false)
-      .describe("This host's login can't delete there: another machine prunes and sweeps. Default: false."),
-  })
-  .superRefine(exactlyOne(replicaKinds))
-  .superRefine((value, context) => {
-    if (value.object_lock === "off" || value.s3 !== undefined) return;
-    const message = "only buckets of S3 lock objects: `object_lock` needs `s3`";
-    context.addIssue({ code: "custom", path: ["object_lock"], message });
-  })
-  .meta(oneOf(replicaKinds))
-  .describe("A complete copy elsewhere, restorable with the key alone.");
 
 const hook = z.strictObject({
   run,

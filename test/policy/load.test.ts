@@ -166,6 +166,13 @@ describe("what a valid file becomes", () => {
       "x.yaml:7:3: no policy names `home`: it is never captured",
     ]);
   });
+
+  test("a replica that locks, and no policy that does, is a warning", () => {
+    const bucket = "{ s3: { bucket: abc, region: x }, object_lock: governance }";
+    const text = minimal.replace("sources:", `replicas:\n  vault: ${bucket}\nsources:`).trimEnd();
+    const { warnings } = loadConfig(`${text}\n    replicate: { vault: {} }\n`, "x.yaml");
+    expect(warnings).toEqual(["x.yaml:5:44: no policy has a `lock` for `vault`: nothing is locked there"]);
+  });
 });
 
 describe("messages", () => {

@@ -29,6 +29,15 @@ test("held points stay", () => {
   });
 });
 
+test("locked points stay until their locks have ended", () => {
+  const points = [
+    point("new", hour),
+    point("locked", 2 * day, { lockedUntil: now + day }),
+    point("free", 900 * day, { lockedUntil: now - 1 }),
+  ];
+  expect(reasonsOf(points)).toEqual({ new: ["last", "newest"], locked: ["locked until 2026-07-02 12:00 UTC"] });
+});
+
 test("the newest point stays even when no rule keeps it", () => {
   const points = [point("new", hour), point("old", day)];
   expect(retain(points, { tags: [["never"]] }, clock, cap)).toEqual({
