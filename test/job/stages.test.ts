@@ -151,6 +151,24 @@ describe("a job with real stages", () => {
     expect(await times("primary")).toEqual([5]);
   });
 
+  it("sends a replica that was away for long only what it still wants", async () => {
+    const rest = `
+replicas: { far: { path: replicas/far } }
+sources: { docs: { directory: { path: docs } } }
+policies:
+  often: { sources: [docs], schedule: { manual: true }, keep: { last: 20 }, replicate: { far: { keep: { last: 2 } } } }
+`;
+    const { site, next, times } = await working(rest);
+    await next("1");
+    const bringBack = await moveAway(site);
+    for (const text of ["2", "3", "4", "5"]) await next(text);
+    await bringBack();
+    const report = await next("6");
+    expect(report.replicas[0]).toMatchObject({ outcome: "ok", points: 2, backlog: { points: 0 } });
+    expect(await times("primary")).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(await times("far")).toEqual([5, 6]);
+  });
+
   it("keeps what a replica has by name alone, and sends it", async () => {
     const { site, next, times, points, prunable } = await working(keepingMoreOffsite(10));
     await next("one");
