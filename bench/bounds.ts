@@ -1,5 +1,6 @@
 /** What must be reached, and by which figure it is judged. */
-import { operations } from "./operations.ts";
+import { longLineFact, roundTrips } from "./offsite/long-line.ts";
+import { offsiteOperations, operations } from "./operations.ts";
 import type { Results } from "./results.ts";
 
 export interface Bound {
@@ -21,6 +22,13 @@ function faster(operation: string, atLeast: number): Bound {
 function fact(what: string, unit: Bound["unit"], atMost: number): Bound {
   return { what, unit, atMost, value: (results) => results.facts[what] };
 }
+
+/** A part, in %, of what would be possible. */
+function used(what: string, atLeast: number): Bound {
+  return { what, unit: "%", atLeast, value: (results) => results.facts[what] };
+}
+
+const stores = ["s3", "sftp"] as const;
 
 export const bounds: readonly Bound[] = [
   faster(operations.imageFirst, 2.5),
@@ -66,15 +74,25 @@ export const bounds: readonly Bound[] = [
   fact("load: captures that were left out or done twice", "", 0),
   fact("load: latest start after the minute, s", "s", 5),
   fact("4 GiB of RAM: pause, Stillpoint, ms", "ms", 50),
-  {
-    what: "VM's disk: first, of the bound's speed, %",
-    unit: "%",
-    atLeast: 80,
-    value: (results) => results.facts["VM's disk: first, of the bound's speed, %"],
-  },
+  used("VM's disk: first, of the bound's speed, %", 80),
   fact("VM's disk: 1 % changed, part of the first's time", "", 0.05),
   fact("boot to the next tick, slowest, s", "s", 1.5),
   fact("boot to the next tick, slowest against fastest", "times", 1.5),
+  ...stores.flatMap((store): Bound[] => {
+    const { first, changed } = offsiteOperations[store];
+    return [
+      faster(first, 2),
+      {
+        what: `${first}: speed against rclone with the same bytes`,
+        unit: "%",
+        atLeast: 80,
+        value: (results) => scaled(results.ratio(first, "rclone"), 1 / 100),
+      },
+      faster(changed, 5),
+      fact(`${store}: bytes sent for each new sealed byte`, "", 1.05),
+      ...roundTrips.map((ms) => used(longLineFact(store, ms), 80)),
+    ];
+  }),
 ];
 
 function scaled(value: number | undefined, unit: number): number | undefined {

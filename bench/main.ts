@@ -16,6 +16,7 @@ import { measureLoad } from "./scale/load.ts";
 import { measureIndex } from "./scale/index-memory.ts";
 import { measurePoints } from "./scale/points.ts";
 import { type Bench, measureImage, measureTree, presentPeers } from "./side-by-side.ts";
+import { measureOffsite } from "./offsite/measure-offsite.ts";
 import { measureVm } from "./vm/measure-vm.ts";
 
 const sideBySide: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
@@ -28,6 +29,7 @@ const alone: Readonly<Record<string, (work: string, results: Results, quick: boo
   index: measureIndex,
   history: measureHistory,
   load: measureLoad,
+  offsite: measureOffsite,
   vm: measureVm,
 };
 const allNames = [...Object.keys(sideBySide), ...Object.keys(alone)];

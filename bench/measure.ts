@@ -25,8 +25,10 @@ const pollMs = 20;
 /** Linux counts processor time in hundredths of a second (USER_HZ). */
 const ticksPerSecond = 100;
 
-/** Runs a command to its end. Throws with the end of what it printed when it fails. */
-export async function measure(command: Command): Promise<Cost> {
+/**
+ * Runs a command to its end. Throws with the end of what it printed when it fails; else that is given to `heard`.
+ */
+export async function measure(command: Command, heard?: (printed: string) => void): Promise<Cost> {
   const started = performance.now();
   const child = spawn(command.program, [...command.args], {
     cwd: command.cwd,
@@ -49,6 +51,7 @@ export async function measure(command: Command): Promise<Cost> {
     });
     const seconds = (performance.now() - started) / 1000;
     if (status !== 0) throw new Error(`${describe(command)} ended with ${String(status)}:\n${output()}`);
+    heard?.(output());
     return { seconds, cpuSeconds, peakBytes };
   } finally {
     clearInterval(timer);

@@ -9,3 +9,9 @@ export const operations = {
   treeUnchanged: "tree, unchanged",
   treeRestore: "tree, restore",
 } as const;
+
+/** By the store. The peers are restic, and rclone with the packs as they are at the primary. */
+export const offsiteOperations = {
+  s3: { first: "s3, first", changed: "s3, 1 % of its 4 KiB blocks changed", restore: "s3, restore" },
+  sftp: { first: "sftp, first", changed: "sftp, 1 % of its 4 KiB blocks changed", restore: "sftp, restore" },
+} as const;

@@ -1,6 +1,6 @@
 import { availableParallelism, cpus, freemem, loadavg, release as kernel, totalmem } from "node:os";
 import { type Bound, bounds } from "./bounds.ts";
-import { operations } from "./operations.ts";
+import { offsiteOperations, operations } from "./operations.ts";
 import type { Results } from "./results.ts";
 
 const mebibyte = 2 ** 20;
@@ -15,8 +15,9 @@ export function describeMachine(): string {
 /** Medians, and how many times faster Stillpoint is. */
 export function printTable(results: Results, peers: readonly string[]): void {
   const rows = [["", "", "seconds", "of them", "processor", "peak MiB", "stored MiB", "ratio"]];
-  for (const operation of Object.values(operations)) {
-    for (const peer of [...peers, "primitives"]) {
+  const offsite = Object.values(offsiteOperations).flatMap((each) => Object.values(each));
+  for (const operation of [...Object.values(operations), ...offsite]) {
+    for (const peer of [...peers, "primitives", "rclone"]) {
       const seconds = results.median(operation, peer, "seconds");
       if (seconds === undefined) continue;
       const stored = results.median(operation, peer, "storedBytes");

@@ -15,7 +15,8 @@ packages_for() {
     test) echo libatomic1 e2fsprogs acl age attr zsh fish mandoc zbar-tools openssh-client openssh-server prometheus prometheus-alertmanager \
       python3-cryptography python3-argon2 python3-zstandard restic qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common \
       debootstrap systemd-container ;;
-    bench) echo libatomic1 e2fsprogs restic borgbackup qemu-system-x86 qemu-utils libnbd-bin binutils ;;
+    bench) echo libatomic1 e2fsprogs restic rclone borgbackup openssh-client openssh-server \
+      qemu-system-x86 qemu-utils libnbd-bin binutils ceph-mon ceph-osd radosgw ceph-common ;;
     *) fail "unknown purpose '$1'; it is one of check, run, test, bench, package" ;;
   esac
 }

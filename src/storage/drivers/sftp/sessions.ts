@@ -19,7 +19,7 @@ interface Open {
  * Connections at once. OpenSSH lets 2 MiB be under way on each, so that with one alone no more than that moves in a round trip,
  * however wide the line is: 13 MiB/s at 150 ms.
  */
-const mostSessions = 4;
+const mostSessions = 6;
 
 export class Sessions {
   readonly #connect: () => Promise<Session>;
