@@ -92,6 +92,14 @@ module.exports = {
       to: { path: "^(node:)?fs(/promises)?$" },
     },
     {
+      name: "the-page-runs-in-browsers",
+      comment:
+        "What makes the page's content is loaded by browsers as it is: nothing in it may need Node, or load half the daemon.",
+      severity: "error",
+      from: { path: "^src/daemon/page/" },
+      to: { pathNot: "^src/(daemon/page/|cli/format\\.ts$|policy/units\\.ts$)", dependencyTypesNot: ["type-only"] },
+    },
+    {
       name: "no-cycles",
       comment: "Modules in a circle can only be understood all at once, and run in an order that nobody chose.",
       severity: "error",

@@ -5,6 +5,7 @@ const steps: readonly (readonly [what: string, tool: string, ...args: string[]])
   ["format", "@biomejs/biome/bin/biome", "format", "."],
   ["lint", "oxlint/bin/oxlint"],
   ["types", "@typescript/native/bin/tsc", "-p", "."],
+  ["types in the browser", "@typescript/native/bin/tsc", "-p", "src/daemon/page/browser"],
   ["layers", "dependency-cruiser/bin/dependency-cruiser.mjs", "src", "scripts", "bench", "test"],
   ["dead code", "knip/bin/knip.js"],
 ];

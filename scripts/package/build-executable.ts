@@ -6,6 +6,7 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build, type BuildOptions, type Plugin } from "esbuild";
+import { pageFiles } from "../../src/daemon/page-assets.ts";
 
 export const project = join(import.meta.dirname, "../..");
 
@@ -33,7 +34,7 @@ export async function buildExecutable(output: string, version: string): Promise<
       disableExperimentalSEAWarning: true,
       // As bin/stillpoint has them.
       execArgv: ["--disable-warning=ExperimentalWarning", "--heap-growing-percent=20"],
-      assets: { worker },
+      assets: { worker, ...Object.fromEntries(pageFiles.map((name) => [name, join(project, "src", name)])) },
     }),
   );
   run(process.execPath, ["--build-sea", join(parts, "executable.json")]);

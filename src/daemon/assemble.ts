@@ -17,6 +17,7 @@ import { HistoryReader } from "./history-reader.ts";
 import { HttpFront } from "./http-front.ts";
 import { JobRunner } from "./job-runner.ts";
 import { withLiveLevel } from "./live-level.ts";
+import { LiveFeed } from "./live-feed.ts";
 import { Maintenance } from "./maintenance.ts";
 import { Monitor } from "./monitor.ts";
 import { Notifications } from "./notifications.ts";
@@ -24,7 +25,7 @@ import { makeRoutes } from "./routes.ts";
 import { concernsOf, everyObjectiveMet } from "./concerns.ts";
 import { type Entry, Scheduler } from "./scheduler.ts";
 import { SignsOfLife } from "./signs-of-life.ts";
-import type { StatusSources } from "./status.ts";
+import { statusOf, type StatusSources } from "./status.ts";
 import { WorkBoard } from "./work-board.ts";
 import { WorkProcess } from "./work-process.ts";
 
@@ -122,7 +123,8 @@ export async function assemble(options: DaemonOptions): Promise<Parts> {
     address: () => http.url ?? "",
   };
   const signs = new SignsOfLife({ scheduler, files: nodeFiles, clock });
-  const http = new HttpFront(makeRoutes({ sources, metrics, signs, clock }), log);
+  const feed = new LiveFeed({ status: () => statusOf(sources), history: () => history.latest, clock, log });
+  const http = new HttpFront(makeRoutes({ sources, metrics, signs, history, feed }), log);
   return {
     configFile,
     state,

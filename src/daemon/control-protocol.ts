@@ -150,6 +150,16 @@ export interface LocationStatus {
   readonly backlog: readonly { readonly policy: string; readonly points: number; readonly bytes: number }[];
 }
 
+/** What `/status.json` serves. The version is raised when something is renamed or removed. */
+export interface PageData {
+  readonly version: 1;
+  readonly status: DaemonStatus;
+  readonly history: History;
+}
+
+/** What runs, told often to whoever looks at the page. */
+export type LiveWork = Pick<DaemonStatus, "now" | "work">;
+
 /** What is stored, was stored, and will be: too much for the status. Read from the repositories, so it may be some minutes old. */
 export interface History {
   /** When it was read. */

@@ -11,8 +11,23 @@ export interface Answer {
   readonly body: string;
 }
 
-/** By path; each gets the Accept header. */
-export type Routes = Readonly<Record<string, (accept: string | undefined) => Promise<Answer> | Answer>>;
+/** An answer that goes on until one of the two ends it. */
+export interface Stream {
+  readonly contentType: string;
+  /** Takes over the response, once its head is written. */
+  readonly open: (response: ServerResponse) => void;
+}
+
+/** What of a request matters. */
+export interface Asked {
+  readonly accept: string | undefined;
+  readonly query: URLSearchParams;
+  /** Of a browser that has lost its event stream. */
+  readonly lastEventId: string | undefined;
+}
+
+/** By path. */
+export type Routes = Readonly<Record<string, (asked: Asked) => Promise<Answer> | Answer | Stream>>;
 
 export interface Listen {
   readonly host: string;
@@ -59,24 +74,38 @@ async function respond(
   loopback: boolean,
 ): Promise<void> {
   const answer = await answerTo(request, routes, loopback);
+  const head = { ...headers, "content-type": answer.contentType };
+  if ("open" in answer) {
+    response.writeHead(200, head);
+    if (request.method === "HEAD") response.end();
+    else answer.open(response);
+    return;
+  }
   const body = Buffer.from(answer.body);
-  response.writeHead(answer.status, {
-    "content-type": answer.contentType,
-    "content-length": body.length,
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "x-content-type-options": "nosniff",
-    ...(answer.status === 405 ? { allow: "GET, HEAD" } : {}),
-  });
+  const allow = answer.status === 405 ? { allow: "GET, HEAD" } : {};
+  response.writeHead(answer.status, { ...head, ...allow, "content-length": body.length });
   response.end(request.method === "HEAD" ? undefined : body);
 }
 
-async function answerTo(request: IncomingMessage, routes: Routes, loopback: boolean): Promise<Answer> {
+/** The page may load and ask nothing but this server, nothing in it runs but its own scripts, and no other page may show it. */
+const policy = ["default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'"];
+const headers = {
+  "cache-control": "no-store",
+  "content-security-policy": [...policy, "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"].join("; "),
+  "cross-origin-resource-policy": "same-origin",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+} as const;
+
+async function answerTo(request: IncomingMessage, routes: Routes, loopback: boolean): Promise<Answer | Stream> {
   if (request.method !== "GET" && request.method !== "HEAD") return text(405, "only GET and HEAD");
   if (loopback && !isLocalName(request.headers.host)) return text(421, "not the name of this host");
-  const path = (request.url ?? "/").split("?")[0] ?? "/";
+  const [path = "/", query = ""] = (request.url ?? "/").split("?");
   const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
-  return route === undefined ? text(404, "no such page") : await route(request.headers.accept);
+  if (route === undefined) return text(404, "no such page");
+  const { accept, "last-event-id": lastEventId } = request.headers;
+  const asked = { accept, query: new URLSearchParams(query), lastEventId: lastEventId?.toString() };
+  return await route(asked);
 }
 
 export function text(status: number, body: string): Answer {

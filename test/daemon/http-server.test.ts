@@ -9,7 +9,7 @@ import { rejection } from "../helpers/rejection.ts";
 
 const routes: Routes = {
   "/": () => text(200, "front"),
-  "/accept": (accept) => text(200, accept ?? "none"),
+  "/accept": ({ accept }) => text(200, accept ?? "none"),
   "/broken": () => Promise.reject(new Error("secret detail")),
 };
 

@@ -1,0 +1,58 @@
+/** The files of the page: its scripts, its style and its icons. Nothing else of the disk can be had. */
+import { stripTypeScriptTypes } from "node:module";
+import { isSea } from "node:sea";
+import { readProgramFile } from "../host/program-file.ts";
+import type { Answer, Routes } from "./http-server.ts";
+import { iconOf } from "./page/document.ts";
+
+/** Every module that the browser loads: what runs there is the program's own code, as it is here. */
+const modules = [
+  "daemon/page/browser/main",
+  "daemon/page/browser/morph",
+  "daemon/page/view",
+  "daemon/page/sources",
+  "daemon/page/locations",
+  "daemon/page/plans",
+  "daemon/page/problems",
+  "daemon/page/charts",
+  "daemon/page/scale",
+  "daemon/page/words",
+  "daemon/page/html",
+  "cli/format",
+  "policy/units",
+];
+const style = "daemon/page/page.css";
+
+/** What the self-contained executable must carry, by the paths in src/. */
+export const pageFiles: readonly string[] = [...modules.map((name) => `${name}.ts`), style];
+
+/** Sources, which a browser gets without their types, or what the build made of them. */
+const extension = isSea() || import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+const root = new URL("..", import.meta.url);
+
+/** The path of the script that the page begins with. */
+export const pageScript = `/page/daemon/page/browser/main${extension}`;
+
+export const pageAssets: Routes = {
+  ...Object.fromEntries(
+    modules.map((name) => [
+      `/page/${name}${extension}`,
+      async () => script(await readProgramFile(root, name + extension)),
+    ]),
+  ),
+  "/page/page.css": async () => answer("text/css", await readProgramFile(root, style)),
+  ...Object.fromEntries(
+    (["good", "warn", "bad"] as const).map((level) => [
+      `/page/${level}.svg`,
+      () => answer("image/svg+xml", iconOf(level)),
+    ]),
+  ),
+};
+
+function script(source: string): Answer {
+  return answer("text/javascript", extension === ".ts" ? stripTypeScriptTypes(source) : source);
+}
+
+function answer(contentType: string, body: string): Answer {
+  return { status: 200, contentType: `${contentType}; charset=utf-8`, body };
+}
