@@ -113,7 +113,7 @@ describe("recoverPrimary", () => {
       const site = await emptySite();
       place = storageOn(site, "new primary");
       const faulty = new FaultyStorage(place);
-      faulty.script({ operation: "put", nth: cut, times: 1000, fault: { kind: "fail", code: "storage_full" } });
+      faulty.script({ operation: "put", nth: cut, fault: { kind: "fail", code: "storage_full" } });
       expect(await rejection(recover(faulty))).toMatchObject({ code: "storage_full" });
       expect(await rejection(open(site))).toMatchObject({ code: "repository_missing" });
       expect(await surveyPlace(replica, place, {})).toBe(cut === 1 ? "empty" : "unfinished");
@@ -167,6 +167,10 @@ describe("surveyPlace", () => {
     await other.delete("format");
     expect(await rejection(surveyPlace(replica, other, {}))).toMatchObject({ code: "repository_exists" });
     expect(await namesOf(other)).toEqual(keys);
+    const [name = ""] = await namesOf(replica.storage, "keys/");
+    await place.put(name, [Buffer.from("another")]);
+    expect(await rejection(surveyPlace(replica, place, {}))).toMatchObject({ code: "repository_exists" });
+    await place.delete(name);
     await place.put("notes", [Buffer.from("mine")]);
     expect(await rejection(surveyPlace(replica, place, {}))).toMatchObject({
       message: expect.stringContaining("it holds notes and no object `format`"),
