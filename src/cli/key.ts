@@ -117,6 +117,7 @@ async function add(cli: Cli, flags: AddFlags): Promise<void> {
     throw new StillpointError("usage", {
       what: "Cannot add a key: it takes exactly one of --new-key-file, --new-passphrase-file and --new-age-recipient",
       safe: "Nothing was changed.",
+      next: "See `stillpoint key add --help`.",
     });
   }
   const { repository } = await openLocation(cli, flags, { write: true });

@@ -129,6 +129,7 @@ export async function readPassphrase(file: string): Promise<Extract<Secret, { ty
   throw new StillpointError("key_unreadable", {
     what: `Cannot use ${file} as a passphrase: it is empty`,
     safe: "Nothing was changed.",
+    next: "Name the file that the passphrase is in.",
   });
 }
 

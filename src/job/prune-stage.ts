@@ -44,7 +44,7 @@ export async function pruneStage(context: PruneContext, request: PruneRequest): 
   const givenUp = sum((one) => one.givenUp.length);
   const { excesses, acceptance } = planned.change;
   const accepted = excesses.length > 0 ? acceptance : undefined;
-  return { outcome: "ok", kept, forgotten: forgotten.length, givenUp, accepted, errors: [] };
+  return { outcome: "ok", kept, forgotten: forgotten.length, givenUp, ...(accepted && { accepted }), errors: [] };
 }
 
 /** What the stage would do; reads only. `prune --dry-run` prints it. Throws what opening the location throws, or a storage error. */

@@ -70,7 +70,7 @@ export interface Pruned {
   /** Of those: points that a replica still lacks, given up because the policy's cap was reached. */
   readonly givenUp: number;
   /** Who has accepted that new keep rules forget so much at once, where that was needed. */
-  readonly accepted?: Acceptance | undefined;
+  readonly accepted?: Acceptance;
   readonly errors: readonly ErrorReport[];
 }
 
