@@ -77,7 +77,8 @@ async function perform(request: WorkRequest, signal: AbortSignal): Promise<unkno
       return await sweep(repository, { grace, executor, holder: input.holder, signal });
     }
     case "check": {
-      const { repository } = await locations.location(input.location, signal);
+      // With the key alone: a replica in which somebody has hidden things is to be checked, not refused.
+      const { repository } = await locations.alone(input.location, signal);
       const replica = input.location !== primaryName;
       return await checkRepository(repository, {
         executor,
