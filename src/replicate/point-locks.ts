@@ -16,6 +16,7 @@ import type { Repository } from "../repository/repository.ts";
 import type { ObjectLocks } from "../storage/object-locks.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { lockingPuts } from "./locking-puts.ts";
+import { nearestPoint } from "./nearest-point.ts";
 import { reachedPacks } from "./reached-packs.ts";
 
 const callsAtOnce = 16;
@@ -89,11 +90,10 @@ export class PointLocks {
     for (const point of due) {
       try {
         const { manifest } = point;
-        const base = this.#baseOf(point)?.manifest;
+        const base = nearestPoint(point, [...this.#bases, ...locked])?.manifest;
         const reached = await reachedPacks({ ...work, replica: store, manifest, base });
         for (const id of reached) packs.add(packName(id));
         locked.push(point);
-        this.#bases.push(point);
       } catch (error) {
         if (!isDamage(error)) throw error;
         failures.push(this.#cannotLock(`all of the recovery point ${point.id}: ${error.parts.what}`));
@@ -104,17 +104,6 @@ export class PointLocks {
     for (const name of lost) failures.push(this.#cannotLock(`${name}: it isn't there any more`));
     await this.#record(lost.length === 0 ? locked : [], versions, work);
     return failures;
-  }
-
-  /** The nearest point of the same source of which everything is locked, or is about to be. */
-  #baseOf(point: CatalogPoint): CatalogPoint | undefined {
-    const distance = (other: CatalogPoint): number => Math.abs(other.time - point.time);
-    return this.#bases
-      .filter(({ manifest }) => manifest.source === point.manifest.source)
-      .reduce<CatalogPoint | undefined>(
-        (nearest, one) => (nearest === undefined || distance(one) < distance(nearest) ? one : nearest),
-        undefined,
-      );
   }
 
   /** What every point needs. */
@@ -180,6 +169,7 @@ export class PointLocks {
   ): Promise<void> {
     const { keys } = this.replica;
     const entries = [...versions];
+    if (points.length === 0 && entries.length === 0) return;
     for (let at = 0; at === 0 || at < entries.length; at += objectsPerRecord) {
       const last = at + objectsPerRecord >= entries.length;
       const ids = last ? points.map(({ id }) => id) : [];
@@ -193,6 +183,7 @@ export class PointLocks {
       this.#put.delete(name);
     }
     for (const { id } of points) this.#points.set(id, this.until);
+    this.#bases.push(...points);
   }
 
   #cannotLock(what: string): StillpointError {

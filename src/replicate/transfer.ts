@@ -9,6 +9,7 @@ import { WriteSession } from "../repository/blobs/write-session.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { adoptOrphans } from "./adopt-orphans.ts";
 import { type MissingBlobs, missingBlobs } from "./missing-blobs.ts";
+import { nearestPoint } from "./nearest-point.ts";
 import { readSweepNotices, type SweepNotices } from "./sweep-notices.ts";
 
 /** Ids of one kind that are gathered before they are read, so that neighbours in a pack are read as one. */
@@ -95,7 +96,7 @@ export class Transfer {
       reader: this.#reader,
       presence: this.#session.writer,
       manifest: point.manifest,
-      base: this.#nearestBase(point)?.manifest,
+      base: nearestPoint(point, this.#bases.get(point.manifest.source) ?? [])?.manifest,
       signal: this.#options.signal,
     });
     for await (const missing of all) {
@@ -141,17 +142,5 @@ export class Transfer {
     const bases = this.#bases.get(source) ?? [];
     bases.push(point);
     this.#bases.set(source, bases);
-  }
-
-  /** The nearest in time has most in common with the point. */
-  #nearestBase(point: CatalogPoint): CatalogPoint | undefined {
-    let nearest: CatalogPoint | undefined;
-    let distance = Number.POSITIVE_INFINITY;
-    for (const base of this.#bases.get(point.manifest.source) ?? []) {
-      if (Math.abs(base.time - point.time) >= distance) continue;
-      nearest = base;
-      distance = Math.abs(base.time - point.time);
-    }
-    return nearest;
   }
 }

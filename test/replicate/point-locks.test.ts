@@ -98,6 +98,22 @@ test("a replica that wasn't locked is locked whole when it is to be", async () =
   expect(unlocked(site, lockEnd(site.clock.now(), 20 * day))).toEqual([]);
 });
 
+test("what isn't there any more is told, and keeps nothing else from being locked or sent", async () => {
+  const site = await makeLockedSite();
+  const { id } = await captureTiny(site.primary, { image: [1, 2] });
+  await captureTiny(site.primary, { image: [3] }, { source: "other" });
+  await site.send();
+  site.clock.pass(6 * day);
+  site.storage.versions.delete("format");
+  await captureTiny(site.primary, { image: [1, 2, 4] });
+  const report = await site.send();
+  expect(report).toMatchObject({ ended: undefined, replicated: [{}] });
+  expect(report.unlocked.map(({ message }) => message)).toContainEqual(expect.stringContaining("format"));
+  const until = lockEnd(site.clock.now(), 20 * day);
+  expect(unlocked(site, until).every((name) => name.startsWith("locks/"))).toBe(true);
+  expect((await lockedPoints(site.replica, {})).get(id)).toBeLessThan(until);
+});
+
 describe("cut off", () => {
   test.each(["points/", "locks/", "index/"])("at %s, the next run locks what this one left", async (folder) => {
     const site = await makeLockedSite();
