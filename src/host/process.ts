@@ -1,7 +1,7 @@
 /** Other programs: run without a shell, with a time limit, and never left behind. */
 
 import type { Readable } from "node:stream";
-import { execa } from "execa";
+import type { execa } from "execa";
 import { StillpointError } from "../errors.ts";
 import { cancelled, throwIfCancelled } from "./cancel.ts";
 import { withoutSecrets } from "./secrets.ts";
@@ -71,8 +71,10 @@ export async function* streamCommand(
   argv: readonly string[],
   options: CommandOptions,
 ): AsyncGenerator<Buffer, string, void> {
+  // With the first program: its 140 modules take longer to load than most of what runs none.
+  const library = await import("execa");
   throwIfCancelled(options.signal);
-  const subprocess = start(argv, options);
+  const subprocess = start(library.execa, argv, options);
   const stderr = keepEnd(subprocess.stderr);
   let complete = false;
   try {
@@ -104,11 +106,11 @@ export interface Ended {
 /** Node's timers overflow beyond this. */
 const longestTimer = 2 ** 31 - 1;
 
-function start(argv: readonly string[], options: CommandOptions) {
+function start(runner: typeof execa, argv: readonly string[], options: CommandOptions) {
   const [program, ...args] = argv;
   if (program === undefined) throw new StillpointError("internal", { what: "Cannot run a command without a name" });
   try {
-    return execa(program, args, {
+    return runner(program, args, {
       reject: false,
       buffer: false,
       encoding: "buffer",
