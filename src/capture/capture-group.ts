@@ -12,7 +12,7 @@ import type { Captured, Progress } from "./capture.ts";
 import { describeCapture, isReliable, newestOf, refuseOld, type Surroundings } from "./describe-capture.ts";
 import { type Hooks, withHooks } from "./hooks.ts";
 import { inOneInstant } from "./vm/in-one-instant.ts";
-import { withProblems } from "./vm/trouble.ts";
+import { withMended, withProblems } from "./vm/trouble.ts";
 import { prepareVm } from "./vm/prepare-vm.ts";
 import type { PreparedVm } from "./vm/prepared-vm.ts";
 import type { VmSource } from "./vm/vm-source.ts";
@@ -77,7 +77,7 @@ export async function captureGroup(options: GroupOptions): Promise<CaptureReport
       failure = error;
     }
     const problems = await Promise.all(prepared.map(async (one) => await one.close(done !== undefined)));
-    if (done === undefined) throw withProblems(failure, problems.flat());
+    if (done === undefined) throw withMended(withProblems(failure, problems.flat()), mendedOf(prepared));
     for (const [number, member] of members.entries()) member.problems.push(...(problems[number] ?? []));
     return done;
   });
@@ -119,8 +119,12 @@ async function prepareAll(options: GroupOptions, members: readonly Member[]): Pr
     return prepared;
   } catch (error) {
     const problems = await Promise.all(prepared.map(async (one) => await one.close(false)));
-    throw withProblems(error, problems.flat());
+    throw withMended(withProblems(error, problems.flat()), mendedOf(prepared));
   }
+}
+
+function mendedOf(prepared: readonly PreparedVm[]): string[] {
+  return prepared.flatMap(({ mended }) => mended);
 }
 
 /** One after the other: the threads of one are enough for the machine. */

@@ -14,6 +14,7 @@ import { areQuiescing, type Hooks, withHooks } from "./hooks.ts";
 import { describeCapture, isReliable, newestOf, refuseOld } from "./describe-capture.ts";
 import { captureImage, type ImageSource } from "./image/capture-image.ts";
 import { captureVm } from "./vm/capture-vm.ts";
+import { withMended } from "./vm/trouble.ts";
 import type { VmSource } from "./vm/vm-source.ts";
 
 /** A source as a policy names it. */
@@ -100,6 +101,8 @@ export async function captureSource(
     });
     refuseOld(source.name, store.age, options.maxDuration);
     point = await commitPoint(repository, manifest, { signal });
+  } catch (error) {
+    throw withMended(error, captured?.mended ?? []);
   } finally {
     (await captured?.settle?.(point !== undefined))?.forEach(report);
     await session.close();

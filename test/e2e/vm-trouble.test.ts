@@ -40,6 +40,13 @@ async function expectUntouched(): Promise<void> {
   expect(await describeGuest(guest, site.spool)).toEqual(before);
 }
 
+/** As a capture that was killed with its watchdog would have left it. */
+async function leaveNode(): Promise<void> {
+  await qmp.execute("blockdev-add", { driver: "null-co", "node-name": "stillpoint-scratch-9" });
+}
+
+const madeGood = "had left in the guest was made good: block nodes";
+
 /** Reads disks only after `meanwhile` is done. */
 function whenReading(meanwhile: () => Promise<unknown>): ExecutorFactory {
   let done: Promise<unknown> | undefined;
@@ -64,8 +71,9 @@ describe("a capture fails", () => {
     const repository = { ...site.repository, storage };
     const { BlobStore } = await import("../../src/repository/blobs/blob-store.ts");
     const store = await BlobStore.load(repository);
+    await leaveNode();
     const error = await rejection(site.capture(guest, {}, { repository, store }));
-    expect(error).toMatchObject({ code: "storage_full" });
+    expect(error).toMatchObject({ code: "storage_full", message: expect.stringContaining(madeGood) as string });
     await expectUntouched();
   });
 
@@ -142,7 +150,10 @@ describe("refused, with the reason, and untouched", () => {
 
   test("a disk that isn't there", async () => {
     await start();
+    await leaveNode();
     await expectRefusal("no disk named disk7; there are disk0, disk1", { disks: ["disk0", "disk7"] });
+    await leaveNode();
+    await expectRefusal(madeGood, { disks: ["disk0", "disk7"] });
   });
 
   test("a guest whose disks somebody else exports", async () => {

@@ -1,7 +1,7 @@
 /** The source kind `vm`: a running virtual machine of QEMU, all of it of one instant. */
 import type { CaptureContext, Captured } from "../capture.ts";
 import { prepareVm } from "./prepare-vm.ts";
-import { withProblems } from "./trouble.ts";
+import { withMended, withProblems } from "./trouble.ts";
 import type { VmSource } from "./vm-source.ts";
 
 /**
@@ -17,6 +17,6 @@ export async function captureVm(context: CaptureContext, source: VmSource): Prom
     const captured = await prepared.collect(context);
     return { ...captured, settle: async (committed) => await prepared.close(committed) };
   } catch (error) {
-    throw withProblems(error, await prepared.close(false));
+    throw withMended(withProblems(error, await prepared.close(false)), prepared.mended);
   }
 }

@@ -9,7 +9,8 @@ import { describeMachine } from "./machine.ts";
 import { examine } from "./preflight.ts";
 import type { PrepareOptions } from "./preparation.ts";
 import { PreparedVm } from "./prepared-vm.ts";
-import { reconcile } from "./reconcile.ts";
+import { reconcile, type Reconciled } from "./reconcile.ts";
+import { withMended, withProblems } from "./trouble.ts";
 import type { VmSource } from "./vm-source.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -17,6 +18,14 @@ import { Watchdog } from "./watchdog.ts";
 export async function prepareVm(options: PrepareOptions, source: VmSource): Promise<PreparedVm> {
   // What a capture that was killed has left would be in the way.
   const reconciled = await reconcile(source, options);
+  try {
+    return await prepareTidy(options, source, reconciled);
+  } catch (error) {
+    throw withMended(withProblems(error, reconciled.problems), reconciled.mended);
+  }
+}
+
+async function prepareTidy(options: PrepareOptions, source: VmSource, reconciled: Reconciled): Promise<PreparedVm> {
   const guest = await openGuest(source.qmp, options.signal);
   try {
     const drives = await listDrives(guest.qmp);

@@ -20,13 +20,14 @@ export class PreparedVm {
   readonly #lateStop: LateStop;
   #attempt: Attempt | undefined;
   #taken: (Taken & { readonly instant: Instant["method"] }) | undefined;
-  readonly #mended: readonly string[];
+  /** What an earlier capture had left in the guest and was made good, in words. */
+  readonly mended: readonly string[];
   readonly #problems: StillpointError[];
 
   constructor(preparation: Preparation, { mended, problems }: Reconciled) {
     this.#preparation = preparation;
     this.#lateStop = new LateStop(preparation, async () => await reserveSave(preparation));
-    this.#mended = mended;
+    this.mended = mended;
     this.#problems = [...problems];
   }
 
@@ -83,7 +84,7 @@ export class PreparedVm {
     if (this.#taken === undefined) throw new Error("a guest was to be collected before its instant");
     const { time, pause, instant: method } = this.#taken;
     const collected = await collect(context, { ...this.#preparation, points, save, time, pause, method });
-    return { ...collected, mended: this.#mended };
+    return { ...collected, mended: this.mended };
   }
 
   /** Ends the attempt, whatever it has come to, so that there can be another. */

@@ -40,3 +40,10 @@ export function withProblems(error: unknown, problems: readonly StillpointError[
     cause: error,
   });
 }
+
+/** The error, which also tells what an earlier capture had left in the guest: of a capture that fails nothing else is heard. */
+export function withMended(error: unknown, mended: readonly string[]): unknown {
+  if (mended.length === 0 || !isStillpointError(error)) return error;
+  const before = `before that, what an earlier capture had left in the guest was made good: ${mended.join(", ")}`;
+  return new StillpointError(error.code, { ...error.parts, what: `${error.parts.what} (${before})`, cause: error });
+}
