@@ -50,7 +50,8 @@ With --stay everything is copied into its own process and files while it runs. \
 nothing of Stillpoint is needed any more: it then runs on until it is shut down, or stopped, and can be protected again by its QMP
 socket. Its disks stay in its folder until \`boot stop\`.
 
-Its network leads nowhere, unless --network keep: two of one machine must not meet. Nothing is written to the repository.
+Its network leads nowhere, unless --network keep: two of one machine must not meet. Nothing is written to the repository; a point that may be
+forgotten while the machine runs is to be held first (\`stillpoint hold\`).
 
 Also: stillpoint boot list, stillpoint boot stop NAME
 
