@@ -205,6 +205,11 @@ test.runIf(qemuMajor() >= 9)("disks that iothreads serve are of one instant with
     const images = [await site.read(point, "disk/disk0"), await site.read(point, "disk/disk1")];
     expect(contradictions({ memory: await site.readMemory(point), disks: images })).toEqual([]);
   }
+  const [newest] = (await site.points()).toSorted((a, b) => b.time - a.time);
+  if (newest === undefined) throw new Error("there is no point");
+  const { count } = readMemoryRecord(await site.readMemory(newest));
+  await guest.stop();
+  await expectToGoOn(newest, count);
 });
 
 test("a device that QEMU refuses to save only when it is asked to: the guest goes on", async () => {
