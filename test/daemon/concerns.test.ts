@@ -1,0 +1,99 @@
+import { expect, it } from "vitest";
+import { concernsOf, everyObjectiveMet } from "../../src/daemon/concerns.ts";
+import { describeSubject } from "../../src/notify/notice.ts";
+import { loadConfig } from "../../src/policy/load.ts";
+import { ManualClock } from "../helpers/manual-clock.ts";
+
+const now = Date.UTC(2026, 10, 22);
+const minute = 60_000;
+const config = loadConfig(
+  `
+version: 1
+repository: { path: /srv/repository, key_file: /srv/key }
+replicas: { far: { path: /mnt/far } }
+sources: { docs: { directory: { path: /docs } } }
+policies:
+  often:
+    sources: [docs]
+    schedule: { rpo: 1h }
+    keep: { last: 2 }
+    replicate: { far: {} }
+`,
+  "stillpoint.yaml",
+);
+
+type Sources = Parameters<typeof concernsOf>[0];
+
+interface World {
+  /** Of the newest point at the primary, in minutes; undefined when there is none. */
+  readonly age?: number;
+  readonly running?: boolean;
+  readonly failing?: { readonly count: number; readonly message?: string };
+  readonly maintenance?: object;
+  readonly refused?: string;
+}
+
+function sources({ age, running = false, failing, maintenance = {}, refused }: World): Sources {
+  const newest = { time: now - (age ?? 0) * minute, source: "docs", policy: "often" };
+  const row = { count: 0, last: 0, ...failing };
+  // No more of each part than is looked at.
+  return {
+    configFile: { config, error: refused === undefined ? undefined : { code: "config_invalid", message: refused } },
+    jobs: { isRunning: () => running },
+    failures: { captures: () => row, replications: () => row, prunes: () => row },
+    maintenance: { records: { at: (location: string) => (location === "far" ? maintenance : {}) } },
+    monitor: {
+      watches: [{ location: "primary" }, { location: "far" }],
+      watch: () => ({ known: { newest: age === undefined ? [] : [newest], verified: [] } }),
+    },
+    clock: new ManualClock(now),
+  } as unknown as Sources;
+}
+
+/** What is in trouble, in words. */
+function troubles(world: World): string[] {
+  return concernsOf(sources(world)).flatMap(({ subject, event, trouble }) =>
+    trouble === undefined ? [] : [`${event}: ${describeSubject(subject)}: ${trouble}`],
+  );
+}
+
+it("nothing is in trouble when all is well", () => {
+  expect(troubles({ age: 30 })).toEqual([]);
+  expect(everyObjectiveMet(sources({ age: 60 }))).toBe(true);
+});
+
+it("an objective is missed when the newest point is too old, or there is none", () => {
+  expect(troubles({ age: 61 })).toEqual([
+    "objective_missed: objective of docs (often) at primary: missed: its newest recovery point is 1h1m old, and 1h is promised",
+  ]);
+  expect(troubles({})).toEqual([
+    "objective_missed: objective of docs (often) at primary: missed: it has no recovery point, and 1h is promised",
+  ]);
+  expect(everyObjectiveMet(sources({ age: 61 }))).toBe(false);
+});
+
+it("a first capture that is under way has missed nothing, but nobody pings for it", () => {
+  expect(troubles({ running: true })).toEqual([]);
+  expect(everyObjectiveMet(sources({ running: true }))).toBe(false);
+});
+
+it("whatever fails is told with what it said, and how often in a row", () => {
+  expect(troubles({ age: 1, failing: { count: 2, message: "Cannot do it. Try again." } })).toEqual([
+    "failure: capture of docs (often): failed 2 times in a row: Cannot do it. Try again",
+    "failure: replication of often to far: failed 2 times in a row: Cannot do it. Try again",
+    "failure: prune of often at primary: failed 2 times in a row: Cannot do it. Try again",
+    "failure: prune of often at far: failed 2 times in a row: Cannot do it. Try again",
+  ]);
+});
+
+it("sweeps, checks, damage and a refused configuration are told", () => {
+  const failed = { sweepFailures: 1, sweepError: "No room.", checkFailures: 3 };
+  expect(troubles({ age: 1, maintenance: failed, refused: "It has a mistake." })).toEqual([
+    "failure: configuration: the file isn't in force, the one before is: It has a mistake.",
+    "failure: sweep at far: failed: No room",
+    "failure: check at far: failed 3 times in a row",
+  ]);
+  expect(troubles({ age: 1, maintenance: { findings: 2 } })).toEqual([
+    "failure: check at far: it found damage; findings: 2",
+  ]);
+});
