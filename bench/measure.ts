@@ -111,7 +111,7 @@ export function memoryOf(pid: number, line: "VmHWM" | "VmRSS"): number {
 }
 
 /** Of a process and the children that it has waited for, in seconds. */
-export function processorTimeOf(pid: number): number {
+function processorTimeOf(pid: number): number {
   const stat = read(`/proc/${String(pid)}/stat`);
   // The name in parentheses may hold anything; the fields behind it are numbers (proc_pid_stat(5), 14 to 17).
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

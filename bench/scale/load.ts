@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { memoryOf, processorTimeOf, run, treeOf } from "../measure.ts";
+import { memoryOf, run, treeOf } from "../measure.ts";
 import { configOf } from "../peers/stillpoint.ts";
 import type { Results } from "../results.ts";
 import { metricsUrl, startDaemon } from "./daemon.ts";
@@ -28,7 +28,6 @@ export async function measureLoad(folder: string, results: Results, quick: boole
   try {
     facts["load: scrape when idle, slowest of ten, ms"] = Math.max(...(await scrapes(10)));
     facts["load: memory of the daemon when idle"] = memoryOf(daemon.pid, "VmRSS") / 2 ** 20;
-    const before = processorTimeOf(daemon.pid);
     const times: number[] = [];
     let work = 0;
     while (captures.jobs < policies) {
@@ -42,7 +41,7 @@ export async function measureLoad(folder: string, results: Results, quick: boole
     facts["load: captures that were left out or done twice"] = Math.abs(sources - captures.finished);
     facts["load: latest start after the minute, s"] = await latestStart();
     facts["load: all done after, s"] = (Date.now() - due.getTime()) / 1000;
-    facts["load: processor time of the daemon for them, s"] = processorTimeOf(daemon.pid) - before;
+    facts["load: memory of the daemon after them"] = memoryOf(daemon.pid, "VmRSS") / 2 ** 20;
     facts["load: peak memory of the daemon"] = memoryOf(daemon.pid, "VmHWM") / 2 ** 20;
     facts["load: peak memory of the work process"] = work / 2 ** 20;
   } finally {
