@@ -1,7 +1,8 @@
 import { userInfo } from "node:os";
-import { askReload } from "../daemon/control-client.ts";
+import { askAccept, askReload } from "../daemon/control-client.ts";
 import { exitStatus, StillpointError } from "../errors.ts";
 import { isBlocked, type RetentionChange } from "../job/retention-change.ts";
+import { fingerprintOf } from "../prune/guard-retention.ts";
 import type { Cli } from "./cli.ts";
 import { findPolicy } from "./find-policy.ts";
 import { planRetention } from "./plan-retention.ts";
@@ -24,7 +25,11 @@ export async function acceptRetention(cli: Cli, name: string | undefined, flags:
   const failed = plans.filter(({ error }) => error !== undefined);
   if (blocked.length === 0 && failed.length === 0) throw nothingToAccept();
   const by = environment["SUDO_USER"] ?? userName();
-  for (const { place, after, records } of blocked) await records.accept(place, after.rules, { time: clock.now(), by });
+  for (const { place, after, records } of blocked) {
+    const fingerprint = fingerprintOf(after.rules);
+    const told = await askAccept(config.repository.state, { ...place, fingerprint, by, signal });
+    if (!told) await records.accept(place, { fingerprint, time: clock.now(), by });
+  }
   if (failed.length > 0) cli.exit = blocked.length === 0 ? exitStatus.failed : exitStatus.partial;
   if (flags.json === true) {
     const errors = failed.map(({ policy, location, error }) => ({ policy, location, error }));

@@ -67,6 +67,14 @@ export async function askNotifyTest(
   return (await ask(state, request, { signal })) as readonly Tested[] | undefined;
 }
 
+/** Has the daemon write down, and into its log, that new keep rules may be applied. False when no daemon runs. Throws as `askRun` does. */
+export async function askAccept(
+  state: string,
+  { signal, ...acceptance }: AskOptions & Omit<Extract<ControlRequest, { request: "accept" }>, "version" | "request">,
+): Promise<boolean> {
+  return (await ask(state, { version: 1, request: "accept", ...acceptance }, { signal })) !== undefined;
+}
+
 interface Listening extends AskOptions {
   readonly onEvent?: (event: unknown) => void;
 }

@@ -1,6 +1,9 @@
 /** What the daemon does for the control socket. */
 import { StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
+import type { Logger } from "../host/log.ts";
+import { RetentionRecords } from "../job/retention-records.ts";
+import type { StateFolder } from "../job/state-folder.ts";
 import { testChannels } from "../notify/test-channels.ts";
 import type { Policy, Source } from "../policy/config.ts";
 import { closest } from "../policy/suggest.ts";
@@ -16,11 +19,13 @@ export interface ControlOptions {
   readonly configFile: ConfigFile;
   readonly jobs: JobRunner;
   readonly history: Pick<HistoryReader, "read">;
+  readonly state: StateFolder;
   readonly clock: Clock;
+  readonly log: Logger;
 }
 
 export function makeControlHandler(options: ControlOptions): ControlHandler {
-  const { sources, configFile, jobs, history, clock } = options;
+  const { sources, configFile, jobs, history, state, clock, log } = options;
   return async (request, sendEvent) => {
     switch (request.request) {
       case "status":
@@ -31,6 +36,13 @@ export function makeControlHandler(options: ControlOptions): ControlHandler {
         return { changed: await configFile.reload() };
       case "config":
         return { file: configFile.path, text: configFile.text } satisfies ConfigText;
+      case "accept": {
+        const { policy, location, fingerprint, by } = request;
+        named("policy", configFile.config.policies, policy);
+        await new RetentionRecords(state).accept({ policy, location }, { fingerprint, time: clock.now(), by });
+        log.warn("new keep rules accepted: the next prune may forget much", { policy, location, by, fingerprint });
+        return null;
+      }
       case "notify-test": {
         const { notify } = configFile.config.daemon;
         return await testChannels(request.channel, notify, { clock, signal: new AbortController().signal });

@@ -16,6 +16,14 @@ export const controlRequest = z.discriminatedUnion("request", [
   z.object({ version: z.literal(1), request: z.literal("run"), policy: z.string(), source: z.string().optional() }),
   z.object({ version: z.literal(1), request: z.literal("reload") }),
   z.object({ version: z.literal(1), request: z.literal("config") }),
+  z.object({
+    version: z.literal(1),
+    request: z.literal("accept"),
+    policy: z.string(),
+    location: z.string(),
+    fingerprint: z.string(),
+    by: z.string(),
+  }),
   z.object({ version: z.literal(1), request: z.literal("notify-test"), channel: z.string().optional() }),
   z.object({ version: z.literal(1), request: z.literal("history") }),
 ]);

@@ -1,7 +1,7 @@
 /** By which keep rules each policy was pruned at each location, and which new ones someone has accepted. In the state folder. */
 import * as z from "zod";
 import { countedRules, periodRules } from "../policy/retention.ts";
-import { type AppliedRules, fingerprintOf, type RetentionRules } from "../prune/guard-retention.ts";
+import type { AppliedRules } from "../prune/guard-retention.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 /** A policy at one location: `primary`, or the name of one of its replicas. */
@@ -59,8 +59,7 @@ export class RetentionRecords {
   }
 
   /** Throws `storage_denied` or `storage_failed`, as the others that write. */
-  async accept(place: PrunePlace, rules: RetentionRules, { time, by }: { time: number; by: string }): Promise<void> {
-    const given: Acceptance = { fingerprint: fingerprintOf(rules), time, by };
+  async accept(place: PrunePlace, given: Acceptance): Promise<void> {
     await this.#state.write(fileOf(place, "accepted"), { version: 1, acceptance: given });
   }
 

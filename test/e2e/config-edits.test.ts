@@ -80,6 +80,11 @@ it("shows what an edit would forget, forgets nothing until that is accepted, and
   const accepted = await stillpoint(["config", "accept", ...config]);
   expect(accepted).toMatchObject({ status: 0, stderr: "" });
   expect(accepted.stdout).toContain("Accepted: often may forget 4 of 5 recovery points of docs at primary.");
+  expect(daemon.lines.find(({ message }) => message.startsWith("new keep rules accepted"))).toMatchObject({
+    policy: "often",
+    location: "primary",
+    by: expect.any(String),
+  });
   expect(await run()).toMatchObject({
     outcome: "ok",
     prune: [{ location: "primary", kept: 1, forgotten: 5, accepted: { by: expect.any(String) } }, { location: "far" }],

@@ -49,7 +49,7 @@ describe("a history of edits, prunes and acceptances", () => {
         if (one.do === "edit") last = one.last ?? last;
         if (one.do === "capture") points += one.points ?? 0;
         if (one.do === "accept") {
-          await kept.accept(place, rulesOf({ last }), { time: 1, by: "root" });
+          await kept.accept(place, { fingerprint: fingerprintOf(rulesOf({ last })), time: 1, by: "root" });
           accepted = last;
         }
         if (one.do !== "prune") continue;
@@ -125,7 +125,7 @@ test("a source that comes from another policy is new to the rules, however old t
 test("work that fails uses nothing up", async () => {
   const kept = records();
   const rules = rulesOf({ last: 1 });
-  await kept.accept(place, rules, { time: 1, by: "root" });
+  await kept.accept(place, { fingerprint: fingerprintOf(rules), time: 1, by: "root" });
   const judge = async () => await judgeChange({ place, share: 0.5, records: kept }, rules, { groups: [losing(9, 10)] });
   await rejection(carryOutChange(await judge(), () => Promise.reject(new Error("disk on fire"))));
   expect(isBlocked(await judge())).toBe(false);
