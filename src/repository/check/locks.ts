@@ -30,8 +30,9 @@ export interface LockedView {
 export async function viewLocked(repository: Repository, options: CallOptions): Promise<LockedView | undefined> {
   const { storage } = repository;
   if (storage.locks === undefined) return undefined;
-  const versions = await versionsByName(storage.locks, "", options);
+  // The records first: what they name was put before them, so it is in the listing, whoever is at work meanwhile.
   const pins = await readPins(repository, storage.locks, options);
+  const versions = await versionsByName(storage.locks, "", options);
   const tampering = await findTampering(storage.locks, pins, versions, options);
   const there = tampering.filter(({ kind }) => kind !== "gone");
   const intact =

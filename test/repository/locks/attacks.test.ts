@@ -86,6 +86,22 @@ test("a point that was forgotten with all its records is there when it is locked
   await expectRepaired(site, 1);
 });
 
+test("what is replicated at the same time is no finding", async () => {
+  const site = await lockedSite();
+  const { locks } = site.storage;
+  if (locks === undefined) throw new Error("no locks");
+  const versions = locks.versions.bind(locks);
+  const repository = await open(site);
+  locks.versions = async function* overtaken(prefix) {
+    yield* versions(prefix);
+    locks.versions = versions;
+    await captureTiny(site.primary, { image: [7, 8, 9] });
+    await site.send();
+  };
+  const report = await checkRepository(repository, { executor, replica: true });
+  expect(report).toMatchObject({ findings: [], points: 2 });
+});
+
 test("what is put again as it was is no finding", async () => {
   const site = await lockedSite();
   for (const name of site.objects) await site.storage.put(name, [await site.storage.get(name)]);
