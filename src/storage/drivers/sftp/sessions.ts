@@ -24,7 +24,7 @@ const mostSessions = 6;
 export class Sessions {
   readonly #connect: () => Promise<Session>;
   #open: Open[] = [];
-  #connecting: Promise<Open> | undefined;
+  readonly #connecting = new Set<Promise<Open>>();
   #most = mostSessions;
 
   /** `connect` makes a new one. */
@@ -49,26 +49,36 @@ export class Sessions {
     for (;;) {
       this.#open = this.#open.filter(({ session }) => !session.client.over);
       const [quietest] = this.#open.toSorted((a, b) => a.moving - b.moving);
-      if (quietest !== undefined && (!long || quietest.moving === 0 || this.#open.length >= this.#most))
-        return counted(quietest, long);
+      const full = this.#open.length + this.#connecting.size >= this.#most;
+      if (quietest !== undefined && (!long || quietest.moving === 0 || full)) return counted(quietest, long);
       try {
-        this.#connecting ??= this.#another().finally(() => (this.#connecting = undefined));
-        const made = await this.#connecting;
+        if (!full && (long || this.#connecting.size === 0)) return await this.#another(long);
+        const made = await Promise.race(this.#connecting);
         // One that is lost right after it was made is given all the same: its requests say why.
         if (made.session.client.over) return counted(made, long);
       } catch (error) {
-        if (quietest === undefined || quietest.session.client.over) throw error;
+        const others = this.#open.filter(({ session }) => !session.client.over).length + this.#connecting.size;
+        if (others === 0) throw error;
         // The server wants no more of them: it goes on with those that there are.
-        this.#most = this.#open.length;
+        this.#most = others;
       }
     }
   }
 
-  async #another(): Promise<Open> {
-    if (this.#open.length === 0) this.#most = mostSessions;
-    const open = { session: await this.#connect(), moving: 0 };
-    this.#open.push(open);
-    return open;
+  /** A handshake takes many round trips, so several are made at once. */
+  async #another(long: boolean): Promise<Open> {
+    if (this.#open.length + this.#connecting.size === 0) this.#most = mostSessions;
+    const connecting = this.#connect().then((session) => {
+      const open = counted({ session, moving: 0 }, long);
+      this.#open.push(open);
+      return open;
+    });
+    this.#connecting.add(connecting);
+    try {
+      return await connecting;
+    } finally {
+      this.#connecting.delete(connecting);
+    }
   }
 }
 
