@@ -39,6 +39,7 @@ const conffiles = ["etc/stillpoint/stillpoint.example.yaml"];
 export function buildDebian({ version, executable, licences, into }: DebianPackage): string {
   const tree = join(into, "debian");
   rmSync(tree, { recursive: true, force: true });
+  /** A path in the package, with its folders. */
   const at = (path: string): string => {
     mkdirSync(dirname(join(tree, path)), { recursive: true });
     return join(tree, path);
@@ -52,13 +53,30 @@ export function buildDebian({ version, executable, licences, into }: DebianPacka
     `${readFileSync(join(project, "LICENSE"), "utf8")}\n${licences}`,
   );
   writeFileSync(at("usr/share/doc/stillpoint/changelog.gz"), gzipSync(readFileSync(join(project, "CHANGELOG.md"))));
+  const date = sourceDate();
+  const manual = run(process.execPath, ["scripts/generate-man.ts"], date);
+  writeFileSync(at("usr/share/man/man1/stillpoint.1.gz"), gzipSync(manual));
+  addCompletions(at, join(into, "completions"));
   setModes(tree);
   writeControl(tree, version);
 
   const output = join(into, `stillpoint_${version}_${architecture}.deb`);
-  run("dpkg-deb", ["--build", "--root-owner-group", "-Zzstd", "-z9", tree, output], sourceDate());
+  run("dpkg-deb", ["--build", "--root-owner-group", "-Zzstd", "-z9", tree, output], date);
   rmSync(tree, { recursive: true });
   return output;
+}
+
+/** Where Debian's shells look for them. */
+const completions = {
+  bash: "usr/share/bash-completion/completions",
+  zsh: "usr/share/zsh/vendor-completions",
+  fish: "usr/share/fish/vendor_completions.d",
+};
+
+function addCompletions(at: (path: string) => string, folder: string): void {
+  run(process.execPath, ["scripts/generate-completions.ts", folder]);
+  for (const [shell, to] of Object.entries(completions)) cpSync(join(folder, shell), at(to), { recursive: true });
+  rmSync(folder, { recursive: true });
 }
 
 /** As Debian calls this machine's processor. */

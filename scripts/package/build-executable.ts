@@ -70,10 +70,10 @@ function versionOf(version: string): Plugin {
   };
 }
 
-/** Throws what the program says when it fails. */
+/** Runs a program in the project's folder, and gives its output. Throws what it says when it fails. */
 export function run(program: string, args: readonly string[], environment: NodeJS.ProcessEnv = {}): string {
   const env = { ...process.env, ...environment };
-  const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: "utf8", env });
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd: project, encoding: "utf8", env });
   if (error !== undefined) throw error;
   if (status !== 0) throw new Error(`${program} ended with ${String(status)}: ${stdout}${stderr}`);
   return stdout;

@@ -1,12 +1,12 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import {
-  vanishedPoints,
   type Catalog,
   type CatalogPoint,
   commitPoint,
   findPoint,
   forgetPoint,
   loadCatalog,
+  vanishedPoints,
 } from "../../../src/repository/points/catalog.ts";
 import { CatalogMemory, type MemoryFile } from "../../../src/repository/points/catalog-memory.ts";
 import { checkRepository } from "../../../src/repository/check/check.ts";
