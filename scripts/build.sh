@@ -16,7 +16,7 @@ touch dist.new/.stamp
 
 "$node" node_modules/@typescript/native/bin/tsc -p tsconfig.build.json --outDir dist.new
 # Whatever a source reads that isn't a source.
-(cd src && find . -type f ! -name '*.ts' -exec cp --parents -t ../dist.new {} +)
+(cd src && find . -type f ! -name '*.ts' ! -name tsconfig.json -exec cp --parents -t ../dist.new {} +)
 
 rm -rf dist.old
 [ ! -e dist ] || mv dist dist.old

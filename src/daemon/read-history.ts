@@ -3,9 +3,12 @@ import type { Clock } from "../host/clock.ts";
 import { belongsTo } from "../job/belonging.ts";
 import { primaryName } from "../job/locations.ts";
 import type { OpenLocations } from "../job/open-locations.ts";
-import { previewPrune } from "../job/preview-prune.ts";
+import { type PrunePreview, previewPrune, type SourcePreview } from "../job/preview-prune.ts";
 import { errorReport } from "../job/report.ts";
-import { wantedAt } from "../job/rules.ts";
+import { isBlocked, judgeChange } from "../job/retention-change.ts";
+import { RetentionRecords } from "../job/retention-records.ts";
+import { rulesAt, wantedAt } from "../job/rules.ts";
+import { StateFolder } from "../job/state-folder.ts";
 import { withinTime } from "../job/within-time.ts";
 import type { Config } from "../policy/config.ts";
 import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
@@ -70,22 +73,40 @@ export async function readHistory(
     return { ...one, all, own: all.filter(({ manifest }) => mine(manifest)) };
   });
   const damaged = new Map([...catalogs].map(([location, catalog]) => [location, namesOf(catalog)]));
-  return {
-    unread,
-    timelines: held.map((one) => timelineOf(one, now, most)),
-    prunes: held.map((one) =>
-      previewPrune({
-        policy: one.policy,
-        source: one.source,
-        location: one.location,
-        now,
-        nextRun: request.nextRuns[one.policy.name],
-        points: one.own,
-        damaged: damaged.get(one.location) ?? new Set(),
-        missingAt: one.location === primaryName ? whoLacks(one, now, request.settled) : () => [],
-      }),
-    ),
-  };
+  const previews = held.map((one) =>
+    previewPrune({
+      policy: one.policy,
+      source: one.source,
+      location: one.location,
+      now,
+      nextRun: request.nextRuns[one.policy.name],
+      points: one.own,
+      damaged: damaged.get(one.location) ?? new Set(),
+      missingAt: one.location === primaryName ? whoLacks(one, now, request.settled) : () => [],
+    }),
+  );
+  const places = Map.groupBy(previews, ({ policy, location }) => JSON.stringify([policy, location]));
+  const prunes = await Promise.all([...places.values()].map(async (all) => await withGuard(config, all)));
+  return { unread, timelines: held.map((one) => timelineOf(one, now, most)), prunes: prunes.flat() };
+}
+
+/** Previews of one policy at one location: new rules that would forget much of one source hold back the pruning of all. */
+async function withGuard(
+  { policies, repository, maintenance }: Config,
+  previews: readonly SourcePreview[],
+): Promise<PrunePreview[]> {
+  const [{ policy: name, location } = { policy: "", location: "" }] = previews;
+  const policy = policies.find((one) => one.name === name);
+  if (policy === undefined) return [];
+  const records = new RetentionRecords(new StateFolder(repository.state));
+  const judgement = { place: { policy: name, location }, share: maintenance.retentionGuard, records };
+  const groups = previews.map(({ source, keep, remove }) => ({
+    source,
+    keep: { length: keep },
+    remove: { length: remove },
+  }));
+  const heldBack = isBlocked(await judgeChange(judgement, rulesAt(policy, location), { groups }));
+  return previews.map((preview) => ({ ...preview, heldBack }));
 }
 
 /** A series with what its location holds: every point of the source, and those that the policy answers for. Oldest first. */

@@ -21,7 +21,12 @@ export interface PrunePreview {
   readonly oldest: readonly { readonly id: string; readonly time: number }[];
   /** How many of these a replica still lacks: given up because the cap is reached. */
   readonly givenUp: number;
+  /** Whether nothing goes before `stillpoint config accept`, because the rules are new and would forget much at once. */
+  readonly heldBack: boolean;
 }
+
+/** Before it is known what the policy's other sources at the location would lose. */
+export type SourcePreview = Omit<PrunePreview, "heldBack">;
 
 export interface PreviewRequest {
   readonly policy: Policy;
@@ -45,7 +50,7 @@ const mostNamed = 20;
 const coming = "the next one";
 
 /** As if the next run captured at its time: its point takes part, as it will. */
-export function previewPrune(request: PreviewRequest): PrunePreview {
+export function previewPrune(request: PreviewRequest): SourcePreview {
   const { policy, source, location, now, nextRun, points, damaged, missingAt } = request;
   const time = Math.max(now, nextRun ?? now);
   const { tags = [] } = policy.sources.find(({ name }) => name === source) ?? {};

@@ -5,9 +5,9 @@ import {
   type Excess,
   excessesOf,
   fingerprintOf,
+  type PlannedCounts,
   type RetentionRules,
 } from "../prune/guard-retention.ts";
-import type { PrunePlan } from "../prune/plan-prune.ts";
 import type { Acceptance, PrunePlace, RetentionRecords } from "./retention-records.ts";
 
 /** Where a change is judged, and by what. */
@@ -32,7 +32,7 @@ export interface RetentionChange extends Judgement {
 export async function judgeChange(
   { place, share, records }: Judgement,
   rules: RetentionRules,
-  { groups }: Pick<PrunePlan, "groups">,
+  { groups }: { readonly groups: readonly PlannedCounts[] },
 ): Promise<RetentionChange> {
   const before = await records.applied(place);
   const acceptance = await records.accepted(place);

@@ -2,7 +2,6 @@
 import { createHash } from "node:crypto";
 import type { UnreplicatedCap } from "../policy/retain.ts";
 import { countedRules, type KeepRules, periodRules } from "../policy/retention.ts";
-import type { PlannedGroup } from "./plan-prune.ts";
 
 /** Everything of the configuration that decides what a location keeps of a policy's points. */
 export interface RetentionRules {
@@ -15,6 +14,13 @@ export interface RetentionRules {
 export interface AppliedRules {
   readonly rules: RetentionRules;
   readonly sources: readonly string[];
+}
+
+/** What a plan does with a source: how many of its points stay, and how many go. */
+export interface PlannedCounts {
+  readonly source: string;
+  readonly keep: { readonly length: number };
+  readonly remove: { readonly length: number };
 }
 
 /** A source that would lose more than may go at once. */
@@ -40,7 +46,7 @@ export function fingerprintOf({ keep, timezone, unreplicated }: RetentionRules):
  * What rules have once kept low may go by the same rules in any number: after a pause, say.
  */
 export function excessesOf(
-  groups: readonly Pick<PlannedGroup, "source" | "keep" | "remove">[],
+  groups: readonly PlannedCounts[],
   rules: RetentionRules,
   applied: AppliedRules | undefined,
   share: number,

@@ -5,13 +5,17 @@ import { at, type Scale, ticksOf } from "./scale.ts";
 
 const height = 24;
 const middle = height / 2;
+/** In thousandths of the width: from there on a label would touch the one for now. On a phone, where `late` ones are hidden, it is earlier. */
+const roomForNow = 945;
 
 /** The labels of the axis. Drawn apart from the lines: text must not be stretched. */
 export function axis(scale: Scale): Html {
-  const labels = ticksOf(scale).map(
-    ({ x, label }) =>
-      html`<text class="${x > 880 ? "late" : ""}" x="${x / 10}%" y="13" text-anchor="middle">${label}</text>`,
-  );
+  const labels = ticksOf(scale)
+    .filter(({ x }) => x < roomForNow)
+    .map(
+      ({ x, label }) =>
+        html`<text class="${x > 880 ? "late" : ""}" x="${x / 10}%" y="13" text-anchor="middle">${label}</text>`,
+    );
   return html`<svg class="axis" aria-hidden="true">${labels}<text class="now" x="100%" y="13" text-anchor="end">now</text></svg>`;
 }
 

@@ -36,7 +36,7 @@ export function pruneSection({ history, status }: Picture): Html | undefined {
   if (history === undefined) return undefined;
   const rows = history.prunes
     .filter(({ remove }) => remove > 0)
-    .map(({ policy, source, location, time, rules, remove, keep, oldest, givenUp }) => {
+    .map(({ policy, source, location, time, rules, remove, keep, oldest, givenUp, heldBack }) => {
       const [first] = oldest;
       const named = first && html`: <code>${first.id.slice(0, 8)}</code> of ${moment(first.time)}`;
       const others = remove === 1 ? "" : ` and ${remove - 1} more`;
@@ -45,9 +45,9 @@ export function pruneSection({ history, status }: Picture): Html | undefined {
       return html`<tr>
         <th scope="row">${source} <small>${policy}</small></th>
         <td>${location}</td>
-        <td>${until(time, status.now)}</td>
+        <td>${heldBack ? html`<span class="tag warn">held back</span>` : until(time, status.now)}</td>
         <td>${remove} of ${remove + keep}${named}${others}</td>
-        <td>no rule keeps ${remove === 1 ? "it" : "them"}: ${rules}${lost}</td>
+        <td>no rule keeps ${remove === 1 ? "it" : "them"}: ${rules}${lost}${heldBack ? accept : undefined}</td>
       </tr>`;
     });
   const content =
@@ -56,6 +56,8 @@ export function pruneSection({ history, status }: Picture): Html | undefined {
       : table("prune", ["Source", "Location", "When", "Forgets", "Why"], rows);
   return html`<section class="prune" aria-labelledby="prune"><h2 id="prune">Pruning will forget</h2>${content}</section>`;
 }
+
+const accept = html`; the rules are new and would forget much at once: \`stillpoint config accept\` allows it`;
 
 /** It may scroll sideways, so it can be reached by keyboard. `heading`: the id of what names it. */
 function table(heading: string, titles: readonly string[], rows: readonly Html[]): Html {

@@ -1,5 +1,6 @@
 /** Each source with its time lines, and what is known of them in detail. */
 import { count, formatAge, formatBytes } from "../../cli/format.ts";
+import type { PrunePreview } from "../../job/preview-prune.ts";
 import type { DaemonStatus, History, NewestPoint, PointStatus, PolicyStatus, Timeline } from "../control-protocol.ts";
 import { axis, timeline } from "./charts.ts";
 import { type Html, html } from "./html.ts";
@@ -36,11 +37,15 @@ function nothingYet({ config }: DaemonStatus): Html {
 
 function cards(picture: Picture): Html {
   const { status, history, scale } = picture;
+  const known = {
+    timelines: new Map(history?.timelines.map((one) => [keyOf(one), one])),
+    prunes: new Map(history?.prunes.map((one) => [keyOf(one), one])),
+  };
   const groups = [...Map.groupBy(status.points, ({ policy, source }) => JSON.stringify([policy, source])).values()];
   return html`
     ${history === undefined ? html`<p class="quiet">The recovery points are being read …</p>` : undefined}
     <div class="ruler">${legend}${axis(scale)}</div>
-    ${groups.map((points, number) => card(picture, points, number))}`;
+    ${groups.map((points, number) => card({ ...picture, ...known }, points, number))}`;
 }
 
 const legend = html`<p class="legend" aria-hidden="true">
@@ -51,8 +56,14 @@ const legend = html`<p class="legend" aria-hidden="true">
   <span class="key promise">allowed age</span>
 </p>`;
 
+/** With the history's lists by `keyOf`: there may be thousands of entries. */
+interface Indexed extends Picture {
+  readonly timelines: ReadonlyMap<string, Timeline>;
+  readonly prunes: ReadonlyMap<string, PrunePreview>;
+}
+
 /** `points`: of one source under one policy, one for each location. */
-function card(picture: Picture, points: readonly PointStatus[], number: number): Html {
+function card(picture: Indexed, points: readonly PointStatus[], number: number): Html {
   const { status } = picture;
   const [{ policy, source } = { policy: "", source: "" }] = points;
   const running = status.work.some((one) => one.stage === "capture" && one.policy === policy && one.source === source);
@@ -69,10 +80,10 @@ function card(picture: Picture, points: readonly PointStatus[], number: number):
   </article>`;
 }
 
-function lineOf({ status, history, scale }: Picture, point: PointStatus): Html {
+function lineOf({ status, timelines, scale }: Indexed, point: PointStatus): Html {
   const { location, newest, objective } = point;
   const { now } = status;
-  const line = history?.timelines.find((one) => isSame(one, point));
+  const line = timelines.get(keyOf(point));
   const reachable = status.locations.find((one) => one.location === location)?.reachable ?? true;
   const words = `${inWords(line)}${reachable ? "" : "; as last seen, the location can't be reached"}`;
   const { marks = [], gaps = [] }: Partial<Timeline> = line ?? {};
@@ -99,14 +110,8 @@ function stateOf(point: PointStatus, now: number): Html | undefined {
   }
 }
 
-interface Place {
-  readonly policy: string;
-  readonly source: string;
-  readonly location: string;
-}
-
-function isSame(a: Place, b: Place): boolean {
-  return a.policy === b.policy && a.source === b.source && a.location === b.location;
+function keyOf({ policy, source, location }: Pick<Timeline, "policy" | "source" | "location">): string {
+  return JSON.stringify([policy, source, location]);
 }
 
 /** The time line for those who don't see it, and for the details. */
@@ -123,10 +128,10 @@ function inWords(line: Timeline | undefined): string {
   ].join(", ");
 }
 
-function detailsOf({ status, history }: Picture, point: PointStatus): Html {
+function detailsOf({ status, timelines, prunes }: Indexed, point: PointStatus): Html {
   const { location, newest, verified } = point;
-  const line = history?.timelines.find((one) => isSame(one, point));
-  const prune = history?.prunes.find((one) => isSame(one, point));
+  const line = timelines.get(keyOf(point));
+  const prune = prunes.get(keyOf(point));
   const proven =
     verified === undefined
       ? html`never`

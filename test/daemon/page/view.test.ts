@@ -55,6 +55,13 @@ describe("the page", () => {
     expect(text).toContain("Waiting for their turn: Capture of mail (often)");
   });
 
+  it("says that new rules hold the pruning back, and how it is allowed", () => {
+    const history = { ...madeHistory, prunes: madeHistory.prunes.map((one) => ({ ...one, heldBack: true })) };
+    const text = textOf(render({ ...view, history }).text);
+    expect(text).toContain("held back");
+    expect(text).toContain("stillpoint config accept");
+  });
+
   it("says so while the recovery points are still being read, and when nothing is protected", () => {
     expect(render({ ...view, history: undefined }).text).toContain("being read");
     const nothing = madeStatus({ points: [], policies: [], locations: [] });

@@ -8,6 +8,8 @@ import { morph } from "./morph.ts";
 const tick = 5000;
 /** Heartbeats come more often than this, in ms: after so long a silence the daemon isn't there. */
 const longestSilence = 40_000;
+/** How long to wait, in ms, before asking again somebody who has refused. */
+const refusedPause = 10_000;
 
 const range = rangeNamed(new URLSearchParams(location.search).get("range"));
 let status: DaemonStatus | undefined;
@@ -17,9 +19,12 @@ let ahead = 0;
 let heard = Date.now();
 let lost = false;
 let due = false;
+/** When the page was brought up to date last, and how long that took, in ms. */
+let shown = 0;
+let took = 0;
 
 connect();
-setInterval(show, tick);
+setInterval(showSoon, tick);
 
 function connect(): void {
   // The browser connects again by itself, and tells which event it heard last.
@@ -47,31 +52,35 @@ function connect(): void {
   events.addEventListener("error", () => {
     lost = true;
     showSoon();
+    // It was refused, because too many look at the page: browsers don't try again then.
+    if (events.readyState === EventSource.CLOSED) setTimeout(connect, refusedPause);
   });
 }
 
-/** Once for all that came at the same time, and not while nobody looks. */
+/** Once for all that came at the same time, and never so often that the browser does little else. */
 function showSoon(): void {
   if (due) return;
   due = true;
-  requestAnimationFrame(() => {
-    due = false;
-    show();
-  });
+  setTimeout(show, Math.max(0, shown + took * 4 - Date.now()));
 }
 
 function show(): void {
+  due = false;
   showConnection();
-  const content = document.querySelector("#content");
-  if (status === undefined || content === null || document.hidden) return;
-  const now = Date.now() + ahead;
-  const view = { status: { ...status, now }, history, range };
-  const wanted = content.cloneNode(false) as Element;
-  wanted.innerHTML = render(view).text;
-  morph(content, wanted);
-  const { level, headline } = headlineOf(view.status);
-  document.title = `${headline} – Stillpoint on ${status.host}`;
+  if (status === undefined) return;
+  const started = Date.now();
+  const now = { ...status, now: started + ahead };
+  const { level, headline } = headlineOf(now);
+  document.title = `${headline} – Stillpoint on ${now.host}`;
   document.querySelector("link[rel=icon]")?.setAttribute("href", `/page/${level}.svg`);
+  const content = document.querySelector("#content");
+  // In the background its title and icon are all that can be seen.
+  if (content === null || document.hidden) return;
+  const wanted = content.cloneNode(false) as Element;
+  wanted.innerHTML = render({ status: now, history, range }).text;
+  morph(content, wanted);
+  shown = Date.now();
+  took = shown - started;
 }
 
 function showConnection(): void {
