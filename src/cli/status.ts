@@ -7,7 +7,8 @@ import { describeReport } from "./describe-report.ts";
 import type { Look } from "./look-here.ts";
 import { addConfigOption } from "./open-location.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
-import { ageOf, isMet, statusLines, type StatusView } from "./status-screen.ts";
+import { ageOf, isMet, type StatusView } from "./status-facts.ts";
+import { statusLines } from "./status-screen.ts";
 import { watchStatus } from "./watch-status.ts";
 
 interface Flags extends ConfigFlags {

@@ -4,7 +4,8 @@ import type { Cli, KeyInput } from "./cli.ts";
 import { formatTime } from "./format.ts";
 import { LiveScreen } from "./live-screen.ts";
 import type { OutputStream } from "./output.ts";
-import { factsOf, nameOf, progressOf, statusLines, type StatusView } from "./status-screen.ts";
+import { factsOf, nameOf, type StatusView } from "./status-facts.ts";
+import { progressOf, statusLines } from "./status-screen.ts";
 
 /** Ms between two looks, on a terminal and elsewhere. */
 const terminalInterval = 1000;

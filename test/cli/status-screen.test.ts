@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { factsOf, statusLines, type StatusView } from "../../src/cli/status-screen.ts";
+import { factsOf, type StatusView } from "../../src/cli/status-facts.ts";
+import { statusLines } from "../../src/cli/status-screen.ts";
 import { wrap } from "../../src/cli/wrap.ts";
 import type { DaemonStatus, LocationStatus, PointStatus } from "../../src/daemon/control-protocol.ts";
 
