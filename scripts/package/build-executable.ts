@@ -4,7 +4,8 @@
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { stripTypeScriptTypes } from "node:module";
+import { dirname, join } from "node:path";
 import { build, type BuildOptions, type Plugin } from "esbuild";
 import { pageFiles } from "../../src/daemon/page-assets.ts";
 
@@ -34,13 +35,25 @@ export async function buildExecutable(output: string, version: string): Promise<
       disableExperimentalSEAWarning: true,
       // As bin/stillpoint has them.
       execArgv: ["--disable-warning=ExperimentalWarning", "--heap-growing-percent=20"],
-      assets: { worker, ...Object.fromEntries(pageFiles.map((name) => [name, join(project, "src", name)])) },
+      assets: { worker, ...writePageFiles(parts) },
     }),
   );
   run(process.execPath, ["--build-sea", join(parts, "executable.json")]);
   chmodSync(output, 0o755);
   rmSync(parts, { recursive: true });
   return Object.keys(metafile.inputs);
+}
+
+/** The files that browsers are served, without types, in a folder. Returns their paths by their names. */
+function writePageFiles(folder: string): Record<string, string> {
+  const written = pageFiles.map((name): [string, string] => {
+    const source = readFileSync(join(project, "src", name), "utf8");
+    const path = join(folder, name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, name.endsWith(".ts") ? stripTypeScriptTypes(source) : source);
+    return [name, path];
+  });
+  return Object.fromEntries(written);
 }
 
 const settings = {

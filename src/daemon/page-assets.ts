@@ -23,11 +23,12 @@ const modules = [
 ];
 const style = "daemon/page/page.css";
 
-/** What the self-contained executable must carry, by the paths in src/. */
+/** What the self-contained executable must carry, by the paths in src/, and without types. */
 export const pageFiles: readonly string[] = [...modules.map((name) => `${name}.ts`), style];
 
-/** Sources, which a browser gets without their types, or what the build made of them. */
-const extension = isSea() || import.meta.url.endsWith(".ts") ? ".ts" : ".js";
+/** A checkout has sources, whose types are taken away as they are served; a build has JavaScript. */
+const inCheckout = import.meta.url.endsWith(".ts");
+const extension = inCheckout || isSea() ? ".ts" : ".js";
 const root = new URL("..", import.meta.url);
 
 /** The path of the script that the page begins with. */
@@ -50,7 +51,7 @@ export const pageAssets: Routes = {
 };
 
 function script(source: string): Answer {
-  return answer("text/javascript", extension === ".ts" ? stripTypeScriptTypes(source) : source);
+  return answer("text/javascript", inCheckout ? stripTypeScriptTypes(source) : source);
 }
 
 function answer(contentType: string, body: string): Answer {
