@@ -23,6 +23,8 @@ export interface OpenStorageOptions {
   readonly readOnly?: boolean | undefined;
   /** How many calls may be at work at once. No limit by default. */
   readonly concurrency?: number | undefined;
+  /** Connections to a server that serves one thing after the other on each (SFTP), at most; 1 by default. */
+  readonly connections?: number | undefined;
   /** No limit by default. */
   readonly bandwidth?: BandwidthMeter | undefined;
   readonly observer?: StorageObserver | undefined;
@@ -37,8 +39,8 @@ export interface OpenStorageOptions {
  * what is refused costs nothing.
  */
 export function openStorage(address: StorageAddress, options: OpenStorageOptions = {}): Storage {
-  const { clock = systemClock, random = systemRandom, concurrency, bandwidth, observer } = options;
-  let storage = driverFor(address, clock, random);
+  const { clock = systemClock, random = systemRandom, concurrency, connections, bandwidth, observer } = options;
+  let storage = driverFor(address, { clock, random, connections });
   if (observer) storage = withObserver(storage, observer, clock);
   if (concurrency !== undefined) storage = withConcurrencyLimit(storage, concurrency);
   if (bandwidth !== undefined) storage = withBandwidthLimit(storage, bandwidth);
@@ -46,14 +48,19 @@ export function openStorage(address: StorageAddress, options: OpenStorageOptions
   return options.readOnly ? readOnly(storage) : storage;
 }
 
-function driverFor(address: StorageAddress, clock: Clock, random: Random): Storage {
+interface DriverOptions extends Pick<OpenStorageOptions, "connections"> {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+function driverFor(address: StorageAddress, { clock, random, connections }: DriverOptions): Storage {
   switch (address.kind) {
     case "fs":
       return new FsStorage({ location: address.location, root: address.path, files: nodeFiles, clock });
     case "s3":
       return new S3Storage({ address, clock, random });
     case "sftp":
-      return withConcurrencyLimit(new SftpStorage(sftpOptions(address, clock)), sftpCalls);
+      return withConcurrencyLimit(new SftpStorage({ ...sftpOptions(address, clock), connections }), sftpCalls);
   }
 }
 

@@ -15,21 +15,19 @@ interface Open {
   moving: number;
 }
 
-/**
- * Connections at once. OpenSSH lets 2 MiB be under way on each, so that with one alone no more than that moves in a round trip,
- * however wide the line is: 13 MiB/s at 150 ms.
- */
-const mostSessions = 6;
-
 export class Sessions {
   readonly #connect: () => Promise<Session>;
   #open: Open[] = [];
   readonly #connecting = new Set<Promise<Open>>();
-  #most = mostSessions;
+  readonly #allowed: number;
+  /** Fewer than allowed when the server wants no more. */
+  #most: number;
 
-  /** `connect` makes a new one. */
-  constructor(connect: () => Promise<Session>) {
+  /** `connect` makes a new one; there are at most so many at once. */
+  constructor(connect: () => Promise<Session>, allowed: number) {
     this.#connect = connect;
+    this.#allowed = allowed;
+    this.#most = allowed;
   }
 
   /**
@@ -67,7 +65,7 @@ export class Sessions {
 
   /** A handshake takes many round trips, so several are made at once. */
   async #another(long: boolean): Promise<Open> {
-    if (this.#open.length + this.#connecting.size === 0) this.#most = mostSessions;
+    if (this.#open.length + this.#connecting.size === 0) this.#most = this.#allowed;
     const connecting = this.#connect().then((session) => {
       const open = counted({ session, moving: 0 }, long);
       this.#open.push(open);

@@ -32,6 +32,8 @@ export interface SftpStorageOptions {
   /** The folder: absolute, or relative to where the server puts this user. */
   readonly path: string;
   readonly clock: Clock;
+  /** Connections at once, at most; 1 by default. */
+  readonly connections?: number | undefined;
   /** Makes a new connection. Throws StillpointError. */
   readonly connect: () => Promise<SftpClient>;
 }
@@ -84,7 +86,7 @@ export class SftpStorage implements Storage {
     this.#sessions = new Sessions(async () => {
       const client = await options.connect();
       return { client, folders: new Folders(client, this.#place, options.clock) };
-    });
+    }, options.connections ?? 1);
   }
 
   async put(name: string, data: readonly Uint8Array[], { signal }: CallOptions = {}): Promise<void> {

@@ -16,7 +16,7 @@ function connections(allowed: number) {
     const client = { over: false };
     clients.push(client);
     return { client, folders: {} } as unknown as Session;
-  });
+  }, 6);
   /** Begins so many pieces of work that end when the test lets them; gives the number of the connection of each. */
   const begin = async (count: number, long: boolean) => {
     const end = Promise.withResolvers<undefined>();
