@@ -33,7 +33,7 @@ export async function measureOffsite(work: string, results: Results, quick: bool
       await measureRound({ site, store, results, folder, number }, mebibytes);
       rmSync(folder, { recursive: true });
     }
-    const site = await makeOffsiteSite(path.join(work, `${store.name}-line`), quick ? 256 : 1024);
+    const site = await makeOffsiteSite(path.join(work, `${store.name}-line`), quick ? 512 : 1024);
     await site.capture();
     if (store.name === "s3") await countRequests(site, store, results);
     await measureLongLine(site, store, results);
