@@ -164,6 +164,7 @@ Stillpoint protects, every minute:
 ${sources.map((name) => `  ${name.padEnd(8)} ${what[name]}`).join("\n")}
 in ${home}/repository, with a complete second copy in ${home}/replica.
 
+  Page     ${url}/
   Metrics  ${url}/metrics
   Health   ${url}/healthz and ${url}/readyz
 

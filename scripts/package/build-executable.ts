@@ -34,7 +34,7 @@ export async function buildExecutable(output: string, version: string): Promise<
       output,
       disableExperimentalSEAWarning: true,
       // As bin/stillpoint has them.
-      execArgv: ["--disable-warning=ExperimentalWarning", "--heap-growing-percent=20"],
+      execArgv: ["--disable-warning=ExperimentalWarning", "--heap-growing-percent=20", "--max-semi-space-size=4"],
       assets: { worker, ...writePageFiles(parts) },
     }),
   );
