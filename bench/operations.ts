@@ -15,3 +15,9 @@ export const offsiteOperations = {
   s3: { first: "s3, first", changed: "s3, 1 % of its 4 KiB blocks changed", restore: "s3, restore" },
   sftp: { first: "sftp, first", changed: "sftp, 1 % of its 4 KiB blocks changed", restore: "sftp, restore" },
 } as const;
+
+/** The peer is virtnbdbackup; its increments want a qcow2 disk. */
+export const vmOperations = {
+  first: "VM's qcow2 disk, first",
+  changed: "VM's qcow2 disk, 1 % changed",
+} as const;

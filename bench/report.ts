@@ -1,6 +1,6 @@
 import { availableParallelism, cpus, freemem, loadavg, release as kernel, totalmem } from "node:os";
 import { type Bound, bounds } from "./bounds.ts";
-import { offsiteOperations, operations } from "./operations.ts";
+import { offsiteOperations, operations, vmOperations } from "./operations.ts";
 import type { Results } from "./results.ts";
 
 const mebibyte = 2 ** 20;
@@ -16,8 +16,8 @@ export function describeMachine(): string {
 export function printTable(results: Results, peers: readonly string[]): void {
   const rows = [["", "", "seconds", "of them", "processor", "peak MiB", "stored MiB", "ratio"]];
   const offsite = Object.values(offsiteOperations).flatMap((each) => Object.values(each));
-  for (const operation of [...Object.values(operations), ...offsite]) {
-    for (const peer of [...peers, "primitives", "rclone"]) {
+  for (const operation of [...Object.values(operations), ...offsite, ...Object.values(vmOperations)]) {
+    for (const peer of [...peers, "primitives", "rclone", "virtnbdbackup", "virtnbdbackup -z"]) {
       const seconds = results.median(operation, peer, "seconds");
       if (seconds === undefined) continue;
       const stored = results.median(operation, peer, "storedBytes");

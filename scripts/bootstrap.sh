@@ -16,7 +16,7 @@ packages_for() {
       python3-cryptography python3-argon2 python3-zstandard restic qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common chromium \
       debootstrap systemd-container ;;
     bench) echo libatomic1 e2fsprogs restic rclone borgbackup openssh-client openssh-server \
-      qemu-system-x86 qemu-utils libnbd-bin binutils ceph-mon ceph-osd radosgw ceph-common ;;
+      qemu-system-x86 qemu-utils libnbd-bin binutils ceph-mon ceph-osd radosgw ceph-common virtnbdbackup libvirt-clients libvirt-daemon ;;
     *) fail "unknown purpose '$1'; it is one of check, run, test, bench, package" ;;
   esac
 }

@@ -1,17 +1,13 @@
 /** How fast a disk is captured: first, after changes and unchanged, beside the bounds of reading it and of storing it. */
-import { randomFillSync } from "node:crypto";
-import { renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { renameSync, rmSync, statSync } from "node:fs";
 import * as path from "node:path";
-import type { Qmp } from "../../src/qemu/qmp.ts";
 import type { CounterGuest } from "../../test/helpers/guest/counter-guest.ts";
 import { makeData, settle, workFolder } from "../data.ts";
 import { measure } from "../measure.ts";
 import type { Results } from "../results.ts";
-import { control, mebibyte, startBenchGuest } from "./guest.ts";
+import { changeDisk } from "./changes.ts";
+import { control, startBenchGuest } from "./guest.ts";
 import { median, Site } from "./site.ts";
-
-/** A write's size: what one bit of a dirty bitmap stands for. */
-const piece = 64 * 1024;
 
 export interface CaptureOptions {
   readonly quick: boolean;
@@ -49,7 +45,6 @@ async function measureDisk(
   rounds: number,
 ): Promise<void> {
   const { size } = statSync(disk);
-  const changed = Math.floor(size / 100 / piece);
   const times: Record<string, number[]> = {};
   const stored: number[] = [];
   const note = (what: string, seconds: number): void => {
@@ -66,11 +61,11 @@ async function measureDisk(
     const site = await Site.make(path.join(work, "site"), vm);
     await settle(disk);
     note("first", (await site.capture()).seconds);
-    await change(guest, path.join(work, "piece"), size, changed);
+    const changed = await change(guest, size);
     await settle(disk);
     const increment = await site.capture();
     note("1 % changed", increment.seconds);
-    stored.push(increment.stored / (changed * piece));
+    stored.push(increment.stored / changed);
     note("unchanged", (await site.capture()).seconds);
   }
   for (const [what, seconds] of Object.entries(times)) results.facts[`VM's disk: ${what}, s`] = median(seconds);
@@ -94,15 +89,7 @@ async function nbdcopy(guest: CounterGuest): Promise<number> {
   }
 }
 
-/** Writes random bytes at places evenly spread, as the guest would: through QEMU, so that its bitmaps know. */
-async function change(guest: CounterGuest, file: string, size: number, count: number): Promise<void> {
-  await using qmp: Qmp = await control(guest);
-  const step = Math.floor(size / count / piece) * piece;
-  for (let number = 0; number < count; number++) {
-    writeFileSync(file, randomFillSync(Buffer.alloc(piece)));
-    const write = `write -q -s ${file} ${String(number * step + mebibyte)} ${String(piece)}`;
-    const answer = await qmp.hmp(`qemu-io -d /machine/peripheral/disk1/virtio-backend "${write}"`);
-    if (answer.trim() !== "") throw new Error(answer);
-  }
-  rmSync(file);
+async function change(guest: CounterGuest, size: number): Promise<number> {
+  await using qmp = await control(guest);
+  return await changeDisk(qmp, "disk1", size, path.join(guest.folder, "piece"));
 }

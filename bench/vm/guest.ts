@@ -27,7 +27,7 @@ export interface Stall {
 }
 
 /** A second QMP socket, since one serves one program at a time. */
-export async function control(guest: CounterGuest): Promise<Qmp> {
+export async function control(guest: { readonly folder: string }): Promise<Qmp> {
   return await Qmp.connect(path.join(guest.folder, "control"), { timeout: 600_000 });
 }
 

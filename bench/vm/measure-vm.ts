@@ -5,6 +5,7 @@ import type { Results } from "../results.ts";
 import { measureBoots } from "./boots.ts";
 import { measureCaptures } from "./captures.ts";
 import { measurePauses } from "./pauses.ts";
+import { measureVirtnbdbackup } from "./virtnbdbackup.ts";
 
 export async function measureVm(work: string, results: Results, quick: boolean): Promise<void> {
   const rounds = quick ? 1 : 3;
@@ -17,6 +18,8 @@ export async function measureVm(work: string, results: Results, quick: boolean):
   await measurePauses(of("pauses"), results, quick ? [256, 1024] : [256, 1024, 4096], rounds);
   console.log("VM: captures of a disk");
   await measureCaptures(of("captures"), results, { quick, rounds });
+  console.log("VM: captures of a disk beside virtnbdbackup");
+  await measureVirtnbdbackup(of("virtnbdbackup"), results, { quick, rounds });
   console.log("VM: boots");
   const sizes = [
     { memory: 256, disk: 1 },

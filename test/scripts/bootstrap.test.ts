@@ -87,6 +87,14 @@ describe("what is missing", () => {
     expect(existsSync(`${box.root}/policy-rc.d`)).toBe(false);
   });
 
+  test("Debian packages for the benchmarks: libvirt's daemon, but not the package that starts it with the machine", () => {
+    debianHas("libatomic1 e2fsprogs restic rclone borgbackup openssh-client openssh-server ceph-mon ceph-osd radosgw");
+    bootstrap("bench");
+    expect(calls()[0]).toBe(
+      "apt-get -q -y install --no-install-recommends qemu-system-x86 qemu-utils libnbd-bin binutils ceph-common virtnbdbackup libvirt-clients libvirt-daemon",
+    );
+  });
+
   test("Debian packages, and this isn't Debian: that is said, and the rest goes on", () => {
     box.remove("path/dpkg-query");
     const { status, stderr, stdout } = bootstrap("check", "x");

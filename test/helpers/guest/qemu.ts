@@ -108,7 +108,7 @@ export async function startQemu(place: GuestFolder, args: readonly string[], dis
 }
 
 /** Seen in /proc: a connection would count as QMP's one client. */
-function isListening(socket: string): boolean {
+export function isListening(socket: string): boolean {
   return fs.readFileSync("/proc/net/unix", "utf8").includes(` ${socket}\n`);
 }
 
