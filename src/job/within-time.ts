@@ -1,6 +1,7 @@
 /** A time limit for work that may wait for something dead. */
 import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
+import { deadline } from "../host/deadline.ts";
 
 export interface TimeLimit {
   readonly clock: Clock;
@@ -16,12 +17,7 @@ export async function withinTime<T>(
   { clock, limit, location, signal }: TimeLimit,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const timeout = new AbortController();
-  const done = new AbortController();
-  clock.sleep(limit, done.signal).then(
-    () => timeout.abort(),
-    () => undefined,
-  );
+  using timeout = deadline(clock, limit);
   try {
     return await work(AbortSignal.any(signal === undefined ? [timeout.signal] : [timeout.signal, signal]));
   } catch (error) {
@@ -31,7 +27,5 @@ export async function withinTime<T>(
       safe: "The other locations go on without it.",
       next: "See whether its disk or share is still there.",
     });
-  } finally {
-    done.abort();
   }
 }

@@ -7,6 +7,7 @@ import { request as requestHttps } from "node:https";
 import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import type { Clock } from "../host/clock.ts";
+import { deadline } from "../host/deadline.ts";
 
 export interface HttpRequest {
   readonly url: URL;
@@ -24,12 +25,7 @@ export interface HttpRequest {
 /** Throws `notification_failed` with the host's name and no more of the URL, or `cancelled`. */
 export async function send({ clock, timeout, signal, ...request }: HttpRequest): Promise<void> {
   throwIfCancelled(signal);
-  const late = new AbortController();
-  const done = new AbortController();
-  clock.sleep(timeout, done.signal).then(
-    () => late.abort(),
-    () => undefined,
-  );
+  using late = deadline(clock, timeout);
   try {
     const status = await exchange(request, AbortSignal.any([signal, late.signal]));
     if (status >= 200 && status < 300) return;
@@ -41,8 +37,6 @@ export async function send({ clock, timeout, signal, ...request }: HttpRequest):
     // Only the code: messages may quote what was sent.
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown";
     throw failed(request.url, `the connection failed (${code})`);
-  } finally {
-    done.abort();
   }
 }
 

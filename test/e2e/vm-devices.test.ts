@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Qmp } from "../../src/qemu/qmp.ts";
 import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
-import { type ExecutorFactory, inlineExecutor } from "../../src/repository/threads/executor.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { restorePoint } from "../../src/restore/restore-point.ts";
 import { type CounterGuest, startCounterGuest } from "../helpers/guest/counter-guest.ts";
 import { contradictions, readMemoryRecord, readSerialCount } from "../helpers/guest/counter-record.ts";
@@ -15,6 +15,7 @@ import { describeGuest } from "../helpers/guest/leftovers.ts";
 import { commonArguments, type Guest, guestFolder, qemuMajor, startQemu, waitFor } from "../helpers/guest/qemu.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { control, controlSocket, diskOf, VmSite } from "../helpers/guest/vm-site.ts";
+import { whenReading } from "../helpers/guest/when-reading.ts";
 
 const mib = 2 ** 20;
 
@@ -55,21 +56,6 @@ function drive(id: string, device: string, size = mib): string[] {
   const file = { driver: "file", filename: image(id, size) };
   const node = JSON.stringify({ driver: "raw", "node-name": id, file });
   return ["-blockdev", node, "-device", `${device},id=${id},drive=${id}`];
-}
-
-/** A test's hold on a guest while its capture has the instant, and hasn't read anything of its disks. */
-function whenReading(meanwhile: () => Promise<unknown>): ExecutorFactory {
-  let done: Promise<unknown> | undefined;
-  return (options) => {
-    const inner = inlineExecutor(options);
-    return {
-      ...inner,
-      run: async (task, input) => {
-        if (task.name === "capture-disk-region") await (done ??= meanwhile());
-        return await inner.run(task, input);
-      },
-    };
-  };
 }
 
 /** Writes as the device does, through whatever is between it and the image. */

@@ -4,13 +4,13 @@ import * as net from "node:net";
 import * as path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Qmp } from "../../src/qemu/qmp.ts";
-import { type ExecutorFactory, inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { FaultyStorage } from "../helpers/faulty-storage.ts";
 import { type CounterGuest, startCounterGuest } from "../helpers/guest/counter-guest.ts";
 import { contradictions } from "../helpers/guest/counter-record.ts";
 import { describeGuest } from "../helpers/guest/leftovers.ts";
 import { control, controlSocket, VmSite } from "../helpers/guest/vm-site.ts";
 import { rejection } from "../helpers/rejection.ts";
+import { whenReading } from "../helpers/guest/when-reading.ts";
 
 let site: VmSite;
 let guest: CounterGuest;
@@ -46,21 +46,6 @@ async function leaveNode(): Promise<void> {
 }
 
 const madeGood = "had left in the guest was made good: block nodes";
-
-/** Reads disks only after `meanwhile` is done. */
-function whenReading(meanwhile: () => Promise<unknown>): ExecutorFactory {
-  let done: Promise<unknown> | undefined;
-  return (options) => {
-    const inner = inlineExecutor(options);
-    return {
-      ...inner,
-      run: async (task, input) => {
-        if (task.name === "capture-disk-region") await (done ??= meanwhile());
-        return await inner.run(task, input);
-      },
-    };
-  };
-}
 
 describe("a capture fails", () => {
   beforeEach(async () => await start());

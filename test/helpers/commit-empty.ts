@@ -1,5 +1,5 @@
 import { commitPoint } from "../../src/repository/points/catalog.ts";
-import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
+import type { Manifest, RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 
 export interface EmptyPoint {
@@ -12,12 +12,17 @@ export interface EmptyPoint {
 }
 
 /** Commits a point whose content nobody looks at. */
-export async function commitEmpty(
+export async function commitEmpty(repository: Repository, point: EmptyPoint): Promise<RecoveryPoint> {
+  return await commitPoint(repository, emptyManifest(repository, point));
+}
+
+/** A manifest of nothing, which may be altered. */
+export function emptyManifest(
   repository: Repository,
   { time: instant, policy = "often", source = "docs", previous }: EmptyPoint,
-): Promise<RecoveryPoint> {
+): Manifest {
   const time = new Date(instant).toISOString();
-  return await commitPoint(repository, {
+  return {
     version: 1,
     repository: repository.keys.repositoryId,
     source,
@@ -35,5 +40,5 @@ export async function commitEmpty(
     left_out: [],
     left_out_count: 0,
     software: { stillpoint: "0", node: "0", kernel: "0" },
-  });
+  };
 }

@@ -14,6 +14,7 @@ import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
 import type { Manifest } from "../../../src/repository/points/manifest.ts";
 import { createRepository, type Repository } from "../../../src/repository/repository.ts";
 import { putSmallObject } from "../../../src/repository/points/small-objects.ts";
+import { emptyManifest } from "../../helpers/commit-empty.ts";
 import type { FaultyStorage } from "../../helpers/faulty-storage.ts";
 import { ManualClock } from "../../helpers/manual-clock.ts";
 import { faultyStorage } from "../../helpers/memory-storage.ts";
@@ -35,26 +36,7 @@ class KeptInMemory implements MemoryFile {
 }
 
 function manifest(source: string, minute: number): Manifest {
-  const time = new Date(Date.UTC(2026, 0, 1, 0, minute)).toISOString();
-  return {
-    version: 1,
-    repository: repository.keys.repositoryId,
-    source,
-    policy: "p",
-    host: "h",
-    kind: "command",
-    time,
-    started: time,
-    finished: time,
-    consistency: "application",
-    parts: [{ name: "output", kind: "stream", size: 0, depth: 0, root: "0".repeat(64) }],
-    previous: null,
-    tags: ["first"],
-    statistics: { size: 0, read: 0, new: 0, stored: 0 },
-    left_out: [],
-    left_out_count: 0,
-    software: { stillpoint: "0", node: "0", kernel: "0" },
-  };
+  return { ...emptyManifest(repository, { source, time: Date.UTC(2026, 0, 1, 0, minute) }), tags: ["first"] };
 }
 
 function ids(catalog: Catalog): string[] {
