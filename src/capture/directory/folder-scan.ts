@@ -67,7 +67,7 @@ export class FolderScan {
   racy = false;
   /** In order of names; undefined for the files that must be read, and for those that had gone then. */
   readonly entries: (DirectoryEntry | undefined)[] = [];
-  files: FoundFile[] = [];
+  readonly files: FoundFile[] = [];
   readonly folders: FoundFolder[] = [];
   readonly leftOut: LeftOutItem[] = [];
   readonly #device: bigint;

@@ -1,7 +1,7 @@
 /** Files to be read by a thread: large ones, those of large folders, and those that have several names. */
 import type { Task } from "../../repository/threads/executor.ts";
-import { type MadeNode, NodeOutbox } from "./node-outbox.ts";
-import { type ReadFile, readFiles } from "./read-files.ts";
+import type { MadeNode } from "./node-outbox.ts";
+import { type ReadFile, readFiles, readTools } from "./read-files.ts";
 
 export interface ReadInput {
   /** The device of the source's own folder. */
@@ -18,9 +18,9 @@ export interface ReadOutput {
 export const readFilesTask: Task<ReadInput, ReadOutput> = {
   name: "read-files",
   async run(context, { paths, device }) {
-    const outbox = new NodeOutbox(context);
+    const tools = readTools(context, device);
     const results: (ReadFile | string)[] = [];
-    for await (const file of readFiles(context, outbox, device, paths)) results.push(file);
-    return { results, nodes: outbox.nodes };
+    for await (const file of readFiles(tools, paths)) results.push(file);
+    return { results, nodes: tools.outbox.nodes };
   },
 };

@@ -8,7 +8,7 @@ import { type Chunk, writeStreamTree } from "../../repository/tree/stream-tree.t
 import { linkOf, makeEntry } from "./entry.ts";
 import { FileReading } from "./file-reading.ts";
 import { failureOf } from "./failure.ts";
-import type { NodeOutbox } from "./node-outbox.ts";
+import { NodeOutbox } from "./node-outbox.ts";
 import { readXattrs } from "./read-xattrs.ts";
 
 export interface ReadFile {
@@ -18,22 +18,29 @@ export interface ReadFile {
   readonly read: number;
 }
 
-/** For each path the file, or the errno's name. `device` is that of the source's own folder. */
-export async function* readFiles(
-  context: TaskContext,
-  outbox: NodeOutbox,
-  device: bigint,
-  paths: readonly Uint8Array[],
-): AsyncGenerator<ReadFile | string> {
-  const table = gearTable(context.keys);
+/** What reading takes, the same for all files of a task. */
+export interface ReadTools {
+  readonly context: TaskContext;
+  readonly outbox: NodeOutbox;
+  readonly table: GearTable;
+  /** Of the source's own folder. */
+  readonly device: bigint;
+}
+
+export function readTools(context: TaskContext, device: bigint): ReadTools {
+  return { context, outbox: new NodeOutbox(context), table: gearTable(context.keys), device };
+}
+
+/** For each path the file, or the errno's name. */
+export async function* readFiles(tools: ReadTools, paths: readonly Uint8Array[]): AsyncGenerator<ReadFile | string> {
   let next = begin(paths[0]);
   try {
     for (let position = 0; position < paths.length; position++) {
-      throwIfCancelled(context.signal);
+      throwIfCancelled(tools.context.signal);
       const current = next;
       // Opened before this file is worked on, so that the disk and the processor are busy together.
       next = begin(paths[position + 1]);
-      yield typeof current === "string" ? current : await finish(context, outbox, table, current, device);
+      yield typeof current === "string" ? current : await finish(tools, current);
     }
   } finally {
     if (typeof next !== "string") next.close();
@@ -50,13 +57,7 @@ function begin(path: Uint8Array | undefined): FileReading | string {
   }
 }
 
-async function finish(
-  context: TaskContext,
-  outbox: NodeOutbox,
-  table: GearTable,
-  reading: FileReading,
-  device: bigint,
-): Promise<ReadFile | string> {
+async function finish({ context, outbox, table, device }: ReadTools, reading: FileReading): Promise<ReadFile | string> {
   const { path, stats } = reading;
   try {
     if (!stats.isFile()) return "ENOENT"; // Something else has taken the file's place.

@@ -1,5 +1,6 @@
 /** Captures folders in a worker thread, as far as that goes there: large files, and the folders in them, are left to others. */
 import { throwIfCancelled } from "../../host/cancel.ts";
+import type { BlobAdder } from "../../repository/blobs/blob-writer.ts";
 import { blobKinds } from "../../repository/format.ts";
 import type { Task, TaskContext } from "../../repository/threads/executor.ts";
 import {
@@ -14,8 +15,8 @@ import { absentContents, isStored } from "./absent-contents.ts";
 import { compileExcludes } from "./exclude.ts";
 import { FolderScan, type FoundFile, type TakenOver } from "./folder-scan.ts";
 import type { FolderPlace } from "./list-folder.ts";
-import { type MadeNode, NodeOutbox } from "./node-outbox.ts";
-import { readFiles } from "./read-files.ts";
+import type { MadeNode } from "./node-outbox.ts";
+import { readFiles, type ReadTools, readTools } from "./read-files.ts";
 
 /** Bytes of files that a task reads at most; what is left makes work for the other threads. */
 const mostRead = 16 * 1024 * 1024;
@@ -72,7 +73,7 @@ export const scanFolders: Task<ScanInput, ScanOutput> = {
       scans.push(scan);
     }
     for (const { readAgain } of await absentContents(context, doubtful)) readAgain();
-    return await finish(context, scans, input.device);
+    return await finish(readTools(context, input.device), scans);
   },
 };
 
@@ -104,8 +105,8 @@ async function knownEntries(
 }
 
 /** Reads what isn't too large, and makes the trees of the folders that are complete then. */
-async function finish(context: TaskContext, scans: readonly FolderScan[], device: bigint): Promise<ScanOutput> {
-  const outbox = new NodeOutbox(context);
+async function finish(tools: ReadTools, scans: readonly FolderScan[]): Promise<ScanOutput> {
+  const { outbox } = tools;
   const results: ScannedFolder[] = [];
   let room = mostRead;
   for (const scan of scans) {
@@ -117,7 +118,7 @@ async function finish(context: TaskContext, scans: readonly FolderScan[], device
       if (fits) room -= file.size;
       (fits ? now : later).push(file);
     }
-    const read = await readInto(context, outbox, scan, now, device);
+    const read = await readInto(tools, scan, now);
     const { time, fingerprint, failure, racy, leftOut, entries, folders } = scan;
     const complete = failure === undefined && later.length === 0 && folders.length === 0;
     const content = complete ? await makeTree(outbox, entries) : { entries, files: later, folders };
@@ -126,17 +127,11 @@ async function finish(context: TaskContext, scans: readonly FolderScan[], device
   return { results, nodes: outbox.nodes };
 }
 
-async function readInto(
-  context: TaskContext,
-  outbox: NodeOutbox,
-  scan: FolderScan,
-  files: readonly FoundFile[],
-  device: bigint,
-): Promise<number> {
+async function readInto(tools: ReadTools, scan: FolderScan, files: readonly FoundFile[]): Promise<number> {
   let read = 0;
   let position = 0;
   const paths = files.map(({ path }) => path);
-  for await (const file of readFiles(context, outbox, device, paths)) {
+  for await (const file of readFiles(tools, paths)) {
     scan.settle(files[position++] as FoundFile, file);
     if (typeof file !== "string") read += file.read;
   }
@@ -145,7 +140,7 @@ async function readInto(
 
 /** Of all entries that are there. */
 export async function makeTree(
-  writer: Parameters<typeof writeDirectory>[0],
+  writer: BlobAdder,
   entries: readonly (DirectoryEntry | undefined)[],
 ): Promise<FolderTree> {
   const present = entries.filter((entry) => entry !== undefined);
