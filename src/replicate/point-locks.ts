@@ -7,7 +7,8 @@
 import { isStillpointError, StillpointError } from "../errors.ts";
 import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import { packName } from "../repository/blobs/pack.ts";
-import { objectsPerRecord, sealLockRecord } from "../repository/locks/lock-record.ts";
+import { lockingPuts } from "../repository/locks/locking-puts.ts";
+import { sealLockRecords } from "../repository/locks/lock-record.ts";
 import { type Pin, type Pins, readPins } from "../repository/locks/pins.ts";
 import { versionsByName } from "../repository/locks/versions.ts";
 import { type CatalogPoint, forEachAtOnce } from "../repository/points/catalog.ts";
@@ -15,7 +16,6 @@ import { isDamage } from "../repository/mark/mark.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { ObjectLocks } from "../storage/object-locks.ts";
 import type { CallOptions } from "../storage/storage.ts";
-import { lockingPuts } from "./locking-puts.ts";
 import { nearestPoint } from "./nearest-point.ts";
 import { reachedPacks } from "./reached-packs.ts";
 
@@ -161,23 +161,16 @@ export class PointLocks {
     return versions;
   }
 
-  /** The points are named by the last record: when it is there, the others are, too. */
   async #record(
     points: readonly CatalogPoint[],
     versions: ReadonlyMap<string, string>,
     { signal }: CallOptions,
   ): Promise<void> {
-    const { keys } = this.replica;
-    const entries = [...versions];
-    if (points.length === 0 && entries.length === 0) return;
-    for (let at = 0; at === 0 || at < entries.length; at += objectsPerRecord) {
-      const last = at + objectsPerRecord >= entries.length;
-      const ids = last ? points.map(({ id }) => id) : [];
-      const objects = new Map(entries.slice(at, at + objectsPerRecord));
-      const record = { time: this.#now, until: this.until, points: ids, objects };
-      const { name, data } = sealLockRecord(keys, record);
-      await this.#locks.put(name, [data], this.until, { signal });
-    }
+    if (points.length === 0 && versions.size === 0) return;
+    const { until } = this;
+    const content = { time: this.#now, until, points: points.map(({ id }) => id), objects: versions };
+    for (const { name, data } of sealLockRecords(this.replica.keys, content))
+      await this.#locks.put(name, [data], until, { signal });
     for (const [name, version] of versions) {
       this.#done.set(name, { version, until: this.until });
       this.#put.delete(name);

@@ -51,7 +51,7 @@ export class Transfer {
       index: store.index,
       packs: store.packs,
     });
-    this.#session = new WriteSession(there, inlineExecutor, signal, packsInFlight);
+    this.#session = new WriteSession(there, inlineExecutor, signal, { packsInFlight });
     this.adopted = adopted;
     for (const point of options.common) if (notices.vouchFor(point.id)) this.#addBase(point);
   }

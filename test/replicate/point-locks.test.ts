@@ -4,7 +4,9 @@ import { StillpointError } from "../../src/errors.ts";
 import { forgetPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
 import { lockEnd } from "../../src/replicate/point-locks.ts";
 import { lockedPoints, readPins } from "../../src/repository/locks/pins.ts";
+import { repairRepository } from "../../src/repository/repair/repair.ts";
 import type { Repository } from "../../src/repository/repository.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { day, type LockedSite, makeLockedSite } from "../helpers/locked-site.ts";
 import { captureTiny } from "../helpers/repository.ts";
 
@@ -113,6 +115,30 @@ test("what isn't there any more is told, and keeps nothing else from being locke
   expect(unlocked(site, until).every((name) => name.startsWith("locks/"))).toBe(true);
   expect((await lockedPoints(site.replica, {})).get(id)).toBeLessThan(until);
 });
+
+test.each(["hidden", "gone"])(
+  "a point of which something is %s isn't taken for locked, until it is whole again",
+  async (how) => {
+    const site = await makeLockedSite();
+    const { id } = await captureTiny(site.primary, { image: [1, 2] });
+    await site.send();
+    const folder = how === "hidden" ? "index/" : "packs/";
+    const names = [...site.storage.versions.keys()].filter((name) => name.startsWith(folder));
+    for (const name of names) {
+      if (how === "hidden") await site.storage.delete(name);
+      else site.storage.versions.delete(name);
+    }
+    site.clock.pass(6 * day);
+    const report = await site.send();
+    expect(report.unlocked.map(({ message }) => message)).toEqual([
+      expect.stringContaining(`all of the recovery point ${id}`),
+    ]);
+    expect((await lockedPoints(site.replica, {})).get(id)).toBeLessThan(lockEnd(site.clock.now(), 20 * day));
+    await repairRepository(site.replica, { executor: inlineExecutor, replicas: [site.primary], replica: true });
+    expect(await site.send()).toMatchObject({ unlocked: [], ended: undefined });
+    expect((await lockedPoints(site.replica, {})).get(id)).toBe(lockEnd(site.clock.now(), 20 * day));
+  },
+);
 
 describe("cut off", () => {
   test.each(["points/", "locks/", "index/"])("at %s, the next run locks what this one left", async (folder) => {

@@ -86,7 +86,7 @@ export class BlobReader {
         failure ??= toError(error);
       }
     }
-    throw failure ?? missing(id);
+    throw failure ?? missingBlob(id);
   }
 
   /** From what is kept in memory if that will do, else from the storage. */
@@ -285,7 +285,7 @@ function notCancelled<T>(error: unknown, otherwise: T): T {
   return otherwise;
 }
 
-function missing(id: Buffer): StillpointError {
+export function missingBlob(id: Buffer): StillpointError {
   return new StillpointError("damaged", {
     what: `The blob ${id.toString("hex")} is in no pack`,
     safe: "Other blobs aren't touched by this.",

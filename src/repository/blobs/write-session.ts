@@ -5,9 +5,17 @@ import { BlobWriter, type WriteStatistics } from "./blob-writer.ts";
 import { type Executor, type ExecutorFactory, type Task, presenceOf } from "../threads/executor.ts";
 import { sealIndexes } from "./index-object.ts";
 import type { PackInfo } from "./pack.ts";
+import type { Repository } from "../repository.ts";
 
 /** An index object is written each time that many packs are durable, so that work cut off is found again by the next. */
 const packsPerIndex = 64;
+
+export interface WriteSessionOptions {
+  /** Of this thread's writer; see there. */
+  readonly packsInFlight?: number | undefined;
+  /** What is written to: by default the store's own repository, as it was loaded. */
+  readonly repository?: Repository | undefined;
+}
 
 export class WriteSession {
   readonly store: BlobStore;
@@ -15,15 +23,21 @@ export class WriteSession {
   /** This thread's writer: for trees, and for what is small. */
   readonly writer: BlobWriter;
   readonly executor: Executor;
+  readonly #repository: Repository;
   readonly #waiting: PackInfo[] = [];
   #indexing: Promise<void> = Promise.resolve();
   #failure: Error | undefined;
 
-  /** `packsInFlight` is for this thread's writer; see there. */
-  constructor(store: BlobStore, makeExecutor: ExecutorFactory, signal?: AbortSignal, packsInFlight?: number) {
+  constructor(
+    store: BlobStore,
+    makeExecutor: ExecutorFactory,
+    signal?: AbortSignal,
+    { packsInFlight, repository = store.repository }: WriteSessionOptions = {},
+  ) {
     this.store = store;
     this.signal = signal;
-    const { keys, storage } = store.repository;
+    this.#repository = repository;
+    const { keys, storage, address, line } = repository;
     const onPack = (pack: PackInfo): void => this.#packIsDurable(pack);
     const { index, packs, condemned } = store;
     const presence = presenceOf(index, condemned);
@@ -31,7 +45,6 @@ export class WriteSession {
     this.executor = makeExecutor({
       context: { keys, storage, index, packs, condemned, signal },
       seed: () => {
-        const { address, line } = store.repository;
         if (address === undefined) throw new Error("a repository without an address can't be written by threads");
         const blobs = { index: index.memory, packs: packs.records, condemned: [...condemned] };
         return { keys: keys.options, address, line, ...blobs };
@@ -71,7 +84,7 @@ export class WriteSession {
     if (packs.length === 0) return;
     this.#indexing = this.#indexing
       .then(async () => {
-        const { keys, storage } = this.store.repository;
+        const { keys, storage } = this.#repository;
         for (const { name, data } of sealIndexes(keys, packs)) await storage.put(name, [data], { signal: this.signal });
         for (const pack of packs) this.store.add(pack);
       })

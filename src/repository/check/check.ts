@@ -7,7 +7,7 @@ import { describeDiagnosis, type Finding } from "./findings.ts";
 import { describeLocked, type LockedView, viewLocked } from "./locks.ts";
 import type { ReadData } from "./packs.ts";
 import type { Repository } from "../repository.ts";
-import { inlineExecutor } from "../threads/executor.ts";
+import { executorFor } from "../threads/executor.ts";
 import { putSmallObject } from "../points/small-objects.ts";
 
 export interface CheckOptions extends DiagnoseOptions {
@@ -39,8 +39,7 @@ export async function checkRepository(repository: Repository, options: CheckOpti
   const started = repository.clock.monotonic();
   const locked = await viewLocked(repository, options);
   const seen = locked?.intact ?? repository;
-  const executor = seen === repository ? options.executor : inlineExecutor;
-  const diagnosis = await diagnose(seen, { ...options, executor });
+  const diagnosis = await diagnose(seen, { ...options, executor: executorFor(seen, options.executor) });
   const deeds =
     locked === undefined
       ? []

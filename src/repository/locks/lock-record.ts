@@ -6,7 +6,7 @@ import type { KeyRing } from "../keys/key-ring.ts";
 import { compactTime } from "../points/manifest.ts";
 
 /** Objects that one record names at most. */
-export const objectsPerRecord = 20_000;
+const objectsPerRecord = 20_000;
 
 const time = z.iso.datetime({ precision: 3 });
 const schema = z.object({
@@ -31,6 +31,19 @@ export interface LockContent {
 
 export interface LockRecord extends LockContent {
   readonly name: string;
+}
+
+/** Records as many as it takes; the points are named by the last: when it is there, the others are, too. */
+export function* sealLockRecords(
+  keys: KeyRing,
+  { objects, points, ...content }: LockContent,
+): Generator<ReturnType<typeof sealLockRecord>> {
+  const entries = [...objects];
+  for (let at = 0; at === 0 || at < entries.length; at += objectsPerRecord) {
+    const end = at + objectsPerRecord;
+    const part = new Map(entries.slice(at, end));
+    yield sealLockRecord(keys, { ...content, objects: part, points: end >= entries.length ? points : [] });
+  }
 }
 
 /** A new record's object. */

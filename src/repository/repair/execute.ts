@@ -3,7 +3,7 @@ import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { BlobMap } from "../check/affected.ts";
 import { sealedIn } from "../check/pack.ts";
-import type { ExecutorFactory } from "../threads/executor.ts";
+import { type ExecutorFactory, executorFor } from "../threads/executor.ts";
 import { headerLength } from "../format.ts";
 import { openBlob, openStored, packName } from "../blobs/pack.ts";
 import { executeObjects } from "./objects.ts";
@@ -34,7 +34,7 @@ export async function executeRepair(
 ): Promise<Repaired> {
   const { plan, diagnosis, replicas } = planned;
   const { onProgress, signal } = options;
-  const done = await saveBlobs(planned, options);
+  const done = await saveBlobs(repository, planned, options);
   await onProgress();
   if (plan.index.length > 0) await putIndex(repository, plan.index, { signal });
   const without = new Set(plan.drop.map(({ id }) => id));
@@ -46,11 +46,13 @@ export async function executeRepair(
 }
 
 async function saveBlobs(
+  repository: Repository,
   { plan, diagnosis, replicas }: PlannedRepair,
   options: ExecuteRepairOptions,
 ): Promise<Repaired> {
   const { signal } = options;
-  const session = new WriteSession(diagnosis.store, options.executor, signal);
+  const executor = executorFor(repository, options.executor);
+  const session = new WriteSession(diagnosis.store, executor, signal, { repository });
   const saved = new BlobMap<true>();
   let salvaged = 0;
   let fetched = 0;

@@ -12,6 +12,7 @@ import { type BadPack, tablesOf } from "../check/packs.ts";
 import { type BlobKind, blobKinds, headerLength } from "../format.ts";
 import { openIndex } from "../blobs/index-object.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
+import type { Pins } from "../locks/pins.ts";
 import { isDamage } from "../mark/mark.ts";
 import { decodeStored, openBlob, type PackInfo, packName, type TableEntry } from "../blobs/pack.ts";
 import { parseTable } from "../blobs/pack-table.ts";
@@ -24,6 +25,8 @@ export interface RepairPlanOptions extends DiagnoseOptions {
   readonly replicas: readonly Repository[];
   /** This repository is a replica itself: it needn't have every point of a chain. */
   readonly replica?: boolean;
+  /** What is locked; undefined where nothing can be. */
+  readonly pins?: Pins | undefined;
 }
 
 /** Blobs in use to be copied out of a pack that isn't whole, as far as they open. */
@@ -73,6 +76,8 @@ export async function planRepair(repository: Repository, options: RepairPlanOpti
   const restored = new Set(objects.filter(({ action }) => action === "restore").map(({ name }) => name.slice(-32)));
   const badIndexes = diagnosis.damaged.map(({ name }) => name).filter((name) => name.startsWith("index/"));
   const bad = new Set(diagnosis.badPacks.map(({ id }) => id));
+  // An index that is locked goes on naming what it names; readers find the good copies beside the bad ones.
+  const indexesStay = [...(options.pins?.objects.keys() ?? [])].some((name) => name.startsWith("index/"));
   const plan: RepairPlan = {
     objects,
     index: [
@@ -80,7 +85,7 @@ export async function planRepair(repository: Repository, options: RepairPlanOpti
       ...(await trueTables(diagnosis, badIndexes, bad, { signal })),
     ],
     badIndexes,
-    drop: diagnosis.badPacks.filter(({ indexed }) => indexed),
+    drop: indexesStay ? [] : diagnosis.badPacks.filter(({ indexed }) => indexed),
     salvage,
     fetch,
     lost: [

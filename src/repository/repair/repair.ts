@@ -8,12 +8,13 @@
 import type { CallOptions } from "../../storage/storage.ts";
 import type { CheckProgress, ReadData } from "../check/packs.ts";
 import type { Finding } from "../check/findings.ts";
-import { type ExecutorFactory, inlineExecutor } from "../threads/executor.ts";
+import { type ExecutorFactory, executorFor } from "../threads/executor.ts";
 import { withLease } from "../lease.ts";
 import { packName } from "../blobs/pack.ts";
 import { executeRepair, type Repaired } from "./execute.ts";
 import { executeObjects, type ObjectAction } from "./objects.ts";
 import { planRepair, type RepairPlan } from "./plan.ts";
+import { writeLocked } from "../locks/write-locked.ts";
 import type { Repository } from "../repository.ts";
 import { viewLocked } from "../check/locks.ts";
 import { planUncovering, uncoverLocked } from "./uncover.ts";
@@ -53,18 +54,22 @@ export async function repairRepository(repository: Repository, options: RepairOp
   if (dryRun) {
     const locked = await viewLocked(repository, { signal });
     const seen = locked?.intact ?? repository;
-    const executor = seen === repository ? options.executor : inlineExecutor;
-    const { plan } = await planRepair(seen, { ...planning, executor });
+    const executor = executorFor(seen, options.executor);
+    const { plan } = await planRepair(seen, { ...planning, executor, pins: locked?.pins });
     return report([{ ...nothing, objects: planUncovering(locked) }, plan], undefined);
   }
   return await withLease(repository, { holder, signal }, async (lease) => {
     const onProgress = async (): Promise<void> => await lease.keep(signal);
-    const uncovered = await uncoverLocked(repository, { onProgress, signal });
-    // What the points that are back need must be known before anything else is decided.
-    const back = await bringPointsBack(repository, { ...planning, readData: undefined });
-    const planned = await planRepair(repository, planning);
-    const done = await executeRepair(repository, planned, { executor: options.executor, onProgress, signal });
-    return report([{ ...nothing, objects: [...uncovered, ...back] }, planned.plan], done);
+    const view = await viewLocked(repository, { signal });
+    const uncovered = await uncoverLocked(repository, view, { onProgress, signal });
+    const pins = view?.pins;
+    return await writeLocked(repository, { pins, signal }, async (locked) => {
+      // What the points that are back need must be known before anything else is decided.
+      const back = await bringPointsBack(locked, { ...planning, pins, readData: undefined });
+      const planned = await planRepair(repository, { ...planning, pins });
+      const done = await executeRepair(locked, planned, { executor: options.executor, onProgress, signal });
+      return report([{ ...nothing, objects: [...uncovered, ...back] }, planned.plan], done);
+    });
   });
 }
 

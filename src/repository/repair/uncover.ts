@@ -1,7 +1,7 @@
 /** Undoing what was done to locked objects: their locked versions are made the objects again. */
 import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
-import { type LockedView, viewLocked } from "../check/locks.ts";
+import type { LockedView } from "../check/locks.ts";
 import { forEachAtOnce } from "../points/catalog.ts";
 import type { Repository } from "../repository.ts";
 import type { ObjectAction } from "./objects.ts";
@@ -20,9 +20,11 @@ export interface UncoverOptions extends CallOptions {
 }
 
 /** Returns what was brought back: nothing in a storage that doesn't lock. Throws a storage error. */
-export async function uncoverLocked(repository: Repository, options: UncoverOptions): Promise<ObjectAction[]> {
-  const { locks } = repository.storage;
-  const locked = await viewLocked(repository, options);
+export async function uncoverLocked(
+  { storage: { locks } }: Repository,
+  locked: LockedView | undefined,
+  options: UncoverOptions,
+): Promise<ObjectAction[]> {
   const covered = (locked?.tampering ?? []).filter(({ kind }) => kind !== "gone");
   await forEachAtOnce(covered, copiesAtOnce, async ({ info: { name }, version, until }) => {
     throwIfCancelled(options.signal);

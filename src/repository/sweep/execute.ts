@@ -4,7 +4,7 @@ import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { forEachAtOnce } from "../points/catalog.ts";
 import { verifyPack } from "../check/pack.ts";
-import type { ExecutorFactory } from "../threads/executor.ts";
+import { type ExecutorFactory, executorFor } from "../threads/executor.ts";
 import { damagedObject } from "../format.ts";
 import { type PackInfo, packName } from "../blobs/pack.ts";
 import type { Repository } from "../repository.ts";
@@ -64,7 +64,7 @@ export async function executeSweep(
     plan.remove.map(({ id }) => packName(id)),
     options,
   );
-  const rewritten = await rewrite(planned, options);
+  const rewritten = await rewrite(repository, planned, options);
   await onProgress();
   if (plan.writeRecord) await writeRecord(repository, planned, rewritten, options);
   await deleteAll(repository, plan.cleanup, options);
@@ -84,10 +84,11 @@ async function adopt(repository: Repository, { plan }: PlannedSweep, { signal }:
 }
 
 /** Returns whether there was room. What was stored when there was none is whole, and found by the next sweep. */
-async function rewrite(planned: PlannedSweep, options: ExecuteOptions): Promise<boolean> {
+async function rewrite(repository: Repository, planned: PlannedSweep, options: ExecuteOptions): Promise<boolean> {
   const { plan, store } = planned;
   if (plan.rewrite.length === 0) return true;
-  const session = new WriteSession(store, options.executor, options.signal);
+  const executor = executorFor(repository, options.executor);
+  const session = new WriteSession(store, executor, options.signal, { repository });
   const total = plan.rewrite.reduce((sum, { size }) => sum + size, 0);
   let done = 0;
   try {

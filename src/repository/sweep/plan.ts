@@ -4,7 +4,7 @@ import type { CallOptions } from "../../storage/storage.ts";
 import { BlobStore } from "../blobs/blob-store.ts";
 import { type Catalog, type CatalogPoint, loadCatalog } from "../points/catalog.ts";
 import { packName } from "../blobs/pack.ts";
-import { type Pin, readPins } from "../locks/pins.ts";
+import { type Pin, type Pins, readPins } from "../locks/pins.ts";
 import { markBlobs } from "../mark/mark.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
 import type { Repository } from "../repository.ts";
@@ -87,6 +87,8 @@ export interface PlannedSweep {
   readonly store: BlobStore;
   readonly marks: MarkSet;
   readonly usage: Usage;
+  /** What is locked; undefined where nothing can be. */
+  readonly pins: Pins | undefined;
 }
 
 /**
@@ -106,9 +108,10 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
   const named = new Set(records.flatMap(({ record }) => namedPacks(record)));
   const usage = await measureUsage({ store, marks, orphans, named, signal });
   const { locks } = repository.storage;
-  const pins = locks === undefined ? noPins : (await readPins(repository, locks, { signal })).objects;
+  const pins = locks === undefined ? undefined : await readPins(repository, locks, { signal });
+  const locked = pins?.objects ?? noPins;
   throwIfCancelled(signal);
-  const decided = decide(options, records, usage, pins);
+  const decided = decide(options, records, usage, locked);
   const plan = {
     ...decided,
     ...summary(catalog.points, marks, usage),
@@ -122,8 +125,8 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
     acceptLost,
     signal,
   });
-  const free = cleanup.filter((name) => !pins.has(name));
-  return { plan: { ...plan, cleanup: free }, catalog, store, marks, usage };
+  const free = cleanup.filter((name) => !locked.has(name));
+  return { plan: { ...plan, cleanup: free }, catalog, store, marks, usage, pins };
 }
 
 type Decided = Pick<

@@ -2,6 +2,7 @@
 import type { CallOptions } from "../../storage/storage.ts";
 import type { ExecutorFactory } from "../threads/executor.ts";
 import { withLease } from "../lease.ts";
+import { writeLocked } from "../locks/write-locked.ts";
 import type { Repository } from "../repository.ts";
 import { type Executed, executeSweep } from "./execute.ts";
 import { type KeptPacks, planSweep, type SweepLimits, type SweepPlan } from "./plan.ts";
@@ -65,15 +66,10 @@ export async function sweep(repository: Repository, options: SweepOptions): Prom
     const onProgress = async (): Promise<void> => await lease.keep(signal);
     const planned = await planSweep(repository, { ...options, now: lease.storeTime, onProgress });
     const { grace, executor, onRewritten, acceptLost = new Set<string>() } = options;
-    const done = await executeSweep(repository, planned, {
-      grace,
-      executor,
-      acceptLost,
-      since: lease.storeTime,
-      onProgress,
-      onRewritten,
-      signal,
-    });
+    const since = lease.storeTime;
+    const done = await writeLocked(repository, { pins: planned.pins, signal }, async (locked) =>
+      executeSweep(locked, planned, { grace, executor, acceptLost, since, onProgress, onRewritten, signal }),
+    );
     await repository.memory?.accept(acceptLost);
     return report(planned.plan, done);
   });

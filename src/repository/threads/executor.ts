@@ -6,7 +6,7 @@ import { BlobWriter, type Presence, type WriteStatistics } from "../blobs/blob-w
 import { KeyRing, type KeyRingOptions } from "../keys/key-ring.ts";
 import type { PackInfo } from "../blobs/pack.ts";
 import { PackCatalog } from "../blobs/pack-catalog.ts";
-import type { Line } from "../repository.ts";
+import type { Line, Repository } from "../repository.ts";
 
 /** What a task has at hand: one thread's. */
 export interface TaskContext {
@@ -98,6 +98,11 @@ export const inlineExecutor: ExecutorFactory = (options) => {
     close: () => Promise.resolve(),
   };
 };
+
+/** Threads open a repository's storage by its address: one without is worked on in this thread. */
+export function executorFor({ address }: Pick<Repository, "address">, factory: ExecutorFactory): ExecutorFactory {
+  return address === undefined ? inlineExecutor : factory;
+}
 
 export type OpenForThread = (address: StorageAddress, line: Line | undefined) => Storage;
 

@@ -1,5 +1,5 @@
-import type { ObjectLocks } from "../storage/object-locks.ts";
-import type { Storage } from "../storage/storage.ts";
+import type { ObjectLocks } from "../../storage/object-locks.ts";
+import type { Storage } from "../../storage/storage.ts";
 
 /** What never changes, and what recovery points need (docs/format.md section 12). */
 const lockedNames = /^(?:format$|(?:keys|packs|index|points|config)\/)/;

@@ -1,0 +1,125 @@
+/** What a sweep or a repair writes at a locked replica is locked, and pinned, before what it replaces may go. */
+import { expect, test } from "vitest";
+import { checkRepository } from "../../../src/repository/check/check.ts";
+import type { Finding } from "../../../src/repository/check/findings.ts";
+import { sealLockRecord } from "../../../src/repository/locks/lock-record.ts";
+import { readPins } from "../../../src/repository/locks/pins.ts";
+import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
+import { repairRepository, type RepairReport } from "../../../src/repository/repair/repair.ts";
+import { type SweepLimits, usualLimits } from "../../../src/repository/sweep/plan.ts";
+import { sweep } from "../../../src/repository/sweep/sweep.ts";
+import { inlineExecutor as executor } from "../../../src/repository/threads/executor.ts";
+import { day, type LockedSite, makeLockedSite } from "../../helpers/locked-site.ts";
+import { captureTiny, expectedContents, flipByte, readTiny } from "../../helpers/repository.ts";
+
+interface Site extends LockedSite {
+  /** Not locked. */
+  readonly loose: RecoveryPoint;
+  readonly held: RecoveryPoint;
+  readonly until: number;
+}
+
+const contents = { loose: { image: [1, 2, 3] }, held: { image: [4, 5, 6] } };
+
+async function makeSite(): Promise<Site> {
+  const site = await makeLockedSite();
+  const loose = await captureTiny(site.primary, contents.loose);
+  await site.send("unlocked");
+  site.clock.pass(2 * day);
+  const held = await captureTiny(site.primary, contents.held, { source: "other" });
+  await site.send({ keeps: () => new Set() });
+  site.clock.pass(3_600_000);
+  return { ...site, loose, held, until: site.storage.until(held.name) ?? 0 };
+}
+
+/** What the work put, in order, the lease left out; and of that what isn't locked for as long as `held`, or that no record names. */
+async function putBy(site: Site, work: () => Promise<unknown>): Promise<{ names: string[]; loose: string[] }> {
+  const { storage, replica, until } = site;
+  const before = new Set(storage.versions.keys());
+  await work();
+  const names = [...storage.versions.keys()].filter((name) => !before.has(name) && name !== "lease");
+  if (storage.locks === undefined) throw new Error("no locks");
+  const { objects } = await readPins(replica, storage.locks, {});
+  const pinned = (name: string): boolean => objects.get(name)?.until === until && storage.until(name) === until;
+  return { names, loose: names.filter((name) => !pinned(name)) };
+}
+
+function foldersOf(names: readonly string[]): string[] {
+  return names.map((name) => name.split("/")[0] ?? "");
+}
+
+async function visit({ replica }: Site, limits: Partial<SweepLimits>): Promise<unknown> {
+  return await sweep(replica, { grace: day, executor, limits: { ...usualLimits, ...limits } });
+}
+
+test("packs that a sweep rewrites: on record before the old ones are condemned", async () => {
+  const site = await makeSite();
+  const put = await putBy(site, async () => await visit(site, { share: 2, smallPack: 0 }));
+  expect(foldersOf(put.names)).toEqual(["packs", "packs", "index", "locks", "sweeps"]);
+  expect(put.loose).toEqual(put.names.slice(-1));
+  expect(await readTiny(site.replica, site.loose)).toEqual(expectedContents(contents.loose));
+});
+
+test("an index that a sweep replaces: the new one is on record before the old one goes", async () => {
+  const site = await makeSite();
+  const { names: old } = await putBy(site, async () => await captureTiny(site.replica, { image: [7, 8] }));
+  const put = await putBy(site, async () => await visit(site, { smallIndexes: 1 }));
+  expect(foldersOf(put.names)).toEqual(["index", "locks", "sweeps"]);
+  expect(put.loose).toEqual(put.names.slice(-1));
+  const marker = site.storage.versions.get(old.find((name) => name.startsWith("index/")) ?? "")?.at(-1);
+  const record = site.storage.versions.get(put.names[1] ?? "")?.at(-1);
+  expect(marker?.data).toBeUndefined();
+  expect(Number(marker?.id.slice(1))).toBeGreaterThan(Number(record?.id.slice(1)));
+});
+
+async function repair({ primary, replica }: Site): Promise<RepairReport> {
+  return await repairRepository(replica, { executor, replicas: [primary], replica: true });
+}
+
+async function findings({ replica }: Site): Promise<Finding[]> {
+  const report = await checkRepository(replica, { executor, readData: { group: 1, of: 1 }, replica: true });
+  return [...report.findings];
+}
+
+/** Damages the bytes of every version of the packs that only `held` needs, as a store does that loses bits. */
+function rotPacks({ storage, until }: Site): string[] {
+  const packs = [...storage.versions.keys()].filter(
+    (name) => name.startsWith("packs/") && storage.until(name) === until,
+  );
+  for (const name of packs) for (const { data } of storage.versions.get(name) ?? []) if (data) flipByte(60)(data);
+  return packs;
+}
+
+test("what a repair brings back; the locked index stays, and the damaged pack is told of until its lock has ended", async () => {
+  const site = await makeSite();
+  const rotten = rotPacks(site);
+  expect(rotten).toHaveLength(2);
+  const put = await putBy(site, async () => expect((await repair(site)).lost).toEqual([]));
+  expect(foldersOf(put.names)).toEqual(["packs", "packs", "index", "locks"]);
+  expect(put.loose).toEqual([]);
+  expect(await readTiny(site.replica, site.held)).toEqual(expectedContents(contents.held));
+  const left = await findings(site);
+  expect(left.map(({ object }) => object).toSorted()).toEqual(rotten.toSorted());
+  expect(left.flatMap(({ affected }) => affected)).toEqual([]);
+  const again = await putBy(site, async () => expect(await repair(site)).toMatchObject({ dropped: [], fetched: 0 }));
+  expect(again.names).toEqual([]);
+});
+
+test("a forged record doesn't make anybody lock for longer than the store holds what is there", async () => {
+  const site = await makeSite();
+  const until = site.clock.now() + 1000 * day;
+  const version = site.storage.versions.get(site.held.name)?.[0]?.id ?? "";
+  const objects = new Map([[site.held.name, version]]);
+  const { name, data } = sealLockRecord(site.replica.keys, { time: site.clock.now(), until, points: [], objects });
+  await site.storage.locks?.put(name, [data], until);
+  const put = await putBy(site, async () => await visit(site, { share: 2, smallPack: 0 }));
+  expect(put.loose).toEqual(put.names.slice(-1));
+});
+
+test("where no point is locked, nothing is", async () => {
+  const site = await makeSite();
+  site.clock.pass(site.until - site.clock.now() + 1000);
+  const put = await putBy(site, async () => await visit(site, { share: 2, smallPack: 0 }));
+  expect(put.names.map((name) => site.storage.until(name))).toEqual(put.names.map(() => undefined));
+  expect(foldersOf(put.names)).not.toContain("locks");
+});
