@@ -1,7 +1,7 @@
 /** Finding and reading the configuration. */
 import * as path from "node:path";
 import type { Config } from "../policy/config.ts";
-import { loadConfig } from "../policy/load.ts";
+import { findState, loadConfig } from "../policy/load.ts";
 import type { Cli } from "./cli.ts";
 import { readText } from "./read-text.ts";
 
@@ -21,6 +21,12 @@ export function configPath(flags: ConfigFlags, { environment }: Pick<Cli, "envir
 export async function readConfig(flags: ConfigFlags, cli: Pick<Cli, "environment">): Promise<Config> {
   const file = configPath(flags, cli);
   return loadConfig(await readConfigText(file), file);
+}
+
+/** The folder by which a running daemon is reached; also by a file that isn't valid, which that daemon has refused. Throws as `readConfig` does. */
+export async function readState(flags: ConfigFlags, cli: Pick<Cli, "environment">): Promise<string | undefined> {
+  const file = configPath(flags, cli);
+  return findState(await readConfigText(file), file);
 }
 
 export async function readConfigText(file: string): Promise<string> {

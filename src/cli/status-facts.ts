@@ -59,6 +59,9 @@ export interface Trouble {
 }
 
 export function troublesOf(daemon: DaemonStatus | undefined, { locations }: Look): Trouble[] {
+  const { error, loaded = 0 } = daemon?.config ?? {};
+  const what = `configuration refused: the one of ${formatTime(loaded)} UTC stays in force`;
+  const refused = error === undefined ? [] : [{ what, messages: [error.message] }];
   const failures = (daemon?.failures ?? [])
     .filter(({ over }) => over === undefined)
     .map(({ count: times, first, errors, ...work }) => ({
@@ -74,7 +77,7 @@ export function troublesOf(daemon: DaemonStatus | undefined, { locations }: Look
       what: `notices by ${channel}: the last ${failed === 1 ? "one was" : `${failed} were`} not delivered`,
       messages: [error],
     }));
-  return [...failures, ...away, ...silent];
+  return [...refused, ...failures, ...away, ...silent];
 }
 
 /** What is true of a view in lines of their own, to be told when they become true: for where no screen can be redrawn. */

@@ -1,12 +1,11 @@
 import { askStatus } from "../daemon/control-client.ts";
 import type { DaemonStatus } from "../daemon/control-protocol.ts";
 import { StillpointError } from "../errors.ts";
-import type { Config } from "../policy/config.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import type { Look } from "./look-here.ts";
 import { addConfigOption } from "./open-location.ts";
-import { type ConfigFlags, readConfig } from "./read-config.ts";
+import { type ConfigFlags, readConfig, readState } from "./read-config.ts";
 import { ageOf, isMet, type StatusView } from "./status-facts.ts";
 import { statusLines } from "./status-screen.ts";
 import { watchStatus } from "./watch-status.ts";
@@ -41,8 +40,7 @@ async function status(cli: Cli, flags: Flags): Promise<void> {
       next: "Leave one of them out; a program can ask for `stillpoint status --json` as often as it likes.",
     });
   }
-  const config = await readConfig(flags, cli);
-  const look = makeLook(cli, config);
+  const look = makeLook(cli, flags);
   if (flags.watch === true) return await watchStatus(cli, look);
   const view = await look();
   if (flags.json === true) cli.output.json(describe(view));
@@ -52,13 +50,16 @@ async function status(cli: Cli, flags: Flags): Promise<void> {
 /** Without a daemon every location has to be read: not more often than that, in ms. */
 const ownLookInterval = 30_000;
 
-function makeLook(cli: Cli, config: Config): () => Promise<StatusView> {
+function makeLook(cli: Cli, flags: Flags): () => Promise<StatusView> {
   let own: { readonly look: Look; readonly at: number } | undefined;
   return async () => {
     const { clock, signal } = cli;
-    const daemon = await askStatus(config.repository.state, { signal });
+    // Not by the whole configuration: whoever has just made a mistake in it has to see what the daemon goes on with.
+    const state = await readState(flags, cli);
+    const daemon = state === undefined ? undefined : await askStatus(state, { signal });
     if (daemon !== undefined) return { daemon, look: daemon, now: clock.now() };
     if (own === undefined || clock.monotonic() - own.at >= ownLookInterval) {
+      const config = await readConfig(flags, cli);
       const { lookHere } = await import("./look-here.ts");
       own = { look: await lookHere(cli, config), at: clock.monotonic() };
     }

@@ -1,6 +1,6 @@
 /** `text` in lines of at most `width` columns, each after `indent`; broken between words, and within those that are too long. */
 export function wrap(text: string, width: number | undefined, indent: string): string[] {
-  if (width === undefined) return [indent + text];
+  if (width === undefined || indent.length + text.length <= width) return [indent + text];
   const room = Math.max(1, width - indent.length);
   const lines: string[] = [];
   let line = "";

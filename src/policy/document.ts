@@ -40,6 +40,12 @@ export function readYaml(text: string, file: string): YamlDocument {
   return { source, value, rangeOf: (path) => reader.rangeOf(path), keyRangeOf: (path) => reader.keyRangeOf(path) };
 }
 
+/** The value at `path` in a text that may be no YAML elsewhere; undefined when none can be seen. */
+export function peekYaml(text: string, path: readonly string[]): unknown {
+  if (text.length > mostCharacters || nestsTooDeep(text)) return undefined;
+  return parseDocument(text, { uniqueKeys: false }).getIn(path);
+}
+
 /** The parser takes very long over thousands of nested brackets; no honest file has them. */
 function nestsTooDeep(text: string): boolean {
   let depth = 0;

@@ -3,10 +3,10 @@
 import { posix } from "node:path";
 import type { Config } from "./config.ts";
 import { issueMessage, problemsOf } from "./describe-issue.ts";
-import { readYaml } from "./document.ts";
+import { peekYaml, readYaml } from "./document.ts";
 import { locate, problemsError } from "./problems.ts";
 import { referenceProblems, referenceWarnings } from "./references.ts";
-import { resolveConfig } from "./resolve.ts";
+import { resolveConfig, resolveState } from "./resolve.ts";
 import { configFile } from "./schema.ts";
 
 /**
@@ -25,6 +25,17 @@ export function loadConfig(text: string, file: string, home = posix.dirname(file
   if (!parsed.success || problems.length > 0) throw problemsError(document.source, problems);
   const warnings = referenceWarnings(document).map((problem) => locate(document.source, problem));
   return { ...resolveConfig(parsed.data, path), warnings, file: { path: posix.resolve(file), text } };
+}
+
+/**
+ * The state folder that `text` names, as far as can be seen in a file that `loadConfig` refuses: for asking the daemon that goes
+ * on with an earlier one.
+ */
+export function findState(text: string, file: string): string | undefined {
+  const path = (written: string): string => withoutSlash(posix.resolve(posix.dirname(file), written));
+  const [folder, state] = ["path", "state"].map((name) => peekYaml(text, ["repository", name]));
+  if (typeof state === "string") return path(state);
+  return typeof folder === "string" ? resolveState({ path: folder }, path) : undefined;
 }
 
 function withoutSlash(path: string): string {

@@ -1,5 +1,6 @@
 /** From the checked file to `Config`: defaults that depend on other settings, names, paths. */
 
+import { posix } from "node:path";
 import type * as c from "./config.ts";
 import { isInside } from "./references.ts";
 import { resolveNotify } from "./notify-settings.ts";
@@ -54,8 +55,15 @@ export function resolveConfig(file: File, path: (written: string) => string): Om
 
 function resolveRepository(file: File["repository"], path: (written: string) => string): c.RepositorySettings {
   const folder = path(file.path);
-  const state = file.state === undefined ? `${folder.slice(0, folder.lastIndexOf("/"))}/state` : path(file.state);
-  return { path: folder, key: resolveKey(file, path), state };
+  return { path: folder, key: resolveKey(file, path), state: resolveState(file, path) };
+}
+
+/** The folder of the control socket. */
+export function resolveState(
+  { path: folder, state }: Pick<File["repository"], "path" | "state">,
+  path: (written: string) => string,
+): string {
+  return path(state ?? posix.join(posix.dirname(path(folder)), "state"));
 }
 
 function resolvePlace(file: File["replicas"][string], path: (written: string) => string): c.ReplicaPlace {

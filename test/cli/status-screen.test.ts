@@ -185,6 +185,20 @@ describe("one screen", () => {
   });
 });
 
+test("a refused configuration is something that fails, with its message as it is", () => {
+  const message = "/c:4:1: unknown setting\n   x: 1\n   ^\n\nCannot use /c: 1 problem.";
+  const config = { file: "/c", current: false, loaded: now - hour, error: { code: "config_invalid", message } };
+  const refused = view({ config });
+  expect(statusLines(refused, { ...plain, width: 80 })).toEqual(
+    expect.arrayContaining([
+      "  configuration refused: the one of 2026-11-22 11:00:00 UTC stays in force",
+      "       x: 1",
+      "       ^",
+    ]),
+  );
+  expect(factsOf(refused).at(-1)).toBe("all 2 objectives are met, 1 thing failing");
+});
+
 test("facts, for where nothing can be redrawn", () => {
   expect(factsOf(view())).toEqual(["all 2 objectives are met"]);
   expect(factsOf(view({ points: [point("primary", 3 * hour)] }))).toEqual([

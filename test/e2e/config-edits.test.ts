@@ -45,12 +45,17 @@ it("shows what an edit would forget, forgets nothing until that is accepted, and
   expect(diff.stdout).toContain("BLOCKED: often forgets nothing at primary");
   expect(diff.stdout).not.toContain("at far");
 
-  await fs.writeFile(site.configFile, "version: 1\nsources: {}\n");
+  await fs.appendFile(site.configFile, "mistake: 1\n");
   const refused = await daemon.line(({ message }) => message.startsWith("configuration not reloaded"));
   expect(JSON.stringify(refused)).toContain("stillpoint.yaml:");
   expect((await samplesAt(url)).get("stillpoint_config_last_reload_successful")).toBe(0);
   expect((await askStatus(state))?.config).toMatchObject({ current: false, error: { code: "config_invalid" } });
   expect(await (await fetch(url)).text()).toContain("stillpoint.yaml:");
+  const { status, stdout } = await stillpoint(["status", ...config]);
+  expect({ status, stdout }).toMatchObject({
+    status: 0,
+    stdout: expect.stringMatching(/configuration refused: the one of .* stays in force\n.*stillpoint\.yaml:/),
+  });
 
   await fs.copyFile(draft, site.configFile);
   await daemon.line(({ message }) => message === "configuration reloaded");

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isStillpointError } from "../../src/errors.ts";
 import type { Config } from "../../src/policy/config.ts";
-import { loadConfig } from "../../src/policy/load.ts";
+import { findState, loadConfig } from "../../src/policy/load.ts";
 
 const folder = join(import.meta.dirname, "../../config");
 const yamlFiles = (path: string): string[] =>
@@ -26,6 +26,22 @@ function messageFor(text: string, file = "stillpoint.yaml"): string {
   }
   throw new Error("this configuration is valid");
 }
+
+describe("the state folder", () => {
+  test("is the same whether or not the rest of the file is valid", () => {
+    for (const text of valid) {
+      const { state } = loadConfig(text, "/etc/stillpoint.yaml").repository;
+      expect(findState(text, "/etc/stillpoint.yaml")).toBe(state);
+      expect(findState(`${text}\n\tmistake: [\n`, "/etc/stillpoint.yaml")).toBe(state);
+    }
+    expect(findState("repository: { path: r, state: s }", "/etc/stillpoint.yaml")).toBe("/etc/s");
+  });
+
+  test("isn't guessed", () => {
+    for (const text of ["", "a", "repository: x", "repository: { path: [r] }", "[".repeat(10_000)])
+      expect(findState(text, "/etc/stillpoint.yaml")).toBeUndefined();
+  });
+});
 
 describe("shipped files", () => {
   test.each([join(folder, "stillpoint.yaml"), ...yamlFiles(join(folder, "examples"))])("%s is valid", (file) => {
