@@ -18,7 +18,7 @@ export const define: DefineVerb = (command, cli) => {
       .argument("<id>", "the point's id or its beginning, or `latest`")
       .argument(
         "[path]",
-        "the file, relative to the source's folder; not needed for an image or a command's output",
+        "the file: relative to the source's folder, or its path on the host; not needed for an image or a command's output",
         "",
       ),
   )

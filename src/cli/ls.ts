@@ -20,7 +20,11 @@ export const define: DefineVerb = (command, cli) => {
   addLocationOptions(
     command
       .argument("<id>", "the point's id or its beginning, or `latest`")
-      .argument("[path]", "a folder or file, relative to the source's folder; a disk, or a place in one", ""),
+      .argument(
+        "[path]",
+        "a folder or file: relative to the source's folder, or its path on the host; a disk, or a place in one",
+        "",
+      ),
   )
     .option("--source <name>", "with `latest`: of which source")
     .option("--json", "print JSON")

@@ -27,7 +27,7 @@ export const define: DefineVerb = (command, cli) => {
     .requiredOption("--to <path>", "what it becomes: a folder, or a file for an image or a command's output")
     .option(
       "--path <path>",
-      "only this of a directory, relative to it; may be given several times",
+      "only this of a directory: relative to it, or its path on the host; may be given several times",
       (path: string, list: string[]) => [...list, path],
       [],
     )

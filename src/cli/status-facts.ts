@@ -59,9 +59,16 @@ export interface Trouble {
 }
 
 export function troublesOf(daemon: DaemonStatus | undefined, { locations }: Look): Trouble[] {
-  const { error, loaded = 0 } = daemon?.config ?? {};
-  const what = `configuration refused: the one of ${formatTime(loaded)} UTC stays in force`;
-  const refused = error === undefined ? [] : [{ what, messages: [error.message] }];
+  const config = daemon?.config;
+  const refused =
+    config?.error === undefined
+      ? []
+      : [
+          {
+            what: `configuration refused: the one of ${formatTime(config.loaded)} UTC stays in force`,
+            messages: [config.error.message],
+          },
+        ];
   const failures = (daemon?.failures ?? [])
     .filter(({ over }) => over === undefined)
     .map(({ count: times, first, errors, ...work }) => ({

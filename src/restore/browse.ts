@@ -1,14 +1,15 @@
 /** Looking into recovery points without restoring them. */
 import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
+import { closest } from "../policy/suggest.ts";
 import type { BlobReader } from "../repository/blobs/blob-reader.ts";
 import { blobKinds, damagedObject } from "../repository/format.ts";
-import type { Part, RecoveryPoint } from "../repository/points/manifest.ts";
+import type { DirectoryPart, Part, RecoveryPoint } from "../repository/points/manifest.ts";
 import { type DirectoryEntry, nameOf, readDirectory } from "../repository/tree/directory-tree.ts";
 import { isHole } from "../repository/tree/image-tree.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { type Content, type Piece, piecesOf } from "./pieces.ts";
-import { stepsOf } from "./selection.ts";
+import { stepsBelow, stepsOf } from "./selection.ts";
 
 /** Something in a recovery point: an entry of a directory (or of a folder in a disk), an image, a stream, or a disk's partition. */
 export interface Listed {
@@ -33,9 +34,9 @@ export async function listPath(
   path = "",
   options?: CallOptions,
 ): Promise<readonly Listed[]> {
-  const steps = stepsOf(path);
   const [first] = point.manifest.parts;
   if (first?.kind !== "directory") {
+    const steps = stepsOf(path);
     const wanted = steps.join("/");
     const isWanted = ({ name }: Part): boolean => name === wanted || name.startsWith(`${wanted}/`);
     const parts = point.manifest.parts.filter((part) => steps.length === 0 || isWanted(part));
@@ -47,7 +48,8 @@ export async function listPath(
       entry: undefined,
     }));
   }
-  const entry = await findEntry(reader, point, first.entry, steps, options);
+  const steps = stepsBelow(first.path, path);
+  const entry = await findEntry(reader, point, first, steps, options);
   if (entry.type !== "directory") return [listed(steps.slice(0, -1), entry)];
   return (await readDirectory(reader, treeOf(entry), options)).map((child) => listed(steps, child));
 }
@@ -62,7 +64,7 @@ export async function* openFile(
   path = "",
   options?: CallOptions,
 ): AsyncGenerator<Buffer> {
-  const content = await contentAt(reader, point, stepsOf(path), path, options);
+  const content = await contentAt(reader, point, path, options);
   let batch: Piece[] = [];
   for await (const piece of piecesOf(reader, content, options)) {
     throwIfCancelled(options?.signal);
@@ -105,11 +107,11 @@ async function* contentsOf(
 async function contentAt(
   reader: BlobReader,
   point: RecoveryPoint,
-  steps: readonly string[],
   path: string,
   options?: CallOptions,
 ): Promise<Content> {
   const { parts } = point.manifest;
+  const steps = stepsOf(path);
   if (steps.length === 0 && parts.length > 1) {
     throw new StillpointError("usage", {
       what: `Cannot show the recovery point ${point.id} as a whole: it has ${parts.length} parts`,
@@ -119,7 +121,7 @@ async function contentAt(
   const part = parts.find((one) => one.kind === "directory" || steps.length === 0 || one.name === steps.join("/"));
   if (part === undefined) throw notThere(point, path);
   if (part.kind !== "directory") return part;
-  const { type, size, depth, root } = await findEntry(reader, point, part.entry, steps, options);
+  const { type, size, depth, root } = await findEntry(reader, point, part, stepsBelow(part.path, path), options);
   if (type === "file" && size !== undefined && depth !== undefined && root !== undefined)
     return { kind: "stream", size, depth, root };
   throw new StillpointError("usage", {
@@ -128,18 +130,25 @@ async function contentAt(
   });
 }
 
-async function findEntry(
+/** What is at the end of `steps` in a directory. Throws `not_found`, `damaged`, or a storage error. */
+export async function findEntry(
   reader: BlobReader,
   point: RecoveryPoint,
-  top: Extract<Part, { kind: "directory" }>["entry"],
+  { entry: top }: DirectoryPart,
   steps: readonly string[],
   options?: CallOptions,
 ): Promise<DirectoryEntry> {
   let at: DirectoryEntry = top;
-  for (const step of steps) {
+  for (const [depth, step] of steps.entries()) {
     const entries = at.type === "directory" ? await readDirectory(reader, treeOf(at), options) : [];
     const next = entries.find((entry) => nameOf(entry).equals(Buffer.from(step)));
-    if (next === undefined) throw notThere(point, steps.join("/"));
+    if (next === undefined) {
+      const near = closest(
+        step,
+        entries.map((entry) => nameOf(entry).toString()),
+      );
+      throw notThere(point, steps.join("/"), near && [...steps.slice(0, depth), near].join("/"));
+    }
     at = next;
   }
   return at;
@@ -158,9 +167,9 @@ function treeOf(entry: DirectoryEntry): Buffer {
   return Buffer.from(entry.tree ?? "", "hex");
 }
 
-function notThere(point: RecoveryPoint, path: string): StillpointError {
+function notThere(point: RecoveryPoint, path: string, near?: string): StillpointError {
   return new StillpointError("not_found", {
     what: `The recovery point ${point.id} has nothing at ${path}`,
-    next: `\`stillpoint ls ${point.id}\` shows what it holds.`,
+    next: near === undefined ? `\`stillpoint ls ${point.id}\` shows what it holds.` : `Did you mean ${near}?`,
   });
 }

@@ -14,12 +14,14 @@ import { StillpointError } from "../errors.ts";
 import { errnoOf } from "../host/files.ts";
 import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { ExecutorFactory } from "../repository/threads/executor.ts";
-import type { Part, RecoveryPoint } from "../repository/points/manifest.ts";
+import type { DirectoryPart, Part, RecoveryPoint } from "../repository/points/manifest.ts";
 import { WriteSession } from "../repository/blobs/write-session.ts";
+import { findEntry } from "./browse.ts";
+import { orDamaged } from "./pieces.ts";
 import { type RestoreReport, RestoreTally } from "./report.ts";
 import { restoreContent } from "./restore-content.ts";
 import { TreeRestore } from "./restore-tree.ts";
-import { everything, selectPaths } from "./selection.ts";
+import { everything, selectPaths, stepsBelow } from "./selection.ts";
 import { targetFailure } from "./target-failure.ts";
 import { TaskPool } from "./task-pool.ts";
 import { type MachineOptions, restoreMachine } from "./vm/restore-machine.ts";
@@ -31,7 +33,7 @@ export interface RestoreOptions {
   readonly point: RecoveryPoint;
   /** Becomes the folder itself, or the image or stream as a file; a virtual machine is a folder too. */
   readonly target: string;
-  /** Only these paths of a directory, relative to it; all when there are none. */
+  /** Only these paths of a directory, relative to it or absolute, as on the host; all when there are none. */
   readonly paths?: readonly string[] | undefined;
   /** Whether the target gets its name although something in it is damaged. */
   readonly keepGoing?: boolean | undefined;
@@ -58,6 +60,7 @@ export async function restorePoint(options: RestoreOptions): Promise<RestoreRepo
   const isMachine = point.manifest.kind === "vm";
   if (isMachine || part.kind !== "directory") refuseSelection(isMachine ? "virtual machine" : part.kind, paths);
   refuseExisting(target);
+  if (part.kind === "directory") await refuseMissing(options, part, paths);
   const place = workingName(target, point, isMachine ? [options.format ?? "raw"] : paths);
   const tally = new RestoreTally();
   // A session is what starts threads; nothing is ever written through this one.
@@ -96,7 +99,7 @@ type Context = ConstructorParameters<typeof TreeRestore>[0];
 
 async function restorePart(context: Context, part: Part, place: Buffer, paths: readonly string[]): Promise<void> {
   if (part.kind === "directory") {
-    await new TreeRestore(context).run(part, place, paths.length === 0 ? everything : selectPaths(paths));
+    await new TreeRestore(context).run(part, place, paths.length === 0 ? everything : selectPaths(part.path, paths));
     return;
   }
   context.tally.files += 1;
@@ -110,6 +113,18 @@ function refuseSelection(kind: string, paths: readonly string[]): void {
     what: `Cannot restore single paths of this recovery point: it is one ${kind}, not a directory`,
     next: "Leave out --path to restore all of it.",
   });
+}
+
+/** A path that is mistyped, before anything is made for it. */
+async function refuseMissing(
+  { store, point, signal }: RestoreOptions,
+  part: DirectoryPart,
+  paths: readonly string[],
+): Promise<void> {
+  for (const wanted of paths) {
+    // What can't be read on the way is for the restore to report.
+    await orDamaged(async () => await findEntry(store.reader, point, part, stepsBelow(part.path, wanted), { signal }));
+  }
 }
 
 function refuseExisting(target: string): void {

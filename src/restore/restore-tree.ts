@@ -3,7 +3,6 @@
  * folders. So nothing is ever written through a symbolic link that the restore itself has made, and times stay as set.
  */
 import { chmodSync, lstatSync, mkdirSync, unlinkSync } from "node:fs";
-import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import { errnoOf } from "../host/files.ts";
 import { damagedObject } from "../repository/format.ts";
@@ -42,7 +41,7 @@ export class TreeRestore {
     this.#context = context;
   }
 
-  /** Restores what is selected to the folder `path`. Throws `not_found` when a selected path isn't there. */
+  /** Restores what is selected, and is there, to the folder `path`. */
   async run(part: DirectoryPart, path: Buffer, selection: Selection): Promise<void> {
     const entry: DirectoryEntry = part.entry;
     await this.#folder({ path, relative: Buffer.alloc(0), entry }, selection);
@@ -142,23 +141,12 @@ function treeOf(entry: DirectoryEntry): Buffer {
   return Buffer.from(entry.tree, "hex");
 }
 
-/** The entries wanted, each with what is wanted of it. Throws `not_found` for a step that leads nowhere. */
+/** The entries wanted, each with what is wanted of it. */
 function selected(entries: readonly DirectoryEntry[], selection: Selection): [DirectoryEntry, Selection][] {
   if (isEverything(selection)) return entries.map((entry) => [entry, selection]);
-  const byName = new Map(entries.map((entry) => [nameOf(entry).toString("latin1"), entry]));
-  return [...selection.steps].map(([name, below]) => {
-    const entry = byName.get(name);
-    if (entry === undefined || (entry.type !== "directory" && !isEverything(below))) throw notThere(below);
-    return [entry, below];
-  });
-}
-
-function notThere(selection: Selection): StillpointError {
-  let at = selection;
-  while (at.path === undefined) at = at.steps.values().next().value as Selection;
-  return new StillpointError("not_found", {
-    what: `Cannot restore ${at.path}: the recovery point has nothing at that path`,
-    next: "`stillpoint ls` shows what it holds.",
+  return entries.flatMap((entry) => {
+    const below = selection.steps.get(nameOf(entry).toString("latin1"));
+    return below === undefined ? [] : [[entry, below]];
   });
 }
 

@@ -14,15 +14,26 @@ export function isEverything(selection: Selection): boolean {
   return selection.steps.size === 0;
 }
 
-/** Paths relative to the directory; slashes at either end don't matter. Throws `usage` for one that leads out of it. */
-export function selectPaths(paths: readonly string[]): Selection {
+/** Paths as `stepsBelow` takes them. */
+export function selectPaths(folder: string, paths: readonly string[]): Selection {
   const root: MutableSelection = { steps: new Map(), path: undefined };
   for (const path of paths) {
-    const steps = stepsOf(path);
+    const steps = stepsBelow(folder, path);
     if (steps.length === 0) return everything;
     addPath(root, steps, path);
   }
   return root;
+}
+
+/**
+ * The names that lead to a path of the directory that was captured as `folder`. The path is relative to it, or absolute, as it
+ * was on the host; slashes at either end don't matter otherwise. Throws `usage` for one that leads out of it.
+ */
+export function stepsBelow(folder: string, path: string): string[] {
+  const steps = stepsOf(path);
+  const above = stepsOf(folder);
+  const isHosts = path.startsWith("/") && above.every((step, position) => steps[position] === step);
+  return isHosts ? steps.slice(above.length) : steps;
 }
 
 /** The names that a path consists of. Throws `usage`. */

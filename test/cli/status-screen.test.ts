@@ -187,7 +187,12 @@ describe("one screen", () => {
 
 test("a refused configuration is something that fails, with its message as it is", () => {
   const message = "/c:4:1: unknown setting\n   x: 1\n   ^\n\nCannot use /c: 1 problem.";
-  const config = { file: "/c", current: false, loaded: now - hour, error: { code: "config_invalid", message } };
+  const config = {
+    file: "/c",
+    current: false,
+    loaded: now - hour,
+    error: { code: "config_invalid", message },
+  } as const;
   const refused = view({ config });
   expect(statusLines(refused, { ...plain, width: 80 })).toEqual(
     expect.arrayContaining([

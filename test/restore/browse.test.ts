@@ -40,6 +40,23 @@ test("a folder's entries, or the one thing at a path", async () => {
   expect(await rejection(shown("../etc"))).toMatchObject({ code: "usage" });
 });
 
+test("a path may be the one on the host", async () => {
+  const { source, point, reader } = await captureTree();
+  const inside = async (at: string) => (await listPath(reader, point, at)).map((one) => one.path);
+  expect(await inside(source)).toEqual(["deep", "empty", "link"]);
+  expect(await inside(path.join(source, "deep/"))).toEqual(["deep/file"]);
+  expect(await collect(openFile(reader, point, path.join(source, "empty")))).toEqual([]);
+  expect(await rejection(inside(`${source}-other/deep`))).toMatchObject({ code: "not_found" });
+});
+
+test("what is probably meant is named", async () => {
+  const { point, reader } = await captureTree();
+  const message = async (at: string) => (await rejection(listPath(reader, point, at))).message;
+  expect(await message("deep/fiel")).toContain("Did you mean deep/file?");
+  expect(await message("dep/file")).toContain("Did you mean deep?");
+  expect(await message("deep/file/x")).toContain("stillpoint ls");
+});
+
 test("a file's content, holes as zeros", async () => {
   const { source, point, reader } = await captureTree();
   const content = Buffer.concat(await collect(openFile(reader, point, "deep/file")));

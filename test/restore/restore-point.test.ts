@@ -112,9 +112,15 @@ test.each([["deep/no"], ["small/below"], ["deep/link/x"]])(
   async (wanted) => {
     const { tested, point, target } = await prepare();
     expect(await rejection(restore(tested, point, target, { paths: [wanted] }))).toMatchObject({ code: "not_found" });
-    expect(fs.existsSync(target)).toBe(false);
+    expect(fs.readdirSync(path.dirname(target)).filter((name) => name.startsWith(path.basename(target)))).toEqual([]);
   },
 );
+
+test("a path may be selected as it was on the host", async () => {
+  const { tested, point, target, source } = await prepare();
+  await restore(tested, point, target, { paths: [path.join(source, "small")] });
+  expect(fs.readdirSync(target)).toEqual(["small"]);
+});
 
 test("a selected path that leads out of the directory is refused", async () => {
   const { tested, point, target } = await prepare();
