@@ -1,4 +1,5 @@
 /** Blobs on their way to a replica: what it lacks of some points, read sealed here and sealed anew there. */
+import { release } from "../host/release.ts";
 import { BlobReader } from "../repository/blobs/blob-reader.ts";
 import { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
@@ -129,6 +130,7 @@ export class Transfer {
           return;
         }
         await writer.addStored(kind, ids[position] as Buffer, blob.encoding, blob.rawLength, blob.stored);
+        release(blob.stored);
         this.blobs += 1;
       },
       this.#options,

@@ -27,7 +27,7 @@ import {
   reusedRoom,
   sealTable,
 } from "./pack.ts";
-import { Pieces } from "./pieces.ts";
+import { type PackBytes, PackMemory } from "./pack-memory.ts";
 
 /** Content shorter than this, in bytes, isn't worth a try at compressing. */
 const shortestCompressed = 64;
@@ -60,7 +60,7 @@ export interface WriteStatistics {
 
 interface OpenPack {
   readonly class: ObjectClass;
-  readonly bytes: Pieces;
+  readonly bytes: PackBytes;
   readonly header: Buffer;
   readonly objectKey: Buffer;
   readonly table: Buffer[];
@@ -75,6 +75,7 @@ export class BlobWriter {
   readonly #added = new BlobIndex();
   readonly #open: Partial<Record<ObjectClass, OpenPack>> = {};
   readonly #inFlight = new Set<Promise<void>>();
+  readonly #memory = new PackMemory(largestPack);
   readonly #roomToCompress = reusedRoom();
   readonly #roomToDecode = reusedRoom();
   #failure: Error | undefined;
@@ -145,16 +146,17 @@ export class BlobWriter {
   async flush(): Promise<void> {
     for (const pack of Object.values(this.#open)) this.#close(pack);
     await Promise.all(this.#inFlight);
+    this.#memory.releaseSpare();
     this.#throwIfFailed();
   }
 
   #packFor(objectClass: ObjectClass, length: number): OpenPack {
     this.#throwIfFailed();
     const open = this.#open[objectClass];
-    if (open !== undefined && open.bytes.length + length <= largestPack) return open;
+    if (open !== undefined && open.bytes.fits(length)) return open;
     if (open !== undefined) this.#close(open);
     const header = encodeHeader("pack", objectClass, randomBytes(32));
-    const bytes = new Pieces();
+    const bytes = this.#memory.take(headerLength + length);
     header.copy(bytes.append(headerLength));
     const pack = { class: objectClass, bytes, header, objectKey: this.#options.keys.objectKey(header), table: [] };
     this.#open[objectClass] = pack;
@@ -175,10 +177,10 @@ export class BlobWriter {
     const table = Buffer.concat(pack.table);
     const { end, id } = sealTable(pack.objectKey, pack.header, table);
     const { storage, signal, onPack } = this.#options;
-    await storage.put(packName(id), [...pack.bytes.all, end], { signal });
+    await storage.put(packName(id), pack.bytes.endedBy(end), { signal });
     const size = pack.bytes.length + end.length;
     onPack({ id, class: pack.class, size, tableLength: end.length - 8, table });
-    pack.bytes.release();
+    this.#memory.giveBack(pack.bytes);
   }
 
   #throwIfFailed(): void {
