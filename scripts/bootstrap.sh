@@ -13,7 +13,7 @@ packages_for() {
     check | package) echo libatomic1 ;;
     run) echo libatomic1 e2fsprogs ;;
     test) echo libatomic1 e2fsprogs acl age attr zsh fish mandoc zbar-tools openssh-client openssh-server prometheus prometheus-alertmanager \
-      python3-cryptography python3-argon2 python3-zstandard restic qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common chromium \
+      python3-cryptography python3-argon2 python3-zstandard restic qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common python3-swift chromium \
       debootstrap systemd-container ;;
     bench) echo libatomic1 e2fsprogs restic rclone borgbackup openssh-client openssh-server \
       qemu-system-x86 qemu-utils libnbd-bin binutils ceph-mon ceph-osd radosgw ceph-common virtnbdbackup libvirt-clients libvirt-daemon ;;

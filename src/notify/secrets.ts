@@ -1,6 +1,7 @@
 /** What webhooks and pings need and nobody may see: read anew for each delivery, so that it can be changed at any time. */
 import * as path from "node:path";
 import { isStillpointError, StillpointError } from "../errors.ts";
+import { flawInAuthorities } from "../host/authorities.ts";
 import { errnoOf, type Files } from "../host/files.ts";
 import type { SecretOrigin } from "../policy/config.ts";
 
@@ -37,7 +38,14 @@ export async function readHeaders(
 
 /** Certificates of authorities to trust. Throws `notification_failed`. */
 export async function readAuthorities(file: string | undefined, sources: SecretSources): Promise<string | undefined> {
-  return file === undefined ? undefined : await readText(file, sources);
+  if (file === undefined) return undefined;
+  const text = await readText(file, sources);
+  const flaw = flawInAuthorities(text);
+  if (flaw === undefined) return text;
+  throw unusable(
+    `${file} can't be used: ${flaw}`,
+    "Name the file with the authority that signed the receiver's certificate.",
+  );
 }
 
 function fileOf(origin: SecretOrigin, { environment }: SecretSources): string {

@@ -4,7 +4,6 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { S3Storage } from "../../src/storage/drivers/s3/s3-storage.ts";
 import type { ObjectLocks } from "../../src/storage/object-locks.ts";
-import type { S3Address } from "../../src/storage/storage.ts";
 import { Ceph } from "../helpers/ceph.ts";
 import { collect } from "../helpers/collect.ts";
 import { rejection } from "../helpers/rejection.ts";
@@ -15,7 +14,6 @@ let made = 0;
 
 beforeAll(async () => {
   ceph = await Ceph.start();
-  ceph.writeCredentials();
   client = ceph.client();
   await ceph.makeBucket("locks", "locks");
   await ceph.makeBucket("plain");
@@ -38,18 +36,7 @@ interface Place {
 
 function place(bucket = "locks", mode: "governance" | "compliance" = "compliance"): Place {
   const prefix = `host${++made}/`;
-  const address: S3Address = {
-    kind: "s3",
-    location: "vault",
-    endpoint: ceph.endpoint,
-    region: "us-east-1",
-    bucket,
-    prefix,
-    pathStyle: true,
-    caFile: undefined,
-    credentials: { kind: "file", path: `${ceph.folder}/credentials` },
-    objectLock: mode,
-  };
+  const address = { ...ceph.address(bucket, prefix), location: "vault", objectLock: mode };
   const storage = new S3Storage({ address, sizes: { single: 1000, part: 60_000 } });
   if (storage.locks === undefined) throw new Error("opened without locks");
   return { storage, locks: storage.locks, key: (name) => ({ Bucket: bucket, Key: prefix + name }) };

@@ -24,7 +24,6 @@ let made = 0;
 
 beforeAll(async () => {
   ceph = await Ceph.start();
-  ceph.writeCredentials();
   await ceph.makeBucket("plain");
   await ceph.makeBucket("versions", "versions");
 }, 300_000);
@@ -32,18 +31,7 @@ afterAll(async () => await ceph.stop());
 
 /** A new, empty place in a bucket. */
 function place(bucket = "plain", endpoint = ceph.endpoint): S3Address {
-  return {
-    kind: "s3",
-    location: "far",
-    endpoint,
-    region: "us-east-1",
-    bucket,
-    prefix: `host${++made}/`,
-    pathStyle: true,
-    caFile: undefined,
-    credentials: { kind: "file", path: `${ceph.folder}/credentials` },
-    objectLock: undefined,
-  };
+  return { ...ceph.address(bucket, `host${++made}/`), endpoint };
 }
 
 /** So that small objects go in parts too. */

@@ -2,29 +2,25 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from "@aws-sdk/client-s3";
+import { S3Store } from "./s3-store.ts";
 
 /** In ms; a busy machine takes several times what a quiet one does. */
 const patience = 200_000;
 
-export class Ceph {
-  readonly folder = mkdtempSync(join(tmpdir(), "stillpoint-ceph-"));
+export class Ceph extends S3Store {
   readonly accessKey = "stillpointtestkey";
-  readonly secretKey = "secret-of-the-stillpoint-tests";
-  endpoint = "";
   readonly #processes = new Set<ChildProcess>();
   #stopped = false;
   #restarts = 0;
   #lastWords = "";
 
   static async start(): Promise<Ceph> {
-    const ceph = new Ceph();
+    const ceph = new Ceph("ceph");
     try {
       await ceph.#start();
     } catch (error) {
@@ -64,48 +60,18 @@ export class Ceph {
     );
   }
 
-  /** A client as an administrator has it, or another user. */
-  client(accessKeyId = this.accessKey): S3Client {
-    return new S3Client({
-      endpoint: this.endpoint,
-      region: "us-east-1",
-      forcePathStyle: true,
-      credentials: { accessKeyId, secretAccessKey: this.secretKey },
-      requestChecksumCalculation: "WHEN_REQUIRED",
-      responseChecksumValidation: "WHEN_REQUIRED",
-    });
-  }
-
   /** Another user, who may do nothing but what buckets' policies say. The secret is the one of all users here. */
   async makeUser(name: string): Promise<void> {
     const keys = ["--access-key", name, "--secret-key", this.secretKey];
     await this.#run("radosgw-admin", ...this.#with, "user", "create", "--uid", name, "--display-name", name, ...keys);
   }
 
-  async makeBucket(Bucket: string, kind: "plain" | "versions" | "locks" = "plain"): Promise<void> {
-    const client = this.client();
-    await client.send(new CreateBucketCommand({ Bucket, ObjectLockEnabledForBucket: kind === "locks" }));
-    if (kind === "versions") {
-      const VersioningConfiguration = { Status: "Enabled" } as const;
-      await client.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration }));
-    }
-    client.destroy();
-  }
-
-  /** A file with the access key, as `credentials_file` names it. */
-  writeCredentials(file = join(this.folder, "credentials"), accessKey = this.accessKey): string {
-    const lines = `aws_access_key_id = ${accessKey}\naws_secret_access_key = ${this.secretKey}\n`;
-    writeFileSync(file, `[default]\n${lines}`, { mode: 0o600 });
-    return file;
-  }
-
-  async stop(): Promise<void> {
+  protected async end(): Promise<void> {
     this.#stopped = true;
     const running = [...this.#processes];
     const ended = Promise.all(running.map((child) => once(child, "exit")));
     for (const child of running) child.kill("SIGKILL");
     await ended;
-    rmSync(this.folder, { recursive: true, force: true });
   }
 
   get #with(): string[] {

@@ -9,7 +9,7 @@ import { onTestFinished } from "vitest";
 import { S3Storage, type S3StorageOptions } from "../../src/storage/drivers/s3/s3-storage.ts";
 import type { S3Address } from "../../src/storage/storage.ts";
 import { tempDir } from "./temp-dir.ts";
-import { testCertificate, testCertificateKey } from "./test-certificate.ts";
+import { testCertificateKey } from "./test-certificate.ts";
 
 export interface Request {
   /** `METHOD /path?query` */
@@ -31,9 +31,10 @@ export interface ScriptedStore {
   readonly requests: Request[];
 }
 
+/** By HTTPS, when there is a certificate for `testCertificateKey`. */
 export async function scriptedStore(
   answer: (request: Request) => Answer,
-  { tls = false, ...options }: Partial<S3StorageOptions> & { readonly tls?: boolean } = {},
+  { certificate, ...options }: Partial<S3StorageOptions> & { readonly certificate?: string } = {},
 ): Promise<ScriptedStore> {
   const requests: Request[] = [];
   const serve = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
@@ -43,12 +44,11 @@ export async function scriptedStore(
     const { status = 200, headers: given = {}, body = "" } = answer(request);
     outgoing.writeHead(status, given).end(body);
   };
-  const server = tls
-    ? createSecureServer(
-        { key: testCertificateKey, cert: testCertificate },
-        (incoming, outgoing) => void serve(incoming, outgoing),
-      )
-    : createServer((incoming, outgoing) => void serve(incoming, outgoing));
+  const answering = (incoming: IncomingMessage, outgoing: ServerResponse): void => void serve(incoming, outgoing);
+  const server =
+    certificate === undefined
+      ? createServer(answering)
+      : createSecureServer({ key: testCertificateKey, cert: certificate }, answering);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   onTestFinished(async () => {
@@ -60,7 +60,7 @@ export async function scriptedStore(
   const address: S3Address = {
     kind: "s3",
     location: "far",
-    endpoint: `${tls ? "https" : "http"}://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    endpoint: `${certificate === undefined ? "http" : "https"}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     region: "us-east-1",
     bucket: "bucket",
     prefix: "host/",

@@ -57,6 +57,8 @@ describe("a webhook", () => {
     const error = await rejection(sendWebhook({ ...settings, caFile: undefined }, message, delivery));
     expect(error).toMatchObject({ code: "notification_failed" });
     expect(error.message).toContain("the connection failed (DEPTH_ZERO_SELF_SIGNED_CERT)");
+    await fs.writeFile(settings.caFile ?? "", "rubbish");
+    expect((await rejection(sendWebhook(settings, message, delivery))).message).toContain("it holds no certificate");
     expect(receiver.received).toHaveLength(1);
   });
 

@@ -19,7 +19,7 @@ beforeEach(() => {
   box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\n");
   debianHas(
     "acl age attr e2fsprogs libatomic1 zsh fish mandoc zbar-tools openssh-client openssh-server prometheus prometheus-alertmanager python3-cryptography python3-argon2 python3-zstandard restic " +
-      "qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common chromium debootstrap systemd-container",
+      "qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common python3-swift chromium debootstrap systemd-container",
   );
   box.write("path/apt-cache", "#!/bin/sh\nprintf '%s\\n  Depends: linux-image-6.1.0-56-cloud-amd64\\n' $2\n");
   box.write(".cache/guest-kernel/vmlinuz", "");
@@ -81,7 +81,7 @@ describe("what is missing", () => {
     box.write("path/apt-get", "#!/bin/sh\necho apt-get $* >>calls\ntail -n 1 policy-rc.d >>calls\n");
     expect(bootstrap("test").status).toBe(0);
     expect(calls().slice(0, 2)).toEqual([
-      "apt-get -q -y install --no-install-recommends e2fsprogs zsh fish mandoc zbar-tools openssh-client openssh-server prometheus prometheus-alertmanager python3-cryptography python3-argon2 python3-zstandard qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common chromium debootstrap systemd-container",
+      "apt-get -q -y install --no-install-recommends e2fsprogs zsh fish mandoc zbar-tools openssh-client openssh-server prometheus prometheus-alertmanager python3-cryptography python3-argon2 python3-zstandard qemu-system-x86 qemu-utils ovmf libnbd-bin busybox-static binutils ceph-mon ceph-osd radosgw ceph-common python3-swift chromium debootstrap systemd-container",
       "exit 101",
     ]);
     expect(existsSync(`${box.root}/policy-rc.d`)).toBe(false);
@@ -111,7 +111,7 @@ describe("what is missing", () => {
     const { status, stderr, stdout } = bootstrap("test", "x");
     expect(status).toBe(0);
     expect(stderr).toContain(
-      "apt-get install prometheus prometheus-alertmanager python3-zstandard qemu-system-x86 ovmf libnbd-bin busybox-static ceph-osd ceph-common chromium debootstrap systemd-container)",
+      "apt-get install prometheus prometheus-alertmanager python3-zstandard qemu-system-x86 ovmf libnbd-bin busybox-static ceph-osd ceph-common python3-swift chromium debootstrap systemd-container)",
     );
     expect(stdout).toContain("[x]");
     expect(calls()).toEqual(["build"]);

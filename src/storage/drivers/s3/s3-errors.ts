@@ -34,6 +34,14 @@ const untrusted: Meaning = {
   next: "Name the file with the authority that signed the store's certificate as `ca_file`, or see whose certificate it is.",
   retryable: false,
 };
+const expired: Meaning = {
+  ...untrusted,
+  next: "Have the store's certificate renewed, unless this machine's clock is wrong.",
+};
+const nameless: Meaning = {
+  ...untrusted,
+  next: "Write the endpoint with a name that is in the store's certificate, or have one made for this name.",
+};
 const noBucket: Meaning = {
   code: "storage_unreachable",
   next: "See that bucket, endpoint and access key belong together. A bucket is never made by Stillpoint.",
@@ -47,26 +55,31 @@ const damagedOnTheWay: Meaning = {
   next: "Look for what alters data between here and the store.",
 };
 
-/** Error codes of S3 (API reference, "Error responses") and of stores that have their own. */
-const meanings: Readonly<Record<string, Meaning>> = {
-  NoSuchBucket: noBucket,
-  RequestTimeTooSkewed: skewed,
-  QuotaExceeded: full,
-  XMinioStorageFull: full,
-  BadDigest: damagedOnTheWay,
-  InvalidDigest: damagedOnTheWay,
-  XAmzContentSHA256Mismatch: damagedOnTheWay,
-  IncompleteBody: damagedOnTheWay,
-  // A part or a whole upload that the store has lost is begun anew by the next try.
-  NoSuchUpload: busy,
-  InvalidPart: busy,
-  RequestTimeout: busy,
-  OperationAborted: busy,
-  SlowDown: busy,
-  ExpiredToken: denied,
-  CredentialsProviderError: denied,
-  TokenProviderError: denied,
-};
+/** Error codes of S3 (API reference, "Error responses"), of stores that have their own, and of node:tls. */
+const meanings: ReadonlyMap<string | undefined, Meaning> = new Map(
+  Object.entries({
+    NoSuchBucket: noBucket,
+    RequestTimeTooSkewed: skewed,
+    QuotaExceeded: full,
+    XMinioStorageFull: full,
+    BadDigest: damagedOnTheWay,
+    InvalidDigest: damagedOnTheWay,
+    XAmzContentSHA256Mismatch: damagedOnTheWay,
+    IncompleteBody: damagedOnTheWay,
+    // A part or a whole upload that the store has lost is begun anew by the next try.
+    NoSuchUpload: busy,
+    InvalidPart: busy,
+    RequestTimeout: busy,
+    OperationAborted: busy,
+    SlowDown: busy,
+    ExpiredToken: denied,
+    CredentialsProviderError: denied,
+    TokenProviderError: denied,
+    CERT_HAS_EXPIRED: expired,
+    CERT_NOT_YET_VALID: expired,
+    ERR_TLS_CERT_ALTNAME_INVALID: nameless,
+  }),
+);
 
 /** The StillpointError for what AWS's client threw, without anything of the request in it: that has a signature. */
 export function s3ErrorFrom(thrown: unknown, { location, action }: S3ErrorContext): StillpointError {
@@ -117,10 +130,12 @@ function errnoWithin(error: Fields | undefined): string | undefined {
 }
 
 function meaningOf({ name, status, errno }: S3ErrorFacts): Meaning {
-  const known = Object.hasOwn(meanings, name) ? meanings[name] : undefined;
+  const known = meanings.get(name) ?? meanings.get(errno);
   if (known !== undefined) return known;
   if (status === undefined)
-    return errno !== undefined && /CERT|SIGNATURE|SELF_SIGNED|ERR_TLS/.test(errno) ? untrusted : unreachable;
+    return errno !== undefined && /CERT|SIGNATURE|SELF_SIGNED|ERR_TLS|^INVALID_CA$/.test(errno)
+      ? untrusted
+      : unreachable;
   if (status === 401 || status === 403) return denied;
   if (status === 507) return full;
   // A 2xx that ends as an error was cut off, or wasn't what S3 answers.
@@ -129,6 +144,8 @@ function meaningOf({ name, status, errno }: S3ErrorFacts): Meaning {
 }
 
 function describe({ name, status, errno, message }: S3ErrorFacts): string {
+  // An answer to HEAD has no body that could say why.
+  if (name === "Unknown" && status !== undefined) return `the store answered ${status}`;
   const reason = errno ?? (/^[A-Za-z0-9.]{1,60}$/.test(name) ? name : "an error without a name");
   if (status !== undefined) return `the store answered ${reason} (${status})`;
   if (name === "TimeoutError") return "the store didn't answer in time";

@@ -2,6 +2,7 @@ import type { S3, S3ClientConfig } from "@aws-sdk/client-s3";
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
 import { StillpointError, toError } from "../../../errors.ts";
+import { flawInAuthorities } from "../../../host/authorities.ts";
 import type { Clock } from "../../../host/clock.ts";
 import type { Files } from "../../../host/files.ts";
 import type { S3Address } from "../../storage.ts";
@@ -108,19 +109,23 @@ export class S3Requests {
     return { ...key, expiration: new Date(this.#options.clock.now() + keyIsFresh) };
   }
 
-  async #authorities(): Promise<Buffer | undefined> {
+  async #authorities(): Promise<string | undefined> {
     const { address, files } = this.#options;
     if (address.caFile === undefined) return undefined;
+    let why: string | undefined;
     try {
-      return await files.read(address.caFile);
+      const text = (await files.read(address.caFile)).toString();
+      why = flawInAuthorities(text);
+      if (why === undefined) return text;
     } catch (error) {
-      throw new StillpointError("storage_unreachable", {
-        what: `Cannot read the authorities for ${address.location} in ${address.caFile}: ${toError(error).message}`,
-        safe: "Nothing was changed.",
-        next: "Correct `ca_file`, or run Stillpoint with the rights to read it.",
-        retryable: false,
-      });
+      why = toError(error).message;
     }
+    throw new StillpointError("storage_unreachable", {
+      what: `Cannot read the authorities for ${address.location} in ${address.caFile}: ${why}`,
+      safe: "Nothing was changed.",
+      next: "Correct `ca_file`, or run Stillpoint with the rights to read it.",
+      retryable: false,
+    });
   }
 }
 

@@ -10,7 +10,12 @@ import { rejection } from "../../../helpers/rejection.ts";
 import { type Answer, refusal, scriptedStore, xml } from "../../../helpers/scripted-store.ts";
 import { ManualClock } from "../../../helpers/manual-clock.ts";
 import { tempDir } from "../../../helpers/temp-dir.ts";
-import { testCertificate } from "../../../helpers/test-certificate.ts";
+import {
+  badCertificates,
+  strangersCertificate,
+  testCertificate,
+  testCertificateKey,
+} from "../../../helpers/test-certificate.ts";
 
 describe("what a store's refusal means", () => {
   test.each<[number, string, ErrorCode, boolean]>([
@@ -44,6 +49,22 @@ describe("what a store's refusal means", () => {
     expect(error.message).toContain("an error without a name (500)");
     expect(inspect(error, { depth: 9 })).not.toMatch(/hidden\n|Signature=|AWS4-HMAC/);
   });
+});
+
+test("a refusal that has no body, as HEAD gets it, is told by its status", async () => {
+  const { storage } = await scriptedStore(() => ({ status: 403 }));
+  const error = await rejection(storage.stat("a"));
+  expect(error).toMatchObject({ code: "storage_denied", message: expect.stringContaining("the store answered 403.") });
+});
+
+test("a store that doesn't know Object Lock, and answers the question for it with a listing, has none", async () => {
+  const { address, requests } = await scriptedStore(() =>
+    xml("ListBucketResult", "<IsTruncated>false</IsTruncated><Name>bucket</Name>"),
+  );
+  const { locks } = new S3Storage({ address: { ...address, objectLock: "compliance" } });
+  const error = await rejection(locks?.require() ?? Promise.resolve());
+  expect(error).toMatchObject({ code: "storage_denied", message: expect.stringContaining("has no Object Lock") });
+  expect(requests.map(({ line }) => line)).toEqual([expect.stringMatching(/^GET \/bucket\/?\?object-lock/)]);
 });
 
 test("each request is signed over its content, and asks for nothing conditional", async () => {
@@ -158,25 +179,43 @@ describe("sending in parts", () => {
 });
 
 describe("a store with a certificate of one's own", () => {
-  const answer = (): Answer => ({ headers: { etag: '"x"' } });
+  /** What a put to a store with this certificate ends with, where `ca_file` has that content. */
+  async function putTo(certificate: string, authorities?: string): Promise<unknown> {
+    const { address } = await scriptedStore(() => ({ headers: { etag: '"x"' } }), { certificate });
+    const caFile = authorities === undefined ? undefined : `${await tempDir()}/ca.pem`;
+    if (caFile !== undefined) await writeFile(caFile, authorities ?? "");
+    return await new S3Storage({ address: { ...address, caFile } }).put("a", [Buffer.from("x")]);
+  }
 
-  test("isn't trusted by itself, which no further try would change", async () => {
-    const { storage } = await scriptedStore(answer, { tls: true });
-    const error = await rejection(storage.put("a", [Buffer.from("x")]));
-    expect(error).toMatchObject({ code: "storage_unreachable", retryable: false });
-    expect(error.message).toMatch(/DEPTH_ZERO_SELF_SIGNED_CERT.*ca_file/);
+  test("is trusted when the file of authorities has it, among others", async () => {
+    await expect(putTo(testCertificate, testCertificate)).resolves.toBeUndefined();
+    const several = `# ours\r\n${strangersCertificate}\n${testCertificate.replaceAll("\n", "\r\n")}`;
+    await expect(putTo(testCertificate, several)).resolves.toBeUndefined();
   });
 
-  test("is trusted when the file of authorities has it", async () => {
-    const { address, requests } = await scriptedStore(answer, { tls: true });
-    const caFile = `${await tempDir()}/ca.pem`;
-    await writeFile(caFile, testCertificate);
-    await new S3Storage({ address: { ...address, caFile } }).put("a", [Buffer.from("x")]);
-    expect(requests).toHaveLength(1);
+  test.each([
+    ["without a file of authorities", testCertificate, undefined, /DEPTH_ZERO_SELF_SIGNED_CERT.*`ca_file`/],
+    ["with another authority", testCertificate, strangersCertificate, /DEPTH_ZERO_SELF_SIGNED_CERT.*`ca_file`/],
+    ["signed by another authority", badCertificates.misnamed, strangersCertificate, /UNABLE_TO_VERIFY.*`ca_file`/],
+    ["that has expired", badCertificates.expired, testCertificate, /CERT_HAS_EXPIRED.*renewed.*clock/],
+    ["that isn't valid yet", badCertificates.early, testCertificate, /CERT_NOT_YET_VALID.*clock/],
+    ["with another name", badCertificates.misnamed, testCertificate, /ERR_TLS_CERT_ALTNAME_INVALID.*name/],
+    ["with a key for authorities", testCertificate, testCertificateKey, /ca\.pem: it holds no certificate/],
+    ["with an empty file of authorities", testCertificate, "", /ca\.pem: it holds no certificate/],
+    [
+      "with a damaged authority",
+      testCertificate,
+      testCertificate.replace("MII", "MIJ"),
+      /certificate in it is damaged/,
+    ],
+  ])("isn't trusted %s, which no further try would change", async (_, certificate, authorities, message) => {
+    const error = await rejection(putTo(certificate, authorities));
+    expect(error).toMatchObject({ code: "storage_unreachable", retryable: false });
+    expect(error.message).toMatch(message);
   });
 
   test("whose file of authorities isn't there fails, and the file is named", async () => {
-    const { address } = await scriptedStore(answer, { tls: true });
+    const { address } = await scriptedStore(() => ({}), { certificate: testCertificate });
     const error = await rejection(new S3Storage({ address: { ...address, caFile: "/nowhere/ca.pem" } }).get("a"));
     expect(error).toMatchObject({ code: "storage_unreachable", retryable: false });
     expect(error.message).toContain("/nowhere/ca.pem");
