@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from "commander";
 import { exitStatus, StillpointError } from "../errors.ts";
 import { primaryName, replicaNamed } from "../job/locations.ts";
+import { inTurn } from "../job/in-turn.ts";
 import { nothingSent, type ReplicaReport, stage } from "../job/report.ts";
 import type { JobContext } from "../job/run-job.ts";
 import type { Config, Policy, Replication } from "../policy/config.ts";
@@ -34,7 +35,10 @@ const usualParts = 10;
 
 export const define: DefineVerb = (command, cli) => {
   addConfigOption(command.argument("[policy]", "only what this policy replicates"))
-    .option("--from <location>", "replicate what this replica has, instead of the primary, which isn't asked")
+    .option(
+      "--from <location>",
+      "replicate what this location has, and ask no other; default: as the configuration says",
+    )
     .option("--to <replica>", "only to this replica")
     .option("--verify [1/n]", "then read one of n parts of each replica again, chosen by chance (1/10)", parseShare)
     .option("--quiet", "print no progress")
@@ -59,7 +63,8 @@ async function replicate(cli: Cli, name: string | undefined, flags: Flags): Prom
   const config = await readConfig(flags, cli);
   const errands = errandsOf(config, name, flags);
   const { makeJobContext } = await import("./job-context.ts");
-  const context = await makeJobContext(cli, config, flags.from);
+  const fromPrimary = errands.some(({ from }) => from === primaryName);
+  const context = await makeJobContext(cli, config, fromPrimary ? primaryName : errands[0]?.from);
   const progress = new Progress(cli, flags);
   const reports = await runErrands(cli, context, errands, progress);
   const verified = flags.verify === undefined ? undefined : await verifyAll(cli, config, reports, flags, progress);
@@ -72,18 +77,19 @@ async function replicate(cli: Cli, name: string | undefined, flags: Flags): Prom
 }
 
 /** Throws `not_found`, or `usage` when no policy replicates there. */
-function errandsOf(config: Config, name: string | undefined, { from = primaryName, to }: Flags): Errand[] {
-  if (from !== primaryName) replicaNamed(config, from);
+function errandsOf(config: Config, name: string | undefined, { from: asked, to }: Flags): Errand[] {
+  if (asked !== undefined && asked !== primaryName) replicaNamed(config, asked);
   if (to !== undefined) replicaNamed(config, to);
   const policies = name === undefined ? config.policies : [findPolicy(config, name)];
-  const all = policies.flatMap((policy) => policy.replicate.map((one) => ({ policy, to: one, from })));
-  const errands = all.filter((errand) => {
-    const replica = errand.to.replica.name;
-    return replica !== from && (to === undefined || replica === to);
-  });
+  const all = policies.flatMap((policy) =>
+    policy.replicate.map((one) => ({ policy, to: one, from: asked ?? one.from ?? primaryName })),
+  );
+  const errands = all.filter(
+    ({ to: { replica }, from }) => replica.name !== from && (to === undefined || replica.name === to),
+  );
   if (errands.length > 0 || to === undefined) return errands;
   throw new StillpointError("usage", {
-    what: `Cannot replicate from ${from} to ${to}: no policy that was asked for replicates there`,
+    what: `Cannot replicate${asked === undefined ? "" : ` from ${asked}`} to ${to}: no policy that was asked for replicates there`,
     safe: "Nothing was sent.",
     next: "Name the replica under a policy's `replicate`: it says what is kept there.",
   });
@@ -113,22 +119,22 @@ async function verifyAll(
   return verified;
 }
 
-/** All replicas at once, so that a dead one delays no other; the policies of one replica one after the other. */
+/**
+ * All replicas at once, so that a dead one delays no other, but for those that get their points from it; the policies of one replica one
+ * after the other.
+ */
 async function runErrands(
   cli: Cli,
   context: JobContext,
   errands: readonly Errand[],
   progress: Progress,
 ): Promise<ErrandReport[]> {
-  const byReplica = Map.groupBy(errands, ({ to }) => to.replica.name);
-  const done = await Promise.all(
-    [...byReplica.values()].map(async (group) => {
-      const reports: ErrandReport[] = [];
-      for (const errand of group) reports.push(await runErrand(cli, context, errand, progress));
-      return reports;
-    }),
-  );
-  return done.flat();
+  const comesAfter = (errand: Errand): Errand[] => {
+    const before = errands.slice(0, errands.indexOf(errand)).findLast(({ to }) => to.replica === errand.to.replica);
+    const origin = errands.find(({ policy, to }) => policy === errand.policy && to.replica.name === errand.from);
+    return [before, origin].filter((one) => one !== undefined);
+  };
+  return await inTurn(errands, comesAfter, async (errand) => await runErrand(cli, context, errand, progress));
 }
 
 async function runErrand(

@@ -1,19 +1,20 @@
 /** The second stage of a job: one replica, brought up to date with what the policy has at the primary, or at another replica. */
+import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Policy, Replication } from "../policy/config.ts";
 import { replicate } from "../replicate/replicate.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { belongsTo } from "./belonging.ts";
 import { errorReport, type Replicated } from "./report.ts";
-import { primaryName } from "./locations.ts";
+import { type Location, primaryName } from "./locations.ts";
 import { keptAt, wantedAt } from "./rules.ts";
 import type { StageContext } from "./stage-context.ts";
 
 export interface ReplicateRequest {
   readonly policy: Policy;
   readonly to: Replication;
-  /** The location to replicate from; the primary by default. */
+  /** The location to replicate from; by default the one that the configuration says. */
   readonly from?: string | undefined;
-  /** Any object that stands for the job: its replications, which are all from one location, share what they read there. */
+  /** Any object that stands for the job: its replications from one location share what they read there. */
   readonly job: object;
   readonly signal?: AbortSignal | undefined;
   /** In bytes; `total` is an estimate. */
@@ -24,14 +25,14 @@ export interface ReplicateRequest {
 const tolerance = 5 * 60_000;
 
 export async function replicateStage(context: StageContext, request: ReplicateRequest): Promise<Replicated> {
-  const { policy, to, from = primaryName, job, signal, progress } = request;
+  const { policy, to, from = to.from ?? primaryName, job, signal, progress } = request;
   const config = context.config();
   const { policies, maintenance } = config;
-  const source = await context.locations.alone(from, signal);
+  const source = await openOrigin(context, from, to, signal);
   const location = await context.locations.replica(to.replica.name, signal, source);
   const { repository: replica } = location;
   await context.configs.keep(location, config, { signal });
-  const { points, store } = await context.views.of(job, source.repository, { signal });
+  const { points, store } = await context.views.of(job, source, { signal });
   const mine = belongsTo(policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
   const judging = { policy, location: to.replica.name, now: context.clock.now() };
@@ -62,4 +63,24 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     backlog: backlog && { points: backlog.lacking.length, bytes: backlog.estimatedBytes },
     errors: wrong,
   };
+}
+
+/** Another replica is asked in the primary's place, and not the other way round: there are reasons why it is named. */
+async function openOrigin(
+  { locations }: StageContext,
+  from: string,
+  { replica: { name } }: Replication,
+  signal: AbortSignal | undefined,
+): Promise<Location> {
+  try {
+    return await locations.alone(from, signal);
+  } catch (error) {
+    if (from === primaryName || !isStillpointError(error) || error.code === "cancelled") throw error;
+    throw new StillpointError(error.code, {
+      what: `Cannot replicate from ${from} to ${name}: ${error.parts.what}`,
+      safe: `What is at ${name} stays; the next run sends what lacks there, once ${from} is back.`,
+      next: `Until then, \`stillpoint replicate --from ${primaryName} --to ${name}\` sends it from here.`,
+      cause: error,
+    });
+  }
 }

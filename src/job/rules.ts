@@ -60,14 +60,21 @@ export function keptAt(judging: Judging, points: readonly CatalogPoint[]): Reado
 
 /**
  * The ids of those points, which are at the location `from`, that a replica's rules would keep. Others aren't sent: they would
- * be forgotten there at once, and sent again at the next run.
+ * be forgotten there at once, and sent again at the next run. Of the primary's points, a replica that gets them from another one can only
+ * have what that one wants, too.
  */
 export function wantedAt(
   judging: Judging,
   points: readonly CatalogPoint[],
   from: string = primaryName,
 ): ReadonlySet<string> {
+  if (from !== primaryName) return keptAt(judging, points);
+  const origin = judging.policy.replicate.find(({ replica }) => replica.name === judging.location)?.from;
+  const there = origin === undefined ? undefined : wantedAt({ ...judging, location: origin }, points);
+  const coming = there === undefined ? points : points.filter(({ id }) => there.has(id));
   // At the primary nothing was received: the claimed times are this host's own.
-  const judged = from === primaryName ? points.map((point) => ({ ...point, received: point.time })) : points;
-  return keptAt(judging, judged);
+  return keptAt(
+    judging,
+    coming.map((point) => ({ ...point, received: point.time })),
+  );
 }

@@ -3,6 +3,7 @@ import type { Clock } from "../host/clock.ts";
 import type { Policy, Replication, Source } from "../policy/config.ts";
 import type { CapturedPoint } from "./capture-stage.ts";
 import type { CaptureGate } from "./capture-gate.ts";
+import { inTurn } from "./in-turn.ts";
 import { primaryName } from "./locations.ts";
 import type { CaptureReport, JobEvent, JobReport, Pruned, PruneReport, ReplicaReport, Replicated } from "./report.ts";
 import { nothingSent, outcomeOf, stage, sumOf } from "./report.ts";
@@ -44,7 +45,7 @@ export async function runJob(context: JobContext, request: JobRequest): Promise<
       ? await captureTogether(context, request, sources)
       : await Promise.all(sources.map((source) => capture(context, request, source)));
   onCaptured?.();
-  const replicas = await Promise.all(policy.replicate.map((replication) => replicate(context, request, replication)));
+  const replicas = await replicateAll(context, request);
   const reached = replicas.filter(({ outcome }) => outcome === "ok" || outcome === "partial");
   const appendOnly = new Set(
     policy.replicate.filter(({ replica }) => replica.appendOnly).map(({ replica }) => replica.name),
@@ -108,6 +109,13 @@ async function captureTogether(
 
 function described({ point, errors }: CapturedPoint): Partial<Blank<CaptureReport>> {
   return { outcome: point.leftOut === 0 && errors.length === 0 ? "ok" : "partial", point, errors };
+}
+
+/** Replicas that get their points from another come after it, whatever became of it: what it has is sent on. */
+async function replicateAll(context: JobContext, request: JobRequest): Promise<ReplicaReport[]> {
+  const all = request.policy.replicate;
+  const origin = ({ from }: Replication): Replication[] => all.filter(({ replica }) => replica.name === from);
+  return await inTurn(all, origin, async (to) => await replicate(context, request, to));
 }
 
 async function replicate(context: JobContext, request: JobRequest, to: Replication): Promise<ReplicaReport> {

@@ -3,8 +3,8 @@ import type { Clock } from "../host/clock.ts";
 import type { Config } from "../policy/config.ts";
 import type { ExecutorFactory } from "../repository/threads/executor.ts";
 import type { ConfigKeeper } from "./config-keeper.ts";
+import type { LocationViews } from "./location-view.ts";
 import type { OpenLocations } from "./open-locations.ts";
-import type { PrimaryViews } from "./primary-view.ts";
 
 export interface StageContext {
   /** Gives the configuration in force. */
@@ -15,6 +15,6 @@ export interface StageContext {
   /** The name of this host, and the version of Stillpoint, for manifests. */
   readonly host: string;
   readonly version: string;
-  readonly views: PrimaryViews;
+  readonly views: LocationViews;
   readonly configs: ConfigKeeper;
 }

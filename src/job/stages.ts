@@ -1,7 +1,7 @@
 /** The stages of a job, as they are in production. */
 import type { CapturedPoint, CaptureRequest, GroupRequest } from "./capture-stage.ts";
 import { ConfigKeeper } from "./config-keeper.ts";
-import { PrimaryViews } from "./primary-view.ts";
+import { LocationViews } from "./location-view.ts";
 import type { PruneRequest } from "./prune-stage.ts";
 import type { ReplicateRequest } from "./replicate-stage.ts";
 import type { Pruned, Replicated } from "./report.ts";
@@ -18,7 +18,7 @@ export interface Stages {
 
 /** Loads the code of a stage when it first runs: an idle daemon needs none of it. */
 export function makeStages(options: Omit<StageContext, "views" | "configs">): Stages {
-  const context = { ...options, views: new PrimaryViews(), configs: new ConfigKeeper(options.host) };
+  const context = { ...options, views: new LocationViews(), configs: new ConfigKeeper(options.host) };
   return {
     capture: async (request) => await (await import("./capture-stage.ts")).captureStage(context, request),
     captureGroup: async (request) => await (await import("./capture-stage.ts")).captureGroupStage(context, request),

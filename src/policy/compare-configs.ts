@@ -78,7 +78,7 @@ function compareParts(section: keyof typeof kinds, before: ReadConfig, after: Re
 function ownOf({ config }: ReadConfig, section: keyof typeof kinds, name: string): unknown {
   if (section !== "policies") return config[section].find((part) => part.name === name);
   const policy = policyOf(config, name);
-  const replicate = policy?.replicate.map(({ replica, keep }) => ({ replica: replica.name, keep }));
+  const replicate = policy?.replicate.map((one) => ({ ...one, replica: one.replica.name }));
   return { ...policy, sources: policy?.sources.map((source) => source.name), replicate };
 }
 
@@ -112,12 +112,13 @@ const hidden = "(not shown)";
 /** Setting by setting; a list is one setting. */
 function compareSettings(path: readonly string[], before: unknown, after: unknown): SettingChange[] {
   if (isDeepStrictEqual(before, after)) return [];
-  if (!isMap(before) && !isMap(after)) {
+  const [was, is] = [mapOf(before), mapOf(after)];
+  const keys = [...new Set([...Object.keys(was), ...Object.keys(is)])];
+  // Nothing to go into: values, or a map without settings that wasn't there, such as `usb: {}`.
+  if (keys.length === 0) {
     const secret = path.includes("environment");
     return [{ setting: path.join("."), before: secret ? hidden : before, after: secret ? hidden : after }];
   }
-  const [was, is] = [mapOf(before), mapOf(after)];
-  const keys = [...new Set([...Object.keys(was), ...Object.keys(is)])];
   return keys.flatMap((key) => compareSettings([...path, key], was[key], is[key]));
 }
 

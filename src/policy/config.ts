@@ -183,6 +183,8 @@ export interface Replication {
   readonly replica: Replica;
   /** The rules there; those of the policy when the file gives none. */
   readonly keep: KeepRules;
+  /** The name of another replica of the policy, which the points are taken from; undefined: the primary. */
+  readonly from: string | undefined;
   /** For how long, at any moment, what they keep can't be destroyed there; undefined when nothing is locked. */
   readonly lock: number | undefined;
 }

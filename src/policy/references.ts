@@ -42,6 +42,7 @@ export function referenceProblems(document: YamlDocument, resolve: (path: string
     ...meetingFolders(document, resolve),
     ...meetingBuckets(document),
     ...locksWithoutReplica(document),
+    ...impossibleOrigins(document),
   ];
 }
 
@@ -146,6 +147,41 @@ function meetingBuckets({ value, rangeOf }: YamlDocument): Problem[] {
     const message = `the replicas \`${first.name}\` and \`${second.name}\` meet in one bucket; each needs a prefix of its own`;
     return [{ range: rangeOf(second.place), message }];
   });
+}
+
+/** Replicas that are to get their points from one that doesn't have them. */
+function impossibleOrigins({ value, rangeOf }: YamlDocument): Problem[] {
+  const replicas = keysAt(value, ["replicas"]);
+  return keysAt(value, ["policies"]).flatMap((policy) => {
+    const place = (name: string): Path => ["policies", policy, "replicate", name, "from"];
+    const names = keysAt(value, ["policies", policy, "replicate"]);
+    const origins = new Map(names.map((name) => [name, textAt(value, place(name))]));
+    return names.flatMap((name): Problem[] => {
+      const message = originProblem(name, origins, replicas);
+      return message === undefined ? [] : [{ range: rangeOf(place(name)), message }];
+    });
+  });
+}
+
+/** `origins`: by the names of one policy's replicas, in the order of the file; undefined where it is the primary. */
+function originProblem(
+  name: string,
+  origins: ReadonlyMap<string, string | undefined>,
+  replicas: readonly string[],
+): string | undefined {
+  const from = origins.get(name);
+  if (from === undefined) return undefined;
+  if (from === name) return `\`${name}\` can't be sent what it has itself`;
+  if (!replicas.includes(from)) return `there is no replica \`${from}\`${didYouMean(from, replicas)}`;
+  if (!origins.has(from))
+    return `this policy sends nothing to \`${from}\`: name it under \`replicate\` as well, or leave \`from\` out`;
+  const way = [name];
+  for (let next: string | undefined = from; next !== undefined && !way.includes(next); next = origins.get(next))
+    way.push(next);
+  // Said once, where the first of the circle stands.
+  const circle = origins.get(way.at(-1) ?? "") === name;
+  if (!circle || [...origins.keys()].find((one) => way.includes(one)) !== name) return undefined;
+  return `a circle, which nothing from the primary ever gets into: ${[...way, name].join(" from ")}`;
 }
 
 /** A policy that locks, at a replica that doesn't. */

@@ -127,9 +127,10 @@ function resolvePolicy(
     objectives: { rpo: rpo ?? file.schedule.rpo, offsiteRpo },
     keep: file.keep,
     unreplicated: file.unreplicated,
-    replicate: Object.entries(file.replicate).map(([wanted, { keep, lock }]) => ({
+    replicate: Object.entries(file.replicate).map(([wanted, { keep, from, lock }]) => ({
       replica: known(replicas.find((replica) => replica.name === wanted)),
       keep: keep ?? file.keep,
+      from,
       lock,
     })),
   };

@@ -158,6 +158,12 @@ const policySettings = z.strictObject({
       z.string(),
       z.strictObject({
         keep: keepRules.optional().describe("Rules there. Default: the policy's own."),
+        from: z
+          .string()
+          .optional()
+          .describe(
+            "The replica whose recovery points are sent there; the policy replicates to it as well. Default: the primary.",
+          ),
         lock: duration
           .refine((length) => length >= day && length <= 3660 * day, { error: "a lock is of 1d to 3660d (ten years)" })
           .optional()

@@ -63,6 +63,25 @@ describe("replicate --from", () => {
     expect(await fs.readdir(site.root)).not.toContain("repository");
   });
 
+  test("without it, the configuration says where from; and --from primary is by hand", async () => {
+    const { site, verb, list } = await threePoints();
+    const text = await fs.readFile(site.configFile, "utf8");
+    await fs.writeFile(site.configFile, text.replace("far: { keep", "far: { from: near, keep"));
+    await fs.rename(site.at("repository"), site.at("gone"));
+    expect(await verb("replicate", "--to", "far", "--quiet")).toMatchObject({ status: 0 });
+    expect(await list("far")).toHaveLength(2);
+    await fs.rename(site.at("gone"), site.at("repository"));
+    await fs.rename(site.at("replicas", "near"), site.at("replicas", "away"));
+    await fs.rename(site.at("replicas", "far"), site.at("replicas", "lost"));
+    await fs.rm(site.at("state", "replicas", "far.json"));
+    expect(await verb("replicate", "--to", "far", "--quiet")).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining("near") as string,
+    });
+    expect(await verb("replicate", "--from", "primary", "--to", "far", "--quiet")).toMatchObject({ status: 0 });
+    expect(await list("far")).toHaveLength(2);
+  });
+
   test("what can't be meant is refused in words, and nothing is sent", async () => {
     const { verb } = await threePoints();
     expect(await verb("replicate", "--from", "near", "--to", "near")).toMatchObject({ status: 2 });

@@ -87,6 +87,32 @@ describe("a job", () => {
     expect(JSON.parse(JSON.stringify(report))).toEqual(report);
   });
 
+  it("replicates to what comes after another when that one has ended, whatever became of it", async () => {
+    const ended: string[] = [];
+    const { context } = contextWith({
+      replicate: async ({ to }) => {
+        await context.clock.sleep(0);
+        ended.push(to.replica.name);
+        if (to.replica.name === "b") throw broken;
+        return sent;
+      },
+    });
+    const replicate = [
+      { replica: { name: "d" }, from: "c" },
+      { replica: { name: "c" }, from: "b" },
+      { replica: { name: "b" } },
+      { replica: { name: "a" } },
+    ] as unknown as Policy["replicate"];
+    const report = await runJob(context, { policy: { ...policy, replicate } });
+    expect(ended).toEqual(["b", "a", "c", "d"]);
+    expect(report.replicas.map(({ replica, outcome }) => `${replica} ${outcome}`)).toEqual([
+      "d ok",
+      "c ok",
+      "b failed",
+      "a ok",
+    ]);
+  });
+
   it("replicates and prunes what is already there when every capture fails, and has failed", async () => {
     const { context, calls } = contextWith({ capture: () => Promise.reject(broken) });
     const report = await runJob(context, { policy });

@@ -66,6 +66,25 @@ describe("parts", () => {
     ]);
   });
 
+  test("what a policy says of a replica", () => {
+    const usb = ["{ usb: {} }", "{ usb: { from: far, lock: 30d }, far: {} }"] as const;
+    const more = [
+      "usb: { path: /mnt/usb/r }",
+      "usb: { s3: { bucket: abc, region: x }, object_lock: governance }, far: { path: /far }",
+    ] as const;
+    const policy = changed(usb, more).parts.find(({ kind }) => kind === "policy");
+    expect(policy?.settings.map(({ setting }) => setting)).toEqual([
+      "replicate.usb.from",
+      "replicate.usb.lock",
+      "replicate.far",
+    ]);
+    const before = usual.replace(...usb).replace(...more);
+    const longer = readWritten(before.replace("30d", "40d"), "/a/s.yaml");
+    expect(compareConfigs(readWritten(before, "/a/s.yaml"), longer, 0).parts).toMatchObject([
+      { kind: "policy", settings: [{ setting: "replicate.usb.lock", before: "30d", after: "40d" }] },
+    ]);
+  });
+
   test("a source that changes is no change of its policies", () => {
     expect(changed(["/etc }", "/srv/etc }"]).parts.map(({ kind, name }) => `${kind} ${name}`)).toEqual(["source etc"]);
   });
