@@ -1,20 +1,23 @@
 /**
  * A thief at a locked replica in a real Ceph, with the host's own credentials, more rights than they should have, and the
- * repository's key. Nothing locked is lost, and all that he does is seen; then an empty machine gets everything back, with the
- * least rights.
+ * repository's key. Nothing locked is lost, and all that he does is seen, by `check` and by the daemon's metric; then an empty machine
+ * gets everything back, with the least rights.
  */
 import {
   DeleteObjectCommand,
   GetObjectCommand,
+  GetObjectRetentionCommand,
   type ListObjectVersionsCommandOutput,
   ListObjectVersionsCommand,
+  type ObjectVersion,
   PutBucketPolicyCommand,
   PutObjectCommand,
+  PutObjectRetentionCommand,
   type S3Client,
 } from "@aws-sdk/client-s3";
 import { randomBytes } from "node:crypto";
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { toError } from "../../src/errors.ts";
 import { systemClock } from "../../src/host/clock.ts";
 import { parseKeyFile } from "../../src/repository/keys/key-objects.ts";
@@ -25,6 +28,7 @@ import { parseS3Url } from "../../src/storage/drivers/s3/s3-url.ts";
 import { openStorage } from "../../src/storage/open.ts";
 import { Ceph } from "../helpers/ceph.ts";
 import { describeTree } from "../helpers/describe-tree.ts";
+import { eventually, RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
 import { Host, project, stillpoint } from "./host.ts";
 
 const day = 24 * 3_600_000;
@@ -74,11 +78,11 @@ async function allow(statements: readonly object[], bucket = Bucket): Promise<vo
   await administrator.send(new PutBucketPolicyCommand({ Bucket: bucket, Policy }));
 }
 
-function configuration(bucket: string): string {
-  const s3 = `{ endpoint: "${ceph.endpoint}", bucket: ${bucket}, prefix: web1, credentials_file: s3 }`;
+function configuration(bucket: string, prefix = "web1", mode = "compliance"): string {
+  const s3 = `{ endpoint: "${ceph.endpoint}", bucket: ${bucket}, prefix: ${prefix}, credentials_file: s3 }`;
   return `version: 1
 repository: { path: repository, key_file: repository.key }
-replicas: { vault: { s3: ${s3}, object_lock: compliance } }
+replicas: { vault: { s3: ${s3}, object_lock: ${mode} } }
 sources: { data: { directory: { path: data } } }
 policies:
   all:
@@ -86,6 +90,8 @@ policies:
     schedule: { manual: true }
     keep: { last: 10 }
     replicate: { vault: { keep: { last: 1 }, lock: 4d } }
+maintenance: { check: { schedule: { cron: "*/2 * * * * *" }, read_data: none } }
+daemon: { listen: "127.0.0.1:0" }
 `;
 }
 
@@ -106,6 +112,16 @@ async function stolen(): Promise<Repository> {
 
 async function versions(): Promise<ListObjectVersionsCommandOutput> {
   return await thief.send(new ListObjectVersionsCommand({ Bucket, Prefix: "web1/" }));
+}
+
+/** Until the daemon with that address, which checks every other second, has found that much. */
+async function untilFound(daemon: string, count: number): Promise<void> {
+  const found = async (): Promise<true | undefined> => {
+    // A connection that was kept has been closed while a program ran to its end here.
+    const samples = await samplesAt(daemon).catch(() => undefined);
+    return samples?.get('stillpoint_check_findings{location="vault"}') === count || undefined;
+  };
+  await eventually(found, 120_000);
 }
 
 function runs(...args: readonly string[]): string {
@@ -160,6 +176,8 @@ test("whatever the thief does is seen, and the empty machine gets everything bac
     const { Body } = await thief.send(new GetObjectCommand({ Bucket, Key }));
     return Buffer.from((await Body?.transformToByteArray()) ?? []);
   };
+  const daemon = await new RunningDaemon(host.config).started();
+  await untilFound(daemon, 0);
   await allow([everything(Bucket)]);
   for (const { Key = "", VersionId } of Versions) {
     const destroyed = thief.send(new DeleteObjectCommand({ Bucket, Key, VersionId })).then(() => "destroyed");
@@ -206,12 +224,15 @@ test("whatever the thief does is seen, and the empty machine gets everything bac
   expect(seen).toContain(`point ${future.name}`);
   expect(seen.filter((one) => one.startsWith("object points/000"))).toHaveLength(1);
   expect(first).toHaveLength(8);
+  await untilFound(daemon, 8);
 
   // And then everything is hidden.
   for (const { Key } of (await versions()).Versions ?? []) await thief.send(new DeleteObjectCommand({ Bucket, Key }));
   expect(JSON.parse(JSON.stringify((await versions()).Versions?.filter(({ IsLatest }) => IsLatest)))).toEqual([]);
-  const hidden = new Set(findings().map(({ object }) => `web1/${object}`));
+  const all = findings();
+  const hidden = new Set(all.map(({ object }) => `web1/${object}`));
   for (const key of keys) expect(hidden).toContain(key);
+  await untilFound(daemon, all.length);
 
   // The stolen key is taken away; with a new one of the least rights, all is brought back.
   await allow(documentedRights());
@@ -219,9 +240,66 @@ test("whatever the thief does is seen, and the empty machine gets everything bac
   expect(repaired).toMatchObject({ status: 0, stderr: "" });
   const left = findings().map(({ kind, object }) => `${kind} ${object}`);
   expect(new Set(left)).toEqual(new Set([`lock ${record.name}`]));
+  await untilFound(daemon, left.length);
   mkdirSync(elsewhere.path("back"));
   const restored = elsewhere.path("back/data");
   const { status, stderr } = stillpoint(["restore", "latest", "--source", "data", "--to", restored, ...open()]);
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   expect(describeTree(restored)).toEqual(before);
+});
+
+test("who may lift locks is seen as well, and what a sweep and a repair put in the places of what he took is locked as it was", async () => {
+  const second = new Host();
+  onTestFinished(() => second.remove());
+  second.writeSources();
+  ceph.writeCredentials(second.path("s3"), "host");
+  writeFileSync(second.config, configuration(Bucket, "web1-second", "governance"));
+  const ways = { Effect: "Allow", Action: ["s3:*"], Resource: [`arn:aws:s3:::${Bucket}/web1-second/*`] };
+  await allow([...documentedRights(), ways]);
+  const run = (...args: readonly string[]): void =>
+    expect(second.run(...args)).toMatchObject({ status: 0, stderr: "" });
+  run("init");
+  run("run", "all");
+  const list = async (): Promise<(ObjectVersion & { Key: string; VersionId: string })[]> => {
+    const { Versions = [] } = await thief.send(new ListObjectVersionsCommand({ Bucket, Prefix: "web1-second/" }));
+    return Versions.map((one) => ({ ...one, Key: one.Key ?? "", VersionId: one.VersionId ?? "" }));
+  };
+  const before = await list();
+  const first = (folder: string): { Bucket: string; Key: string; VersionId: string } => {
+    const { Key = "", VersionId = "" } = before.find((one) => one.Key.startsWith(`web1-second/${folder}/`)) ?? {};
+    return { Bucket, Key, VersionId };
+  };
+  const lock = async ({ Key, VersionId }: { Key: string; VersionId: string }): Promise<Date | undefined> =>
+    (await thief.send(new GetObjectRetentionCommand({ Bucket, Key, VersionId }))).Retention?.RetainUntilDate;
+  const until = await lock(first("points"));
+  const daemon = await new RunningDaemon(second.config).started();
+  await untilFound(daemon, 0);
+
+  const lift = { BypassGovernanceRetention: true };
+  await thief.send(new DeleteObjectCommand({ ...first("index"), ...lift }));
+  const found = (): { object: string; message: string }[] =>
+    (second.json("check", "--location", "vault") as { findings: ReturnType<typeof found> }).findings;
+  await untilFound(daemon, found().length);
+  run("sweep", "--location", "vault");
+  await thief.send(new DeleteObjectCommand({ ...first("packs"), ...lift }));
+  run("repair", "--location", "vault");
+  const put = (await list()).filter(
+    (one) => !before.some(({ Key }) => Key === one.Key) && toBeLocked.test(one.Key.replace("-second", "")),
+  );
+  const folders = put.map(({ Key }) => Key.split("/")[1] ?? "");
+  expect(folders.toSorted()).toEqual(["index", "index", "locks", "locks", "packs"]);
+  for (const one of put) {
+    expect(await lock(one)).toEqual(until);
+    const destroyed = thief.send(new DeleteObjectCommand({ Bucket, Key: one.Key, VersionId: one.VersionId }));
+    expect(await destroyed.catch((error: unknown) => toError(error).name)).toBe("AccessDenied");
+  }
+  const RetainUntilDate = new Date(Date.now() + day);
+  await thief.send(
+    new PutObjectRetentionCommand({ ...first("points"), ...lift, Retention: { Mode: "GOVERNANCE", RetainUntilDate } }),
+  );
+  const left = found();
+  const objects = ["index", "packs", "points"].map((folder) => first(folder).Key.slice("web1-second/".length));
+  expect([...new Set(left.map(({ object }) => object))].toSorted()).toEqual(objects);
+  await untilFound(daemon, left.length);
+  expect(left.find(({ object }) => object.startsWith("points/"))?.message).toContain("is locked until");
 });
