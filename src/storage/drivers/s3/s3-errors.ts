@@ -27,7 +27,7 @@ const refused: Meaning = {
 };
 const unreachable: Meaning = {
   code: "storage_unreachable",
-  next: "See that the endpoint is right, and that this machine reaches it.",
+  next: "See that the endpoint is right, with http:// or https://, and that this machine reaches it.",
 };
 const untrusted: Meaning = {
   code: "storage_unreachable",
@@ -137,6 +137,7 @@ function meaningOf({ name, status, errno }: S3ErrorFacts): Meaning {
       ? untrusted
       : unreachable;
   if (status === 401 || status === 403) return denied;
+  if (status === 501) return refused;
   if (status === 507) return full;
   // A 2xx that ends as an error was cut off, or wasn't what S3 answers.
   if (status === 408 || status === 429 || status >= 500 || status < 300) return busy;
@@ -148,6 +149,8 @@ function describe({ name, status, errno, message }: S3ErrorFacts): string {
   if (name === "Unknown" && status !== undefined) return `the store answered ${status}`;
   const reason = errno ?? (/^[A-Za-z0-9.]{1,60}$/.test(name) ? name : "an error without a name");
   if (status !== undefined) return `the store answered ${reason} (${status})`;
-  if (name === "TimeoutError") return "the store didn't answer in time";
+  // AWS's client calls a connection that was cut by that name too.
+  if (name === "TimeoutError" && (errno === undefined || errno === "ETIMEDOUT"))
+    return "the store didn't answer in time";
   return errno === undefined ? `${reason} (${message})` : reason;
 }

@@ -37,7 +37,9 @@ export class S3Locks implements ObjectLocks {
         const answer = await s3.getObjectLockConfiguration({ Bucket }, options);
         return answer.ObjectLockConfiguration?.ObjectLockEnabled === "Enabled";
       }).catch((error: unknown) => {
-        if (factsOf(error).name === "ObjectLockConfigurationNotFoundError") return false;
+        // The second: stores that don't know Object Lock, such as Garage. Others ignore the question, and answer with a listing.
+        const { name, status } = factsOf(error);
+        if (name === "ObjectLockConfigurationNotFoundError" || status === 501) return false;
         throw error;
       });
       if (!enabled) throw this.#noLocks();
@@ -172,7 +174,7 @@ export class S3Locks implements ObjectLocks {
     return new StillpointError("storage_denied", {
       what: `Cannot ${action} in ${location}: the bucket ${bucket} keeps no versions or has no Object Lock`,
       safe: "What is there is untouched, and not locked.",
-      next: "Make a bucket with Object Lock (it can be chosen only then at most stores) and name that.",
+      next: "Make a bucket with Object Lock (it can be chosen only then at most stores, and some stores have none) and name that.",
     });
   }
 }

@@ -6,6 +6,7 @@ import { describe, expect, test } from "vitest";
 import type { ErrorCode } from "../../../../src/errors.ts";
 import { S3Storage } from "../../../../src/storage/drivers/s3/s3-storage.ts";
 import { collect } from "../../../helpers/collect.ts";
+import { FaultProxy } from "../../../helpers/fault-proxy.ts";
 import { rejection } from "../../../helpers/rejection.ts";
 import { type Answer, refusal, scriptedStore, xml } from "../../../helpers/scripted-store.ts";
 import { ManualClock } from "../../../helpers/manual-clock.ts";
@@ -31,6 +32,7 @@ describe("what a store's refusal means", () => {
     [409, "OperationAborted", "storage_failed", true],
     [429, "TooManyRequests", "storage_failed", true],
     [500, "InternalError", "storage_failed", true],
+    [501, "NotImplemented", "storage_failed", false],
     [503, "SlowDown", "storage_failed", true],
     [404, "NoSuchBucket", "storage_unreachable", true],
     [301, "PermanentRedirect", "storage_failed", false],
@@ -57,10 +59,26 @@ test("a refusal that has no body, as HEAD gets it, is told by its status", async
   expect(error).toMatchObject({ code: "storage_denied", message: expect.stringContaining("the store answered 403.") });
 });
 
-test("a store that doesn't know Object Lock, and answers the question for it with a listing, has none", async () => {
-  const { address, requests } = await scriptedStore(() =>
-    xml("ListBucketResult", "<IsTruncated>false</IsTruncated><Name>bucket</Name>"),
-  );
+test.each([
+  ["cut", "ECONNRESET"],
+  ["hang", "the store didn't answer in time"],
+] as const)("a connection that ends by %s is told as that", async (kind, told) => {
+  const { address } = await scriptedStore(() => ({}));
+  await using proxy = new FaultProxy(address.endpoint ?? "");
+  const endpoint = await proxy.start();
+  proxy.next(/^PUT/, { kind });
+  const patience = { connect: 5000, idle: 100 };
+  const error = await rejection(new S3Storage({ address: { ...address, endpoint }, patience }).put("a", []));
+  expect(error).toMatchObject({ code: "storage_unreachable", retryable: true });
+  expect(error.message).toContain(`Cannot store a in far: ${told}. `);
+});
+
+test.each<[string, Answer]>([
+  ["a listing", xml("ListBucketResult", "<IsTruncated>false</IsTruncated><Name>bucket</Name>")],
+  ["501", refusal(501, "NotImplemented")],
+  ["404", refusal(404, "ObjectLockConfigurationNotFoundError")],
+])("a store that is asked for Object Lock and answers with %s has none", async (_, answer) => {
+  const { address, requests } = await scriptedStore(() => answer);
   const { locks } = new S3Storage({ address: { ...address, objectLock: "compliance" } });
   const error = await rejection(locks?.require() ?? Promise.resolve());
   expect(error).toMatchObject({ code: "storage_denied", message: expect.stringContaining("has no Object Lock") });
