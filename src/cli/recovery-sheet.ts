@@ -96,6 +96,7 @@ export function sheetText(sheet: RecoverySheet): string {
     key === undefined ? "KEY" : "KEY (one line, without spaces)",
     `  ${key?.text ?? otherKey}`,
     "",
+    ...(key === undefined ? [] : [qrText(key.text)]),
     "WHEN THE HOST IS LOST",
     "",
     ...steps,
@@ -155,9 +156,20 @@ ${keyBox}
 `;
 }
 
-/** ISO/IEC 18004, error correction level Q: a quarter of it may be smudged. One square of 1 by 1 for each dark module, within the quiet zone. */
+/** ISO/IEC 18004: a quarter of it may be smudged (error correction level Q), and around it is the quiet zone. */
+const qrOptions = { ecc: "quartile", border: 4 } as const;
+
+/**
+ * Of half blocks in UTF-8, two modules in each character; each line ends with a line break. What is printed is what is light, as on a
+ * terminal with a dark background; the standard lets it be the other way round, too.
+ */
+function qrText(text: string): string {
+  return encodeQR(text, "ascii", qrOptions);
+}
+
+/** One square of 1 by 1 for each dark module. */
 function qrSvg(text: string): string {
-  const modules = encodeQR(text, "raw", { ecc: "quartile", border: 4 });
+  const modules = encodeQR(text, "raw", qrOptions);
   const dark = modules.flatMap((line, y) => line.flatMap((isDark, x) => (isDark ? [`M${x} ${y}h1v1h-1z`] : [])));
   const size = modules.length;
   return `<svg viewBox="0 0 ${size} ${size}" role="img" aria-label="The key as a QR code" shape-rendering="crispEdges"><rect width="${size}" height="${size}" fill="#fff"/><path d="${dark.join("")}"/></svg>`;

@@ -21,17 +21,31 @@ const sheet: RecoverySheet = {
   otherKey: "",
 };
 
-/** What the page's QR code says, as Debian's reader of bar codes sees it. */
-function scan(page: string): string {
+/** What the page's QR code says. */
+function scanPage(page: string): string {
   const size = Number(/viewBox="0 0 (\d+) \d+"/.exec(page)?.[1]);
   const dark = new Set([...page.matchAll(/M(\d+) (\d+)h1v1h-1z/g)].map(([, x, y]) => `${x ?? ""} ${y ?? ""}`));
+  const numbers = [...Array(size).keys()];
+  return scan(numbers.map((y) => numbers.map((x) => !dark.has(`${x} ${y}`))));
+}
+
+/** What the QR code of the text says, on a terminal with a dark background or a light one. */
+function scanText(text: string, background: "dark" | "light"): string {
+  const lines = text.split("\n").filter((line) => /^[█▀▄ ]{20,}$/.test(line));
+  const half = (line: string, printed: RegExp): boolean[] =>
+    [...line].map((character) => printed.test(character) === (background === "dark"));
+  const modules = lines.flatMap((line) => [half(line, /[█▀]/), half(line, /[█▄]/)]);
+  return scan(modules, ...(background === "light" ? ["-Stest-inverted"] : []));
+}
+
+/** As Debian's reader of bar codes sees it; `light` are lines of modules. */
+function scan(light: readonly (readonly boolean[])[], ...options: readonly string[]): string {
   const scale = 6;
-  const line = (y: number): string =>
-    Array.from({ length: size * scale }, (_, x) => (dark.has(`${Math.floor(x / scale)} ${y}`) ? "0" : "255")).join(" ");
-  const lines = Array.from({ length: size * scale }, (_, y) => line(Math.floor(y / scale)));
+  const enlarged = <T>(list: readonly T[]): T[] => list.flatMap((one) => Array.from({ length: scale }, () => one));
+  const lines = enlarged(light).map((line) => enlarged(line.map((isLight) => (isLight ? "255" : "0"))).join(" "));
   const image = join(temporaryFolder(), "code.pgm");
-  writeFileSync(image, `P2\n${size * scale} ${size * scale}\n255\n${lines.join("\n")}\n`);
-  const { stdout, stderr, status } = spawnSync("zbarimg", ["--quiet", "--nodbus", "--raw", image], {
+  writeFileSync(image, `P2\n${(light[0]?.length ?? 0) * scale} ${lines.length}\n255\n${lines.join("\n")}\n`);
+  const { stdout, stderr, status } = spawnSync("zbarimg", ["--quiet", "--nodbus", "--raw", ...options, image], {
     encoding: "utf8",
   });
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
@@ -41,8 +55,10 @@ function scan(page: string): string {
 describe("the sheet", () => {
   test("has the key as text and as a code that says the same", () => {
     expect(sheetText(sheet)).toContain(`\n  ${key}\n`);
+    expect(scanText(sheetText(sheet), "dark")).toBe(key);
+    expect(scanText(sheetText(sheet), "light")).toBe(key);
     expect(sheetHtml(sheet)).toContain(`<code>${key}</code>`);
-    expect(scan(sheetHtml(sheet))).toBe(key);
+    expect(scanPage(sheetHtml(sheet))).toBe(key);
   });
 
   test("names the places and the repository, and begins with a replica: the primary was on the host", () => {
@@ -64,7 +80,7 @@ describe("the sheet", () => {
   test("without a key file holds none, and has room for what opens it", () => {
     const text = sheetText({ ...sheet, key: undefined, otherKey: "The passphrase: ____" });
     expect(text).toContain("The passphrase: ____");
-    expect(text).not.toContain("stillpoint-key");
+    expect(text).not.toMatch(/stillpoint-key|█/);
     expect(text).toContain("--passphrase-file FILE");
   });
 
@@ -92,7 +108,7 @@ describe("init --systemd", () => {
     }
     // With what the paper says, and nothing else of the host but the repository.
     const typed = join(temporaryFolder(), "typed.key");
-    writeFileSync(typed, `${scan(readFileSync(join(folder, "recovery-sheet.html"), "utf8"))}\n`);
+    writeFileSync(typed, `${scanPage(readFileSync(join(folder, "recovery-sheet.html"), "utf8"))}\n`);
     const listed = ["list", "--repository", join(folder, "repository"), "--key-file", typed, "--json"];
     expect(await stillpoint(listed)).toEqual({ status: 0, stdout: "[]\n", stderr: "" });
     const ids = JSON.parse((await stillpoint(["key", "list", "--config", config, "--json"])).stdout) as {
