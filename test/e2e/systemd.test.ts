@@ -4,9 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freeze } from "../helpers/guest/freeze.ts";
 import { eventually } from "../helpers/running-daemon.ts";
 import { project, stillpoint } from "./host.ts";
 import { SystemdMachine, whyNoMachine } from "./systemd-machine.ts";
+import { prepareSftp, startContainedGuest } from "./systemd-peers.ts";
 
 const service = "stillpoint.service";
 const configFile = "etc/stillpoint/stillpoint.yaml";
@@ -29,7 +31,15 @@ const byHand = `
   long: { sources: [long], schedule: { manual: true }, keep: { last: 3 } }
 `;
 
-function config(policies: string): string {
+const offsite = `
+  offsite: { sources: [etc], schedule: { manual: true }, keep: { last: 3 }, replicate: { far: {}, vault: {} } }
+`;
+
+const machines = `
+  machines: { sources: [guest], schedule: { manual: true }, keep: { last: 3 } }
+`;
+
+function config(policies: string, more = ""): string {
   return `version: 1
 repository: { path: /var/lib/stillpoint/repository, key_file: /etc/stillpoint/repository.key }
 sources:
@@ -40,8 +50,10 @@ sources:
     hooks:
       before: { run: [touch, /var/lib/stillpoint/frozen] }
       after: { run: [sh, -c, "sleep 1; rm /var/lib/stillpoint/frozen"] }
+  guest: { vm: { qmp: /srv/guest/qmp, max_pause: 10s, spool: /var/spool/stillpoint } }
 policies:
 ${policies}
+${more}
 `;
 }
 
@@ -97,6 +109,17 @@ describe.skipIf(reason !== undefined)(`in a real systemd${why}`, () => {
     return await machine.must("journalctl", "--unit", service, "--output", "cat", ...options);
   }
 
+  async function withDropIn(name: string, use: () => Promise<void>): Promise<void> {
+    const dropIns = "/etc/systemd/system/stillpoint.service.d";
+    await machine.must("cp", `/usr/share/stillpoint/drop-ins/${name}`, dropIns);
+    await machine.must("systemctl", "daemon-reload");
+    await machine.must("systemctl", "restart", service);
+    await use();
+    await machine.must("rm", `${dropIns}/${name}`);
+    await machine.must("systemctl", "daemon-reload");
+    await machine.must("systemctl", "restart", service);
+  }
+
   it("is installed, and nothing is started before it is set up", async () => {
     await machine.must("dpkg", "--install", "/root/1.0.0.deb");
     expect(await machine.must("stillpoint", "--version")).toBe("1.0.0\n");
@@ -150,15 +173,36 @@ describe.skipIf(reason !== undefined)(`in a real systemd${why}`, () => {
     machine.write(configFile, config(often + byHand));
     await machine.must("systemctl", "reload", service);
     expect((await machine.run("stillpoint", "run", "who")).stdout).toContain("Operation not permitted");
-    const dropIns = "/etc/systemd/system/stillpoint.service.d/";
-    await machine.must("cp", "/usr/share/stillpoint/drop-ins/programs.conf", dropIns);
-    await machine.must("systemctl", "daemon-reload");
-    await machine.must("systemctl", "restart", service);
-    await machine.must("stillpoint", "run", "who");
-    expect(await machine.must("stillpoint", "cat", "latest", "--source", "who")).toBe("nobody\n");
-    await machine.must("rm", `${dropIns}programs.conf`);
-    await machine.must("systemctl", "daemon-reload");
-    await machine.must("systemctl", "restart", service);
+    await withDropIn("programs.conf", async () => {
+      await machine.must("stillpoint", "run", "who");
+      expect(await machine.must("stillpoint", "cat", "latest", "--source", "who")).toBe("nobody\n");
+    });
+  });
+
+  it("replicates by SFTP, with keys of its own and with those of ssh", async () => {
+    machine.write(configFile, config(often + offsite, await prepareSftp(machine)));
+    await machine.must("systemctl", "reload", service);
+    await machine.must("stillpoint", "run", "offsite");
+    for (const replica of ["far", "vault"])
+      expect(await machine.must("stillpoint", "ls", "latest", "--location", replica)).toContain("passwd");
+  });
+
+  it("captures a virtual machine with its drop-in, and frees one that a save has left frozen", async () => {
+    const guest = await startContainedGuest(machine);
+    machine.write(configFile, config(machines));
+    await machine.must("systemctl", "reload", service);
+    expect((await machine.run("stillpoint", "run", "machines")).stdout).toContain("Cannot find the QEMU");
+    await withDropIn("vm.conf", async () => {
+      expect(await machine.must("stillpoint", "run", "machines")).toContain("full-state");
+      await guest.goesOn();
+      expect(fs.readdirSync(machine.path("var/spool/stillpoint"))).toEqual([]);
+      await machine.must("systemctl", "stop", service);
+      await freeze(guest);
+      await machine.must("systemctl", "start", service);
+      await guest.goesOn();
+      expect(await journal()).toContain("made good: the guest's memory write-protected");
+    });
+    await machine.must("systemctl", "stop", "guest");
   });
 
   it("reloads, and refuses what is wrong", async () => {

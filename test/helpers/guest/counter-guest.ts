@@ -83,8 +83,8 @@ function blockArguments(number: number, disk: CounterDisk, file: string): string
   ];
 }
 
-/** Assembled from counter.S, with what the guest is to do written into its last bytes. */
-function bootSector(settings: CounterSettings, rate: number, disks: number): Buffer {
+/** Assembled from counter.S, with what the guest is to do written into its last bytes; `rate` is of ticks per second. */
+export function bootSector(settings: CounterSettings, rate: number, disks: number): Buffer {
   const sector = assemble(path.join(import.meta.dirname, "counter.S"));
   sector.writeUInt16LE(Math.min(0xffff, Math.round(1_193_182 / rate)), 0x1f0);
   sector.writeUInt32LE(settings.sectors - 1, 0x1f2);
