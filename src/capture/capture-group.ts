@@ -194,7 +194,13 @@ async function commitAll(
     return committed;
   } catch (error) {
     for (const point of committed) {
-      const known = { tags: point.manifest.tags, hold: undefined, proof: undefined, received: repository.clock.now() };
+      const known = {
+        tags: point.manifest.tags,
+        hold: undefined,
+        readUntil: 0,
+        proof: undefined,
+        received: repository.clock.now(),
+      };
       // What can't be forgotten now either is seen to be alone by the names in its group.
       await forgetPoint(repository, { ...point, ...known }, "its group is incomplete").catch(() => undefined);
     }

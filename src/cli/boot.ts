@@ -50,8 +50,7 @@ With --stay everything is copied into its own process and files while it runs. \
 nothing of Stillpoint is needed any more: it then runs on until it is shut down, or stopped, and can be protected again by its QMP
 socket. Its disks stay in its folder until \`boot stop\`.
 
-Its network leads nowhere, unless --network keep: two of one machine must not meet. Nothing is written to the repository; a point that may be
-forgotten while the machine runs is to be held first (\`stillpoint hold\`).
+Its network leads nowhere, unless --network keep: two of one machine must not meet. The point isn't forgotten while the machine needs it.
 
 Also: stillpoint boot list, stillpoint boot stop NAME
 
@@ -181,7 +180,7 @@ async function superviseHere(cli: Cli, id: string, flags: SuperviseFlags): Promi
       signal: cli.signal,
       onFailure: (message) => cli.output.note(`stillpoint: ${message}`),
       open: async () => {
-        const { repository } = await openLocation(cli, flags, { write: false });
+        const { repository } = await openLocation(cli, flags, { write: true });
         const point = await loadPoint(cli, repository, id, flags);
         const store = await loadStore(cli, repository);
         // Whoever began this may want to unmount what is here.

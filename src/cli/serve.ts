@@ -1,5 +1,7 @@
 import { once } from "node:events";
+import { hostname } from "node:os";
 import type { NbdAddress } from "../nbd/server.ts";
+import { Reading } from "../repository/points/readers.ts";
 import { servePoint } from "../restore/serve/serve-point.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { loadPoint } from "./find-points.ts";
@@ -27,7 +29,7 @@ export const define: DefineVerb = (command, cli) => {
       "after",
       `
 Serves the disks of a point by NBD until it is told to stop (SIGINT, SIGTERM): read-only, nothing is copied, everything is
-verified as it is read. Prints the address of each disk.
+verified as it is read. Prints the address of each disk. The point isn't forgotten meanwhile.
 
 Examples:
   stillpoint serve 3f5a91c2 --socket /run/point.sock
@@ -42,26 +44,26 @@ From a replica, with the key alone:
 };
 
 async function serve(cli: Cli, id: string, flags: Flags): Promise<void> {
-  const { repository } = await openLocation(cli, flags, { write: false });
+  const { repository } = await openLocation(cli, flags, { write: true });
   const point = await loadPoint(cli, repository, id, flags);
   const store = await loadStore(cli, repository);
+  const onFailure = (message: string): void => cli.output.note(`stillpoint: ${message}`);
+  await using undo = new AsyncDisposableStack();
+  undo.use(await Reading.begin(repository, point, { reader: `serve on ${hostname()}`, onFailure }));
   const serving = await servePoint({
     repository,
     store,
     point,
     disk: flags.disk,
     address: addressOf(flags),
-    onFailure: (message) => cli.output.note(`stillpoint: ${message}`),
+    onFailure,
   });
-  try {
-    if (flags.json === true) cli.output.json({ id: point.id, disks: serving.disks });
-    else
-      for (const { name, size, uri } of serving.disks)
-        cli.output.print(`${printable(name)} (${formatBytes(size)}): ${uri}`);
-    if (!cli.signal.aborted) await once(cli.signal, "abort");
-  } finally {
-    await serving.close();
-  }
+  undo.defer(async () => await serving.close());
+  if (flags.json === true) cli.output.json({ id: point.id, disks: serving.disks });
+  else
+    for (const { name, size, uri } of serving.disks)
+      cli.output.print(`${printable(name)} (${formatBytes(size)}): ${uri}`);
+  if (!cli.signal.aborted) await once(cli.signal, "abort");
 }
 
 function addressOf({ socket, port }: Flags): NbdAddress | undefined {

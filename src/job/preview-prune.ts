@@ -54,7 +54,7 @@ export function previewPrune(request: PreviewRequest): SourcePreview {
   const { policy, source, location, now, nextRun, points, damaged, missingAt } = request;
   const time = Math.max(now, nextRun ?? now);
   const { tags = [] } = policy.sources.find(({ name }) => name === source) ?? {};
-  const next: JudgedPoint = { id: coming, time, received: time, tags, hold: undefined, proof: undefined };
+  const next: JudgedPoint = { id: coming, time, received: time, tags, hold: undefined, readUntil: 0, proof: undefined };
   const isUnclear = ({ id }: CatalogPoint): boolean => damaged.has(`holds/${id}`);
   const judged = points.map((point) => (isUnclear(point) ? { ...point, hold: unclear } : point));
   const { keep, remove, givenUp } = judge({ policy, location, now: time }, [...judged, next], missingAt);

@@ -21,7 +21,7 @@ export function rulesAt({ replicate, keep, schedule, unreplicated }: Policy, loc
 }
 
 /** As much of a point as the rules look at. */
-export type JudgedPoint = Pick<CatalogPoint, "id" | "time" | "tags" | "received"> & {
+export type JudgedPoint = Pick<CatalogPoint, "id" | "time" | "tags" | "readUntil" | "received"> & {
   readonly hold: object | undefined;
   readonly proof: Pick<Proof, "result"> | undefined;
 };
@@ -37,11 +37,12 @@ export function judge(
 ): Retention {
   const { keep, timezone, unreplicated } = rulesAt(policy, location);
   const candidates = points.map(
-    ({ id, time, tags, hold, proof, received }): RetainPoint => ({
+    ({ id, time, tags, hold, readUntil, proof, received }): RetainPoint => ({
       id,
       time,
       tags,
       held: hold !== undefined,
+      readUntil,
       verified: proof?.result === "passed",
       received: location === primaryName ? undefined : received,
       missingAt: missingAt(id),
@@ -68,10 +69,12 @@ export function wantedAt(
   points: readonly CatalogPoint[],
   from: string = primaryName,
 ): ReadonlySet<string> {
-  if (from !== primaryName) return keptAt(judging, points);
+  // That somebody reads a point here keeps it nowhere else.
+  const unread = points.map((point) => ({ ...point, readUntil: 0 }));
+  if (from !== primaryName) return keptAt(judging, unread);
   const origin = judging.policy.replicate.find(({ replica }) => replica.name === judging.location)?.from;
   const there = origin === undefined ? undefined : wantedAt({ ...judging, location: origin }, points);
-  const coming = there === undefined ? points : points.filter(({ id }) => there.has(id));
+  const coming = there === undefined ? unread : unread.filter(({ id }) => there.has(id));
   // At the primary nothing was received: the claimed times are this host's own.
   return keptAt(
     judging,

@@ -11,6 +11,8 @@ export interface RetainPoint extends Point {
   readonly received?: number | undefined;
   /** Nobody and no rule may delete it. */
   readonly held?: boolean | undefined;
+  /** Until when somebody reads it, in ms since the epoch, or has read it. */
+  readonly readUntil?: number | undefined;
   /** Until when the store keeps it from being deleted, in ms since the epoch. */
   readonly lockedUntil?: number | undefined;
   /** A drill, or a check that read all of it, has proven it. */
@@ -36,7 +38,7 @@ const tolerance = 5 * 60_000;
 const usualDelay = 3_600_000;
 
 /**
- * Decides what stays. Beyond the rules these stay: held points, and locked ones; the newest, and the newest verified; points that a
+ * Decides what stays. Beyond the rules these stay: held points, ones that are being read, and locked ones; the newest, and the newest verified; points that a
  * replica still lacks, up to the cap; points dated in the future.
  *
  * A claimed time can't be trusted at a replica, since whoever owns the host can forge it. A point dated in the future takes
@@ -64,8 +66,9 @@ export function retain(
       if (reasons.get(id)?.has(reason) !== true) keep(id, `${reason} by receipt`);
     }
   }
-  for (const { id, held, lockedUntil = 0 } of points) {
+  for (const { id, held, readUntil = 0, lockedUntil = 0 } of points) {
     if (held === true) keep(id, "held");
+    if (readUntil > clock.now) keep(id, "being read");
     if (lockedUntil > clock.now) keep(id, `locked until ${minuteOf(lockedUntil)}`);
   }
 

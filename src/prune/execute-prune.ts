@@ -1,6 +1,7 @@
 /** Forgets what a plan says. The space is freed by sweeps. */
 import { throwIfCancelled } from "../host/cancel.ts";
 import { type CatalogPoint, forgetPoint } from "../repository/points/catalog.ts";
+import { isRead } from "../repository/points/readers.ts";
 import { exists, type Repository } from "../repository/repository.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import type { PrunePlan } from "./plan-prune.ts";
@@ -12,7 +13,7 @@ export interface ExecutePruneOptions extends CallOptions {
 
 export interface Pruned {
   readonly forgotten: readonly string[];
-  /** Held since the plan was made, so they stay. */
+  /** Held, or read, since the plan was made, so they stay. */
   readonly held: readonly string[];
 }
 
@@ -28,8 +29,9 @@ export async function executePrune(
   for (const { policy, remove } of plan.groups) {
     for (const point of remove) {
       throwIfCancelled(signal);
-      // The plan may be some minutes old; a hold placed meanwhile counts, even one that can't be read.
-      if (await exists(repository.storage, `holds/${point.id}`, { signal })) {
+      // The plan may be some minutes old; a hold placed meanwhile counts, even one that can't be read, and so does a reader.
+      const isHeld = await exists(repository.storage, `holds/${point.id}`, { signal });
+      if (isHeld || (await isRead(repository, point.id, { signal }))) {
         held.push(point.id);
         continue;
       }

@@ -58,11 +58,12 @@ function planGroup({ location, now, replica, damaged = [] }: PruneInput, group: 
     damaged.filter((name) => name.startsWith("holds/")).map((name) => name.slice("holds/".length)),
   );
   const candidates = points.map(
-    ({ id, time, tags, hold, proof, received }): RetainPoint => ({
+    ({ id, time, tags, hold, readUntil, proof, received }): RetainPoint => ({
       id,
       time,
       tags,
       held: hold !== undefined || unclear.has(id),
+      readUntil,
       verified: proof?.result === "passed",
       received: replica ? received : undefined,
       missingAt: group.missingAt?.(id),

@@ -18,6 +18,7 @@ export const objectTypes = {
   memory: 10,
   locks: 11,
   config: 12,
+  reader: 13,
 } as const;
 export type ObjectType = keyof typeof objectTypes;
 

@@ -33,7 +33,7 @@ function scanPage(page: string): string {
 function scanText(text: string, background: "dark" | "light"): string {
   const lines = text.split("\n").filter((line) => /^[█▀▄ ]{20,}$/.test(line));
   const half = (line: string, printed: RegExp): boolean[] =>
-    [...line].map((character) => printed.test(character) === (background === "dark"));
+    line.split("").map((character) => printed.test(character) === (background === "dark"));
   const modules = lines.flatMap((line) => [half(line, /[█▀]/), half(line, /[█▄]/)]);
   return scan(modules, ...(background === "light" ? ["-Stest-inverted"] : []));
 }

@@ -115,6 +115,19 @@ describe("a disk in a repository", () => {
     await expect(run("nbdinfo", [uri])).rejects.toThrow(/nbdinfo/);
   });
 
+  test("keeps its recovery point from being forgotten meanwhile", async () => {
+    const [{ id }] = host.json("list", "--source", "disk") as [{ id: string }];
+    const notices = (): string[] => readdirSync(host.path(`repository/readers/${id}`));
+    const { server } = await serve("--config", host.config);
+    expect(host.run("forget", id)).toMatchObject({ status: 2, stderr: expect.stringContaining("it is being read") });
+    expect(notices()).toHaveLength(1);
+    const end = ended(server);
+    servers.delete(server);
+    server.kill();
+    await end;
+    expect(notices()).toEqual([]);
+  });
+
   test("that isn't there, or isn't a disk, is said", () => {
     const wrong = host.run("serve", "latest", "--source", "disk", "--disk", "vdb");
     expect([wrong.status, wrong.stderr]).toEqual([1, expect.stringContaining('has no disk "vdb".\nIt has "image"')]);

@@ -129,6 +129,11 @@ function isRunning(pid: number): boolean {
   }
 }
 
+/** That keep the point from being forgotten. */
+function notices(): string[] {
+  return fs.readdirSync(host.path(`repository/readers/${point.id}`));
+}
+
 function expectNothingLeft(): void {
   const boots = host.path("state", "boots");
   expect(fs.existsSync(boots) ? fs.readdirSync(boots) : []).toEqual([]);
@@ -160,6 +165,7 @@ describe("a booted machine", () => {
       [one.boot, "running", true],
       [other.boot, "running", true],
     ]);
+    expect(notices()).toHaveLength(2);
     await Promise.all([ticks(one, 100), ticks(other, 10)]);
     for (const booted of [one, other]) {
       await tell(booted, "stop");
@@ -168,6 +174,7 @@ describe("a booted machine", () => {
     const stopped = host.run("boot", "stop", one.boot);
     expect(stopped).toMatchObject({ status: 0, stdout: `${one.boot} has ended, and nothing is left of it.\n` });
     expect([isRunning(one.pid), fs.existsSync(one.dir), isRunning(other.pid)]).toEqual([false, false, true]);
+    expect(notices()).toHaveLength(1);
     await tell(other, "cont");
     await ticks(other);
   });

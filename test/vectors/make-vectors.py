@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 OUT = sys.argv[1] if len(sys.argv) > 1 else os.path.dirname(os.path.abspath(__file__))
 HOLE = bytes(32)
 DATA, IMAGE_NODE, STREAM_NODE, DIRECTORY_NODE = 1, 2, 3, 4
-TYPES = {"pack": 1, "index": 2, "manifest": 3, "tags": 4, "hold": 5, "proof": 6, "forgotten": 7, "sweep": 8, "lease": 9, "locks": 11, "config": 12}
+TYPES = {"pack": 1, "index": 2, "manifest": 3, "tags": 4, "hold": 5, "proof": 6, "forgotten": 7, "sweep": 8, "lease": 9, "locks": 11, "config": 12, "reader": 13}
 CLASSES = {"metadata": 1, "data": 2}
 
 # ---- Primitives ----
@@ -645,7 +645,8 @@ def vectors():
             "json": text.decode("utf-8"), "signature": signature.hex(), "public_key": PUBLIC_KEY.hex(), "digest": digest,
             "name": f"points/{source_tag(manifest['source'])}/{stamp(manifest['time'])}-{digest[:32]}"},
         "small_objects": [body_vector(kind, compact({"version": 1, "point": digest[:32]} | rest)) for kind, rest in (
-            ("tags", {"time": CREATED, "tags": ["a", "b"]}), ("hold", {"time": CREATED, "reason": "audit"}))] + [
+            ("tags", {"time": CREATED, "tags": ["a", "b"]}), ("hold", {"time": CREATED, "reason": "audit"}),
+            ("reader", {"time": CREATED, "reader": "boot 7d1e42aa on h"}))] + [
             body_vector("config", compact({"version": 1, "time": CREATED, "host": "h", "path": "/etc/stillpoint/stillpoint.yaml",
                                            "text": "version: 1\n# größe\n"}))],
         "locks": body_vector("locks", locks_signature + locks_text) | {

@@ -39,7 +39,7 @@ MAX_BLOB = 16 * 1024 * 1024
 MAX_BODY = 1024 * 1024 * 1024   # this reader's own bound for an object with one body, against absurd lengths
 DATA, IMAGE_NODE, STREAM_NODE, DIRECTORY_NODE = 1, 2, 3, 4                      # section 6: kinds of blob
 PACK, INDEX, MANIFEST, TAGS, HOLD, PROOF, FORGOTTEN, SWEEP, LEASE = range(1, 10)  # section 6: types of object
-CONFIG = 12
+CONFIG, READER = 12, 13
 METADATA_CLASS, DATA_CLASS = 1, 2
 ENTRY = struct.Struct(">32sBBII")         # of a pack's table: id, kind, encoding, raw length, sealed length
 
@@ -316,7 +316,7 @@ class Repository:
             content = json.loads(self.body(self.read(name), kind))
             if content.get("version", 1) != 1:
                 raise Damage("it has an unknown version")
-            if kind in (TAGS, HOLD, PROOF, FORGOTTEN) and content["point"] != name.split("/")[1]:
+            if kind in (TAGS, HOLD, READER, PROOF, FORGOTTEN) and content["point"] != name.split("/")[1]:
                 raise Damage("it belongs to another point")
             return content
         except (Damage, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -964,6 +964,7 @@ def check_packs(repository):
 def check_small_objects(repository):
     stamp = "[0-9]{8}T[0-9]{9}Z-[0-9a-f]{16}"
     kinds = {"tags": (TAGS, f"tags/[0-9a-f]{{32}}/{stamp}"), "holds": (HOLD, "holds/[0-9a-f]{32}"),
+             "readers": (READER, f"readers/[0-9a-f]{{32}}/{stamp}"),
              "proofs": (PROOF, f"proofs/[0-9a-f]{{32}}/{stamp}"), "forgotten": (FORGOTTEN, "forgotten/[0-9a-f]{32}"),
              "sweeps": (SWEEP, f"sweeps/{stamp}"), "config": (CONFIG, f"config/{stamp}")}
     for name in repository.names("keys", "keys/[0-9a-f]{16}"):

@@ -10,7 +10,7 @@ import { readFormat, type Repository } from "../repository.ts";
 import { getSmallObject, type SmallFolder } from "../points/small-objects.ts";
 
 const readsAtOnce = 16;
-const smallFolders: readonly SmallFolder[] = ["tags", "holds", "proofs", "forgotten", "sweeps", "config"];
+const smallFolders: readonly SmallFolder[] = ["tags", "holds", "readers", "proofs", "forgotten", "sweeps", "config"];
 
 /** Tells `note` of each one that can't be used. Throws a storage error when the storage doesn't answer. */
 export async function checkObjects(

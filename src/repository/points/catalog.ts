@@ -5,19 +5,15 @@ import type { CallOptions, ObjectInfo } from "../../storage/storage.ts";
 import { longestSmallObject, requireLength } from "../format.ts";
 import { openManifest, parsePointName, type RecoveryPoint, sealManifest, type Manifest } from "./manifest.ts";
 import { exists, type Repository } from "../repository.ts";
-import {
-  getSmallObject,
-  type Hold,
-  type Proof,
-  putSmallObject,
-  type SmallFolder,
-  type SmallObject,
-} from "./small-objects.ts";
+import { isRead, readUntil } from "./readers.ts";
+import { getSmallObject, type Hold, type Proof, putSmallObject, type SmallObject } from "./small-objects.ts";
 
 export interface CatalogPoint extends RecoveryPoint {
   /** In force now. */
   readonly tags: readonly string[];
   readonly hold: Hold | undefined;
+  /** Until when it is being read, or was, in ms since the epoch by the store's clock; 0 when nobody has read it for long. */
+  readonly readUntil: number;
   /** The newest proof, passed or failed. */
   readonly proof: Proof | undefined;
   /** When the store says that the manifest was written, by its own clock, in ms since the epoch. */
@@ -54,6 +50,7 @@ export async function loadCatalog(repository: Repository, options: CallOptions =
   const tags = await newestPerPoint(repository, "tags", damaged, options);
   const holds = await newestPerPoint(repository, "holds", damaged, options);
   const proofs = await newestPerPoint(repository, "proofs", damaged, options);
+  const readers = await readUntil(repository.storage, options);
   const points: CatalogPoint[] = [];
   await forEachAtOnce(listed, readsAtOnce, async (object) => {
     throwIfCancelled(options.signal);
@@ -68,6 +65,7 @@ export async function loadCatalog(repository: Repository, options: CallOptions =
       manifest: point.manifest,
       tags: tags.newest.get(point.id)?.tags ?? point.manifest.tags,
       hold: holds.newest.get(point.id),
+      readUntil: readers.get(point.id) ?? 0,
       proof: proofs.newest.get(point.id),
       received: time,
     });
@@ -150,7 +148,7 @@ export function findPoint<T extends { readonly id: string }>(points: readonly T[
 
 /**
  * Deletes a point: first the record that it was meant, then the manifest. Throws `usage` when it is held: when the catalog
- * says so, and when there is a hold now, be it newer than the catalog or so damaged that the catalog lacks it.
+ * says so, and when there is a hold now, be it newer than the catalog or so damaged that the catalog lacks it; and when it is being read.
  */
 export async function forgetPoint(
   repository: Repository,
@@ -164,6 +162,13 @@ export async function forgetPoint(
       what: `Cannot forget ${point.id}: it is held${why}`,
       safe: "Nothing was deleted.",
       next: `Release it first: \`stillpoint release ${point.id}\`.`,
+    });
+  }
+  if (await isRead(repository, point.id, { signal: options?.signal })) {
+    throw new StillpointError("usage", {
+      what: `Cannot forget ${point.id}: it is being read, by a booted machine or \`stillpoint serve\``,
+      safe: "Nothing was deleted.",
+      next: "End that first; when its process was killed, wait three days.",
     });
   }
   await putSmallObject(
@@ -187,7 +192,7 @@ export async function forgetPoint(
  * The newest object of each point's that isn't damaged, from `folder`, by point id; and the names of those read. Names begin
  * with the time, so the greatest is the newest.
  */
-async function newestPerPoint<F extends Exclude<SmallFolder, "sweeps" | "config">>(
+async function newestPerPoint<F extends "tags" | "holds" | "proofs">(
   repository: Repository,
   folder: F,
   damaged: Damage[],

@@ -1,4 +1,4 @@
-/** Tags, holds, proofs, forgotten and sweep records, and configurations (docs/format.md sections 10 and 11). */
+/** Tags, holds, readers, proofs, forgotten and sweep records, and configurations (docs/format.md sections 10 and 11). */
 import * as z from "zod";
 import { randomBytes } from "../../host/random.ts";
 import type { CallOptions } from "../../storage/storage.ts";
@@ -15,6 +15,7 @@ const aboutPoint = { version: z.literal(1), point: pointId, time };
 const schemas = {
   tags: z.object({ ...aboutPoint, tags: z.array(z.string()) }),
   holds: z.object({ ...aboutPoint, reason: z.string() }),
+  readers: z.object({ ...aboutPoint, reader: z.string() }),
   proofs: z.object({
     ...aboutPoint,
     method: z.enum(["read-data", "restore"]),
@@ -45,6 +46,7 @@ export type KeptConfig = SmallObject<"config">;
 const types: Record<SmallFolder, ObjectType> = {
   tags: "tags",
   holds: "hold",
+  readers: "reader",
   proofs: "proof",
   forgotten: "forgotten",
   sweeps: "sweep",
@@ -56,7 +58,7 @@ function smallObjectName<F extends SmallFolder>(folder: F, object: SmallObject<F
   const moment = `${compactTime(Date.parse(object.time))}-${randomBytes(8).toString("hex")}`;
   if (!("point" in object)) return `${folder}/${moment}`;
   const place = `${folder}/${String(object.point)}`;
-  return folder === "tags" || folder === "proofs" ? `${place}/${moment}` : place;
+  return folder === "holds" || folder === "forgotten" ? place : `${place}/${moment}`;
 }
 
 /** Stores the object, durably; returns its name. */

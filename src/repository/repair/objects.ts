@@ -62,7 +62,7 @@ function without(name: string): ObjectAction["action"] {
   const folder = name.split("/")[0] ?? "";
   // A record that can't be read leads to no deletion; packs that it named are named again by the next sweep. And the next job
   // stores the configuration in force again where it is no longer the newest.
-  if (["tags", "proofs", "sweeps", "config", "lease"].includes(folder)) return "remove";
+  if (["tags", "readers", "proofs", "sweeps", "config", "lease"].includes(folder)) return "remove";
   return folder === "holds" ? "renew" : "lost";
 }
 

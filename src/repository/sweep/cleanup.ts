@@ -4,6 +4,7 @@ import type { CallOptions } from "../../storage/storage.ts";
 import { type Catalog, forEachAtOnce } from "../points/catalog.ts";
 import { untilOf } from "../locks/lock-record.ts";
 import { compactTime, parsePointName } from "../points/manifest.ts";
+import { noticeLasts } from "../points/readers.ts";
 import { listOldConfigs } from "../points/kept-configs.ts";
 import { exists, type Repository } from "../repository.ts";
 import { type Forgotten, getSmallObject } from "../points/small-objects.ts";
@@ -38,13 +39,22 @@ export async function planCleanup(repository: Repository, options: CleanupOption
   const unasked = [...forgotten].filter(([id, { digest }]) => !asked.has(digest) && !listed.has(id));
   const configs = await listOldConfigs(repository, options);
   const locks = await planLocks(repository, options);
-  return [...about, ...lost, ...records, ...unasked.map(([id]) => `forgotten/${id}`), ...configs, ...locks];
+  const readers = await planReaders(repository, options);
+  return [...about, ...readers, ...lost, ...records, ...unasked.map(([id]) => `forgotten/${id}`), ...configs, ...locks];
 }
 
 /** Records of locks that have ended. */
 async function planLocks({ storage }: Repository, { now, signal }: CleanupOptions): Promise<string[]> {
   const ended: string[] = [];
   for await (const { name } of storage.list("locks/", { signal })) if ((untilOf(name) ?? now) < now) ended.push(name);
+  return ended;
+}
+
+/** Notices of readers that have ended, of points that are there and of points that are gone. */
+async function planReaders({ storage }: Repository, { now, signal }: CleanupOptions): Promise<string[]> {
+  const ended: string[] = [];
+  for await (const { name, time } of storage.list("readers/", { signal }))
+    if (time + noticeLasts <= now) ended.push(name);
   return ended;
 }
 

@@ -3,12 +3,14 @@
  * command that began it, and ends with the machine, or when the machine needs it no more.
  */
 import * as fs from "node:fs/promises";
+import { hostname } from "node:os";
 import * as path from "node:path";
 import { describeError } from "../../errors.ts";
 import { cancelled } from "../../host/cancel.ts";
 import { describeProcess } from "../../qemu/qmp-peer.ts";
 import type { BlobStore } from "../../repository/blobs/blob-store.ts";
 import type { RecoveryPoint } from "../../repository/points/manifest.ts";
+import { Reading } from "../../repository/points/readers.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { type BootPaths, type BootRecord, pathsOf, type ProcessName, writeRecord } from "./boot-folder.ts";
 import { type BootedMachine, type BootOptions, bootMachine } from "./boot-machine.ts";
@@ -44,11 +46,13 @@ export async function supervise(options: SuperviseOptions): Promise<void> {
   const paths = pathsOf(folder);
   let machine: BootedMachine | undefined;
   let settled = false;
+  await using undo = new AsyncDisposableStack();
   try {
     let record: BootRecord = await newRecord(paths, options);
     await writeRecord(paths, record);
     const { repository, store, point } = await options.open();
     record = { ...record, id: point.id, source: point.manifest.source };
+    undo.use(await Reading.begin(repository, point, { ...options, reader: `boot ${record.boot} on ${hostname()}` }));
     machine = await bootMachine({ ...options, repository, store, point, paths });
     record = { ...record, qemu: machine.qemu, serial: [...machine.serial] };
     await writeRecord(paths, record);
