@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import { exitStatus, isStillpointError } from "../errors.ts";
 import { commandOf, moduleBeside } from "../host/module-beside.ts";
 import { findBoot, type ListedBoot, listBoots, stopBoot } from "../restore/boot/boots.ts";
-import { startSupervisor } from "../restore/boot/start-supervisor.ts";
+import { startSupervisor, type SupervisorWords } from "../restore/boot/start-supervisor.ts";
 import { startedBoot, supervise } from "../restore/boot/supervise.ts";
 import { toPlainError } from "../repository/threads/worker-protocol.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
@@ -12,6 +12,7 @@ import { loadPoint, shortIds } from "./find-points.ts";
 import { formatAge, formatTime, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
 import { addConfigOption, addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
+import { Progress, type ProgressFlags } from "./progress.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
 import { formatTable } from "./table.ts";
 
@@ -20,7 +21,7 @@ interface PlaceFlags extends ConfigFlags {
   readonly json?: boolean;
 }
 
-interface Flags extends LocationFlags, PlaceFlags {
+interface Flags extends LocationFlags, PlaceFlags, ProgressFlags {
   readonly source?: string;
   readonly cold?: boolean;
   readonly paused?: boolean;
@@ -38,6 +39,7 @@ export const define: DefineVerb = (command, cli) => {
   command.enablePositionalOptions();
   defineBoot(command.argument("<id>", "the point's id or its beginning, or `latest`"))
     .option("--state <folder>", "where the machine's folder is made (default: the state folder)")
+    .option("--quiet", "print no progress")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -119,6 +121,7 @@ const main = moduleBeside(import.meta.url, "main");
 async function boot(cli: Cli, id: string, flags: Flags): Promise<void> {
   const begun = cli.clock.monotonic();
   const started = new Date(cli.clock.now());
+  const progress = new Progress(cli, flags);
   const booted = await startSupervisor({
     base: await baseOf(cli, flags),
     keep: flags.keep === true,
@@ -133,8 +136,9 @@ async function boot(cli: Cli, id: string, flags: Flags): Promise<void> {
       `--folder=${folder}`,
       `--started=${started.toISOString()}`,
     ],
+    onProgress: (done, total) => progress.update("bringing its memory", done, total),
     signal: cli.signal,
-  });
+  }).finally(() => progress.end());
   const seconds = Math.round(cli.clock.monotonic() - begun) / 1000;
   if (flags.json === true) return cli.output.json({ ...booted, ready_seconds: seconds });
   cli.output.print(
@@ -164,10 +168,14 @@ function argumentsFor(flags: Flags): string[] {
   return [...valued, ...plain];
 }
 
-/** Prints one line when the machine is there, or can't be, and goes on until it has ended. */
+/** In ms, between two words about how far it is. */
+const progressInterval = 100;
+
+/** Says how far it is, and when the machine is there, or can't be; goes on until it has ended. */
 async function superviseHere(cli: Cli, id: string, flags: SuperviseFlags): Promise<void> {
   let ready = false;
-  const say = (words: object): void => cli.output.print(JSON.stringify(words));
+  let told = Number.NEGATIVE_INFINITY;
+  const say = (words: SupervisorWords): void => cli.output.print(JSON.stringify(words));
   try {
     await supervise({
       folder: flags.folder,
@@ -179,6 +187,11 @@ async function superviseHere(cli: Cli, id: string, flags: SuperviseFlags): Promi
       started: new Date(flags.started),
       signal: cli.signal,
       onFailure: (message) => cli.output.note(`stillpoint: ${message}`),
+      onProgress: (done, total) => {
+        if (ready || cli.clock.monotonic() - told < progressInterval) return;
+        told = cli.clock.monotonic();
+        say({ progress: { done, total } });
+      },
       open: async () => {
         const { repository } = await openLocation(cli, flags, { write: true });
         const point = await loadPoint(cli, repository, id, flags);

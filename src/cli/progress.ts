@@ -5,7 +5,7 @@ import { formatAge, formatBytes } from "./format.ts";
 import type { OutputStream } from "./output.ts";
 
 /** What is counted. */
-export type Unit = "bytes" | "points";
+export type Unit = "bytes" | "points" | "blobs" | "packs";
 
 export interface ProgressFlags {
   readonly quiet?: boolean;

@@ -20,6 +20,9 @@ const keptBecause: Readonly<Record<SweepReport["kept"][number]["reason"], string
   locked: "not needed, and locked",
 };
 
+const words = { marking: "finding what is in use at", deleting: "deleting at", rewriting: "rewriting" } as const;
+const units = { marking: "blobs", deleting: "packs", rewriting: "bytes" } as const;
+
 /** In ms, where there is no configuration that says otherwise: its default. */
 const usualGrace = 24 * hour;
 
@@ -57,7 +60,7 @@ async function run(cli: Cli, flags: Flags): Promise<void> {
     dryRun,
     holder: `stillpoint sweep on ${hostname()}, process ${process.pid}`,
     acceptLost: new Set(flags.acceptLost),
-    onRewritten: (done, total) => progress.update(`rewriting ${name}`, done, total),
+    onStep: (step, done, total) => progress.update(`${words[step]} ${name}`, done, total, units[step]),
     signal: cli.signal,
   }).finally(() => progress.end());
   if (flags.json === true) cli.output.json({ location: name, ...(describeReport(report) as object) });

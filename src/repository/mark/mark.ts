@@ -27,8 +27,8 @@ export interface MarkOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told of each problem; may answer with a node's content from elsewhere, else what is below is unknown. Without it, the first problem is thrown. */
   readonly onProblem?: (problem: MarkProblem) => Promise<Buffer | undefined>;
-  /** Called now and then while it works, and awaited. */
-  readonly onProgress?: () => void | Promise<void>;
+  /** Told now and then how many blobs are marked, and awaited. */
+  readonly onProgress?: (marked: number) => void | Promise<void>;
   /** How many blobs there may be, so that memory is taken once. */
   readonly expected?: number;
 }
@@ -55,6 +55,7 @@ export async function markBlobs(
   const advance = async (): Promise<void> => {
     await readBatch(source, stack, meet, options);
     for (const node of missing.splice(0)) await report(options, { node, error: absent(node) });
+    await options.onProgress?.(marks.count);
   };
   for (const point of points) {
     for (const root of rootsOf(point)) meet(root);
@@ -94,7 +95,6 @@ async function readBatch(
       options,
     );
   }
-  await options.onProgress?.();
 }
 
 /** Whether an error is a fact about what is stored. A storage that doesn't answer at all says nothing about it. */

@@ -11,7 +11,7 @@ import type { Repository } from "../repository.ts";
 import { putSmallObject } from "../points/small-objects.ts";
 import { copyBlobs } from "./copy-task.ts";
 import { putIndex, replaceIndexes } from "./indexes.ts";
-import type { PlannedSweep } from "./plan.ts";
+import type { OnStep, PlannedSweep } from "./plan.ts";
 import { requireSameListing } from "./safety.ts";
 import type { PackUse } from "./usage.ts";
 import { WriteSession } from "../blobs/write-session.ts";
@@ -27,8 +27,7 @@ export interface ExecuteOptions extends CallOptions {
   readonly acceptLost: ReadonlySet<string>;
   /** Called before each step, and awaited: renews the lease. */
   readonly onProgress: () => Promise<void>;
-  /** Told how many bytes of packs are rewritten, and of how many. */
-  readonly onRewritten?: ((done: number, total: number) => void) | undefined;
+  readonly onStep?: OnStep | undefined;
 }
 
 export interface Executed {
@@ -63,6 +62,7 @@ export async function executeSweep(
     repository,
     plan.remove.map(({ id }) => packName(id)),
     options,
+    (done) => options.onStep?.("deleting", done, plan.remove.length),
   );
   const rewritten = await rewrite(repository, planned, options);
   await onProgress();
@@ -96,7 +96,7 @@ async function rewrite(repository: Repository, planned: PlannedSweep, options: E
       await options.onProgress();
       await session.run(copyBlobs, { pack: pack.id, numbers: await numbersAtHome(planned, pack, options) });
       done += pack.size;
-      options.onRewritten?.(done, total);
+      options.onStep?.("rewriting", done, total);
     });
     await session.finish();
     return true;
@@ -148,10 +148,13 @@ async function deleteAll(
   repository: Repository,
   names: readonly string[],
   { onProgress, signal }: ExecuteOptions,
+  onDeleted?: (done: number) => void,
 ): Promise<void> {
+  let done = 0;
   await forEachAtOnce(names, deletesAtOnce, async (name) => {
     throwIfCancelled(signal);
     await onProgress();
     await repository.storage.delete(name, { signal });
+    onDeleted?.(++done);
   });
 }

@@ -23,7 +23,14 @@ export interface SweepPlanOptions extends CallOptions {
   readonly limits?: SweepLimits | undefined;
   /** Called now and then, and awaited: renews the lease. */
   readonly onProgress?: () => Promise<void>;
+  readonly onStep?: OnStep | undefined;
 }
+
+/**
+ * Told what a sweep is at, and how far: how many blobs are marked, how many packs are deleted, how many bytes of packs are rewritten.
+ * The total of blobs is a guess: those that are stored, in use or not.
+ */
+export type OnStep = (step: "marking" | "deleting" | "rewriting", done: number, total: number) => void;
 
 /** From when on rewriting is worth it. */
 export interface SweepLimits {
@@ -104,7 +111,12 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
   const records = await dateRecords(store, { signal });
   await requireExplained(repository, { catalog, records, acceptLost, signal });
   const orphans = await openOrphans(store, { signal });
-  const marks = await markBlobs(store, catalog.points, { ...options, expected: store.index.count });
+  const expected = store.index.count;
+  const onMarked = async (marked: number): Promise<void> => {
+    options.onStep?.("marking", marked, expected);
+    await options.onProgress?.();
+  };
+  const marks = await markBlobs(store, catalog.points, { signal, expected, onProgress: onMarked });
   const named = new Set(records.flatMap(({ record }) => namedPacks(record)));
   const usage = await measureUsage({ store, marks, orphans, named, signal });
   const { locks } = repository.storage;

@@ -5,7 +5,7 @@ import { withLease } from "../lease.ts";
 import { writeLocked } from "../locks/write-locked.ts";
 import type { Repository } from "../repository.ts";
 import { type Executed, executeSweep } from "./execute.ts";
-import { type KeptPacks, planSweep, type SweepLimits, type SweepPlan } from "./plan.ts";
+import { type KeptPacks, type OnStep, planSweep, type SweepLimits, type SweepPlan } from "./plan.ts";
 
 export interface SweepOptions extends CallOptions {
   /** In ms: no capture that takes longer (less an hour, see the format) is committed, so what is older and unused stays unused. */
@@ -18,8 +18,7 @@ export interface SweepOptions extends CallOptions {
   /** Ids of points known to be lost for good. */
   readonly acceptLost?: ReadonlySet<string>;
   readonly limits?: SweepLimits;
-  /** Told how many bytes of packs are rewritten, and of how many. */
-  readonly onRewritten?: ((done: number, total: number) => void) | undefined;
+  readonly onStep?: OnStep | undefined;
 }
 
 /** Packs and bytes of whole packs; `blobs` and `bytesInUse` are of what recovery points need. */
@@ -65,10 +64,10 @@ export async function sweep(repository: Repository, options: SweepOptions): Prom
   return await withLease(repository, { holder, signal }, async (lease) => {
     const onProgress = async (): Promise<void> => await lease.keep(signal);
     const planned = await planSweep(repository, { ...options, now: lease.storeTime, onProgress });
-    const { grace, executor, onRewritten, acceptLost = new Set<string>() } = options;
+    const { grace, executor, onStep, acceptLost = new Set<string>() } = options;
     const since = lease.storeTime;
     const done = await writeLocked(repository, { pins: planned.pins, signal }, async (locked) =>
-      executeSweep(locked, planned, { grace, executor, acceptLost, since, onProgress, onRewritten, signal }),
+      executeSweep(locked, planned, { grace, executor, acceptLost, since, onProgress, onStep, signal }),
     );
     await repository.memory?.accept(acceptLost);
     return report(planned.plan, done);

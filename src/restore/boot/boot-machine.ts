@@ -17,7 +17,7 @@ import type { BootPaths, ProcessName } from "./boot-folder.ts";
 import { mayMount, MemoryMount } from "./memory-mount.ts";
 import { mayPostcopy } from "./postcopy-memory.ts";
 import { incoming, QemuProcess } from "./qemu-process.ts";
-import { hasState, isSplit, savedState } from "./saved-state.ts";
+import { hasState, isSplit, type OnProgress, savedState } from "./saved-state.ts";
 import { completeDisks } from "./settle-disks.ts";
 import { Settling } from "./settling.ts";
 
@@ -39,6 +39,8 @@ export interface BootOptions {
   readonly stay: boolean;
   /** Told of what couldn't be read while it runs. */
   readonly onFailure: (message: string) => void;
+  /** Told while QEMU reads all of its memory before it runs. */
+  readonly onProgress: OnProgress;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -222,9 +224,9 @@ const controlId = "stillpoint-settling";
 
 async function loadState(
   qemu: QemuProcess,
-  { store, point, paused }: BootOptions,
+  { store, point, paused, onProgress }: BootOptions,
   images: PointImages,
   { mapped }: Launch,
 ): Promise<void> {
-  await qemu.load(savedState({ reader: store.reader, point, images, mapped, running: !paused }));
+  await qemu.load(savedState({ reader: store.reader, point, images, mapped, running: !paused, onProgress }));
 }

@@ -17,7 +17,11 @@ export interface StateOptions {
   readonly mapped: readonly number[];
   /** Whether the machine is to run as soon as it is loaded; one whose stream was kept whole needs `cont`. */
   readonly running: boolean;
+  readonly onProgress: OnProgress;
 }
+
+/** Told how many bytes of memory were brought, of those that have to be. */
+export type OnProgress = (done: number, total: number) => void;
 
 /** Whether the machine's memory was captured. */
 export function hasState(point: RecoveryPoint): boolean {
@@ -36,20 +40,37 @@ export async function* savedState({
   images,
   mapped,
   running,
+  onProgress,
 }: StateOptions): AsyncGenerator<Uint8Array> {
   if (!isSplit(point)) {
-    yield* openFile(reader, point, "state/stream");
+    const whole = point.manifest.parts.find(({ name }) => name === "state/stream");
+    const total = whole?.kind === "stream" ? whole.size : 0;
+    yield* counted(openFile(reader, point, "state/stream"), (done) => onProgress(done, total));
     return;
   }
+  const blocks = point.manifest.machine?.memory?.blocks ?? [];
+  const total = blocks.reduce((sum, { size }, number) => sum + (mapped.includes(number) ? 0 : size), 0);
+  let before = 0;
   const { head, tail } = await stateParts(reader, point);
   yield* emitStream({
     head,
     tail: running ? asRunning(tail) : tail,
     content: (block, number) => {
       const part = blockPart(point, block, number);
-      return mapped.includes(number) ? undefined : bytesOf(images.part(part));
+      if (mapped.includes(number)) return undefined;
+      const begun = before;
+      before += block.size;
+      return counted(bytesOf(images.part(part)), (done) => onProgress(begun + done, total));
     },
   });
+}
+
+async function* counted(pieces: AsyncIterable<Uint8Array>, tell: (bytes: number) => void): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const piece of pieces) {
+    yield piece;
+    tell((bytes += piece.length));
+  }
 }
 
 export interface StateParts {

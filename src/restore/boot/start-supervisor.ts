@@ -2,16 +2,25 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import * as fs from "node:fs/promises";
+import { createInterface } from "node:readline";
 import * as z from "zod";
 import { StillpointError } from "../../errors.ts";
 import { cancelled } from "../../host/cancel.ts";
 import { fromPlainError, type PlainError } from "../../repository/threads/worker-protocol.ts";
 import { makeBootFolder, pathsOf, writeRecord } from "./boot-folder.ts";
 import { clearDeadBoots } from "./boots.ts";
+import type { OnProgress } from "./saved-state.ts";
 import { newRecord, type StartedBoot } from "./supervise.ts";
 
-/** What a supervisor prints, in one line, and nothing after it. */
-export type SupervisorWords = { readonly ready: StartedBoot } | { readonly error: PlainError };
+/** What a supervisor prints, each in a line: how far it is any number of times, and one of the others last. */
+export type SupervisorWords = { readonly progress: Brought } | LastWords;
+type LastWords = { readonly ready: StartedBoot } | { readonly error: PlainError };
+
+/** Bytes of memory. */
+interface Brought {
+  readonly done: number;
+  readonly total: number;
+}
 
 export interface StartOptions {
   /** Where the folders of boots are. */
@@ -21,17 +30,19 @@ export interface StartOptions {
   readonly started: Date;
   /** The command line of a supervisor for that folder, the program first. */
   readonly command: (folder: string) => readonly string[];
+  readonly onProgress: OnProgress;
   readonly signal?: AbortSignal | undefined;
 }
 
 const words = z.union([
+  z.object({ progress: z.object({ done: z.number(), total: z.number() }) }),
   z.object({ ready: z.custom<StartedBoot>((value) => typeof value === "object") }),
   z.object({ error: z.custom<PlainError>((value) => typeof value === "object") }),
 ]);
 
 /** Throws what the supervisor throws, `boot_failed` when it dies without a word, `target_failed`, or `cancelled`. */
 export async function startSupervisor(options: StartOptions): Promise<StartedBoot> {
-  const { base, command, signal } = options;
+  const { base, command, onProgress, signal } = options;
   await clearDeadBoots(base);
   const folder = await makeBootFolder(base);
   const paths = pathsOf(folder);
@@ -44,7 +55,7 @@ export async function startSupervisor(options: StartOptions): Promise<StartedBoo
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted === true) stop();
   try {
-    const said = await lineOf(child);
+    const said = await lastWordsOf(child, onProgress);
     if (said !== undefined && "ready" in said) {
       child.unref();
       return said.ready;
@@ -65,13 +76,14 @@ export async function startSupervisor(options: StartOptions): Promise<StartedBoo
 }
 
 /** Undefined when it ended before it had said anything. */
-async function lineOf(child: ChildProcess): Promise<SupervisorWords | undefined> {
-  let text = "";
+async function lastWordsOf(child: ChildProcess, onProgress: OnProgress): Promise<LastWords | undefined> {
   const failed = once(child, "error").then(([error]) => Promise.reject(error as Error));
-  const read = async (): Promise<SupervisorWords | undefined> => {
-    for await (const piece of child.stdout ?? []) {
-      text += String(piece);
-      if (text.endsWith("\n")) return words.parse(JSON.parse(text));
+  const read = async (): Promise<LastWords | undefined> => {
+    if (child.stdout === null) return undefined;
+    for await (const line of createInterface({ input: child.stdout })) {
+      const said = words.parse(JSON.parse(line));
+      if (!("progress" in said)) return said;
+      onProgress(said.progress.done, said.progress.total);
     }
     return undefined;
   };

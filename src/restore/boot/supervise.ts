@@ -15,7 +15,8 @@ import type { Repository } from "../../repository/repository.ts";
 import { type BootPaths, type BootRecord, pathsOf, type ProcessName, writeRecord } from "./boot-folder.ts";
 import { type BootedMachine, type BootOptions, bootMachine } from "./boot-machine.ts";
 
-export interface SuperviseOptions extends Pick<BootOptions, "cold" | "paused" | "network" | "stay" | "onFailure"> {
+export interface SuperviseOptions
+  extends Pick<BootOptions, "cold" | "paused" | "network" | "stay" | "onFailure" | "onProgress"> {
   /** Of the boot; there already. */
   readonly folder: string;
   readonly keep: boolean;

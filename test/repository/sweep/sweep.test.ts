@@ -61,7 +61,13 @@ describe("two visits", () => {
     expect(one).toMatchObject({ condemned: { packs: 2 }, deleted: { packs: 0 }, points: 1 });
     expect(await packBytes()).toBe(before);
     here.clock.pass(grace);
-    const two = await visit();
+    const steps: unknown[] = [];
+    const two = await visit({ onStep: (...step) => void steps.push(step) });
+    expect(steps).toEqual([
+      ["marking", 6, 11],
+      ["deleting", 1, 2],
+      ["deleting", 2, 2],
+    ]);
     expect(two.deleted).toEqual(one.condemned);
     expect(await packBytes()).toBe(before - one.condemned.bytes);
     const { points } = await loadCatalog(repository);
