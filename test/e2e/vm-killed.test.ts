@@ -16,6 +16,7 @@ import { type CounterGuest, startCounterGuest } from "../helpers/guest/counter-g
 import type { Doom } from "../helpers/guest/doomed-capture.ts";
 import { describeGuest } from "../helpers/guest/leftovers.ts";
 import { waitFor } from "../helpers/guest/qemu.ts";
+import { tempDir } from "../helpers/temp-dir.ts";
 import { isRoot, project } from "./host.ts";
 
 const program = path.join(project, "test/helpers/guest/doomed-capture.ts");
@@ -23,11 +24,15 @@ const program = path.join(project, "test/helpers/guest/doomed-capture.ts");
 const everyStep = process.env["STILLPOINT_EVERY_STEP"] === "1";
 
 let guest: CounterGuest;
+/** Where QEMU looks for programs first. */
+let programs: string;
 let source: VmSource;
 let untouched: object;
 
 beforeEach(async () => {
-  guest = await startCounterGuest({ memory: 64, disks: [{}, { format: "qcow2" }] });
+  programs = await tempDir();
+  const environment = { PATH: `${programs}:${process.env["PATH"] ?? ""}` };
+  guest = await startCounterGuest({ memory: 64, disks: [{}, { format: "qcow2" }], environment });
   const spool = path.join(guest.folder, "spool");
   fs.mkdirSync(spool);
   source = { qmp: guest.qmp, memory: true, maxPause: 2000, disks: "all", spool, scratch: 64 * 1024 * 1024 };
@@ -79,10 +84,17 @@ async function watchdogGone(): Promise<void> {
 }
 
 /** Waits until the capture stands still at its step. */
-async function standing(child: ChildProcess): Promise<void> {
-  await waitFor("the capture to stand still", () =>
-    / \(.*\) T /.test(fs.readFileSync(`/proc/${String(child.pid)}/stat`, "utf8")),
-  );
+async function standing({ pid = 0 }: ChildProcess): Promise<void> {
+  await waitFor("the capture to stand still", () => standsStill(pid));
+}
+
+/** Whether it was stopped by a signal. A process that has ended doesn't stand. */
+function standsStill(pid: number): boolean {
+  try {
+    return / \(.*\) T /.test(fs.readFileSync(`/proc/${String(pid)}/stat`, "utf8"));
+  } catch {
+    return false;
+  }
 }
 
 async function guestIs(status: string): Promise<boolean> {
@@ -90,11 +102,20 @@ async function guestIs(status: string): Promise<boolean> {
   return (await qmp.execute<{ status: string }>("query-status")).status === status;
 }
 
-/** The program that QEMU has started to write the spool; waits for it. */
-async function spoolWriter(): Promise<number> {
+/**
+ * Lets the program that QEMU starts to write the spool stand still after the first bytes, when much is still to come. It can't
+ * be met while it writes: on a quiet machine that takes a moment, and on a busy one it is over when it is looked for.
+ */
+function letWriterStand(): void {
+  fs.writeFileSync(path.join(programs, "cat"), "#!/bin/sh\nhead -c 50000\nkill -STOP $$\nexec /bin/cat\n", {
+    mode: 0o755,
+  });
+}
+
+async function standingWriter(): Promise<number> {
   let writer: number | undefined;
-  await waitFor("the spool's writer", () => {
-    writer = childrenOf(guest.pid)[0];
+  await waitFor("the spool's writer to stand still", () => {
+    writer = childrenOf(guest.pid).find(standsStill);
     return writer !== undefined;
   });
   return writer ?? 0;
@@ -109,16 +130,7 @@ function childrenOf(pid: number): number[] {
       return "";
     }
   });
-  return lists.join(" ").split(" ").filter(Boolean).map(Number).filter(isStarted);
-}
-
-/** A child that isn't another program yet is still QEMU, which waits until it is: to stop it then would stop QEMU itself. */
-function isStarted(pid: number): boolean {
-  try {
-    return !fs.readFileSync(`/proc/${String(pid)}/comm`, "utf8").startsWith("qemu");
-  } catch {
-    return false;
-  }
+  return lists.join(" ").split(" ").filter(Boolean).map(Number);
 }
 
 describe.runIf(isRoot)("the capture is killed", () => {
@@ -191,17 +203,19 @@ describe.runIf(isRoot)("the capture hangs", () => {
 
 describe.runIf(isRoot)("the spool's writer", () => {
   test("is killed: the guest is rescued, the capture fails, and the next one succeeds", async () => {
+    letWriterStand();
     const capture = startCapture();
-    process.kill(await spoolWriter(), "SIGKILL");
+    process.kill(await standingWriter(), "SIGKILL");
     expect((await ended(capture)).status).toBe(1);
     await expectGoesOn();
+    fs.rmSync(path.join(programs, "cat"));
     expect((await ended(startCapture())).status).toBe(0);
   });
 
   test("hangs: the guest is rescued all the same, and the capture fails when the writer ends", async () => {
+    letWriterStand();
     const capture = startCapture();
-    const writer = await spoolWriter();
-    process.kill(writer, "SIGSTOP");
+    const writer = await standingWriter();
     const count = guest.count();
     await waitFor("the guest to go on", () => guest.count() > count + 20);
     process.kill(writer, "SIGKILL");

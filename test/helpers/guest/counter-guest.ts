@@ -27,6 +27,8 @@ export interface CounterGuestOptions {
   readonly args?: readonly string[];
   /** By default `pc`. */
   readonly machine?: string;
+  /** What QEMU's environment has beside that of the tests. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export interface CounterGuest extends Guest {
@@ -59,7 +61,7 @@ export async function startCounterGuest(options: CounterGuestOptions = {}): Prom
     ...blocks,
     ...args,
   ];
-  const guest = await startQemu(place, argv, images);
+  const guest = await startQemu(place, argv, images, options.environment);
   const count = (): number => readSerialCount(guest.serial);
   const ticks = async (more: number): Promise<number> => {
     const target = count() + more;

@@ -73,11 +73,19 @@ export function commonArguments(folder: string): string[] {
 }
 
 /** Starts QEMU and waits for its QMP socket. It dies with this process, however that ends. */
-export async function startQemu(place: GuestFolder, args: readonly string[], disks: readonly string[]): Promise<Guest> {
+export async function startQemu(
+  place: GuestFolder,
+  args: readonly string[],
+  disks: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Guest> {
   const { folder } = place;
   const argv = [qemuBinary, ...args];
   const log = fs.openSync(path.join(folder, "qemu.log"), "a");
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", ...argv], { stdio: ["ignore", log, log] });
+  const child = spawn("setpriv", ["--pdeathsig", "KILL", ...argv], {
+    stdio: ["ignore", log, log],
+    env: { ...process.env, ...environment },
+  });
   fs.closeSync(log);
   running.add(child);
   child.once("exit", () => running.delete(child));
