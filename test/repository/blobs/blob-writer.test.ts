@@ -1,6 +1,8 @@
-import * as crypto from "node:crypto";
+import crypto from "node:crypto";
+import { syncBuiltinESMExports } from "node:module";
+import { zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { StillpointError } from "../../../src/errors.ts";
 import { BlobIndex } from "../../../src/repository/blobs/blob-index.ts";
 import { BlobReader } from "../../../src/repository/blobs/blob-reader.ts";
@@ -11,34 +13,10 @@ import { KeyRing } from "../../../src/repository/keys/key-ring.ts";
 import { type PackInfo, packName } from "../../../src/repository/blobs/pack.ts";
 import { parseTable } from "../../../src/repository/blobs/pack-table.ts";
 import { PackCatalog } from "../../../src/repository/blobs/pack-catalog.ts";
-import type * as zstd from "../../../src/host/zstd.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { faultyStorage, memoryStorage } from "../../helpers/memory-storage.ts";
 import { rejection } from "../../helpers/rejection.ts";
 import { overriding } from "../../helpers/repository.ts";
-
-const used: string[] = [];
-vi.mock("node:crypto", async (original) => {
-  const real = await original<typeof crypto>();
-  return {
-    ...real,
-    createCipheriv: (...call: Parameters<typeof real.createCipheriv>) => {
-      used.push(`${Buffer.from(call[1] as Buffer).toString("hex")} ${Buffer.from(call[2] as Buffer).toString("hex")}`);
-      return real.createCipheriv(...call);
-    },
-  };
-});
-afterEach(() => void used.splice(0));
-
-/** What compressing does to its input before: nothing, unless a test makes it faulty. */
-const fault = { of: (raw: Uint8Array): Uint8Array => raw };
-vi.mock("../../../src/host/zstd.ts", async (original) => {
-  const real = await original<typeof zstd>();
-  return {
-    ...real,
-    compressInto: (target: Uint8Array, raw: Uint8Array) => real.compressInto(target, fault.of(raw)),
-  };
-});
 
 const keys = new KeyRing({ masterKey: Buffer.alloc(32, 1), repositoryId: Buffer.alloc(16, 2) });
 const content = fc.oneof(
@@ -79,6 +57,22 @@ function readerOf({ storage, packs }: Written): BlobReader {
   return new BlobReader({ keys, storage, index, packs: catalog });
 }
 
+/** The key and the nonce of each seal from now to the end of the test. */
+function pairsUsed(): string[] {
+  const used: string[] = [];
+  const seal = crypto.createCipheriv;
+  const spy = vi.spyOn(crypto, "createCipheriv").mockImplementation((...call: Parameters<typeof seal>) => {
+    used.push(`${Buffer.from(call[1] as Buffer).toString("hex")} ${Buffer.from(call[2] as Buffer).toString("hex")}`);
+    return seal(...call);
+  });
+  syncBuiltinESMExports();
+  onTestFinished(() => {
+    spy.mockRestore();
+    syncBuiltinESMExports();
+  });
+  return used;
+}
+
 describe("BlobWriter", () => {
   test("what is written is read back, and equal content is stored once", async () => {
     await fc.assert(
@@ -96,6 +90,7 @@ describe("BlobWriter", () => {
   });
 
   test("no key is ever used with the same nonce twice", async () => {
+    const used = pairsUsed();
     const one = Buffer.alloc(100_000, 7);
     for (let round = 0; round < 5; round++)
       await write(
@@ -151,9 +146,12 @@ describe("BlobWriter", () => {
   test("a blob that doesn't open as what was given is never stored", async () => {
     const storage = await memoryStorage();
     const writer = new BlobWriter({ keys, storage, presence: new BlobIndex(), onPack: () => expect.unreachable() });
-    fault.of = (raw) => Buffer.alloc(raw.length, 8);
+    const addStored = writer.addStored.bind(writer);
+    const other = zstdCompressSync(Buffer.alloc(5000, 8));
+    vi.spyOn(writer, "addStored").mockImplementation(
+      async (kind, id, encoding, length, _, raw) => await addStored(kind, id, encoding, length, other, raw),
+    );
     const error = await rejection(writer.add(blobKinds.data, Buffer.alloc(5000, 7)));
-    fault.of = (raw) => raw;
     expect(error).toMatchObject({ code: "damaged", message: expect.stringContaining("memory") as string });
   });
 
