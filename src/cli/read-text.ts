@@ -1,5 +1,6 @@
 /** Small text files that the administrator names on the command line. */
 import { type ErrorCode, StillpointError } from "../errors.ts";
+import { errnoWords } from "../host/errno-words.ts";
 import { errnoOf } from "../host/files.ts";
 import { nodeFiles } from "../host/node-files.ts";
 
@@ -15,7 +16,7 @@ export async function readText(file: string, { what, code, next }: ReadTextOptio
   try {
     return (await nodeFiles.read(file)).toString();
   } catch (error) {
-    const reason = reasons[errnoOf(error) ?? ""] ?? (error instanceof Error ? error.message : String(error));
+    const reason = errnoWords[errnoOf(error) ?? ""] ?? (error instanceof Error ? error.message : String(error));
     throw new StillpointError(code, {
       what: `Cannot read ${what} in ${file}: ${reason}`,
       safe: "Nothing was changed.",
@@ -24,9 +25,3 @@ export async function readText(file: string, { what, code, next }: ReadTextOptio
     });
   }
 }
-
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EACCES: "permission denied",
-  EISDIR: "it is a folder",
-};

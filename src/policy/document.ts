@@ -27,6 +27,8 @@ export function readYaml(text: string, file: string): YamlDocument {
     throw problemsError({ file, text: text.slice(0, 200) }, [{ range: [0, 1], message }]);
   };
   if (text.length > mostCharacters) refuse("the file is too large: more than 256 KiB");
+  if (text.includes("\0"))
+    throw problemsError({ file, text: "" }, [{ range: [0, 1], message: "this isn't a text file" }]);
   if (nestsTooDeep(text)) refuse(`nested too deep: more than ${deepest} levels`);
   // Its own search for keys that are there twice takes quadratic time; the reader's doesn't.
   const document = parseDocument(text, { uniqueKeys: false, prettyErrors: false });
@@ -61,6 +63,7 @@ function syntaxProblem({ code, message, pos }: YAMLError): Problem {
   const known: Partial<Record<YAMLError["code"], string>> = {
     MULTIPLE_DOCS: "a second document begins here; a file has one",
     TAB_AS_INDENT: "tabs can't be used to indent",
+    BLOCK_IN_FLOW: "a comma or a closing bracket is missing before this",
     RESOURCE_EXHAUSTION: "nested too deep",
   };
   return { range: [pos[0], pos[1]], message: known[code] ?? `not valid YAML: ${message}` };

@@ -185,8 +185,9 @@ function checkObjectives(value: z.output<typeof policySettings>, context: z.Refi
   const { rpo } = value.schedule;
   for (const key of ["rpo", "offsite_rpo"] as const) {
     const objective = value.objectives[key];
-    if (objective === undefined) continue;
     const gap = rpo ?? cronGap(value.schedule);
+    // What is no duration has been told of.
+    if (objective === undefined || !Number.isFinite(objective) || !Number.isFinite(gap)) continue;
     // A point counts when it is committed, a little after its run has started; an rpo of the schedule allows for that.
     if (rpo === undefined ? objective > gap : objective >= gap) continue;
     const message = `the schedule leaves up to ${formatDuration(gap)} between recovery points, so an ${key} of ${formatDuration(objective)} can't be met`;

@@ -1,16 +1,12 @@
 /** What the system says about the target of a restore, said plainly. */
 import { StillpointError } from "../errors.ts";
+import { errnoWords } from "../host/errno-words.ts";
 import { errnoOf } from "../host/files.ts";
 
 const reasons: Readonly<Record<string, string>> = {
+  ...errnoWords,
   ENOENT: "its parent folder doesn't exist",
   ENOTDIR: "its parent isn't a folder",
-  EACCES: "permission denied",
-  EPERM: "permission denied",
-  EROFS: "the file system is read-only",
-  ENOSPC: "the file system has no space left",
-  EDQUOT: "the quota is used up",
-  EFBIG: "the file system can't hold a file of that length",
   ENAMETOOLONG: "the file system can't hold a name of that length",
   EILSEQ: "the file system can't hold that name",
 };

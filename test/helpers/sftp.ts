@@ -18,7 +18,7 @@ export async function connectTo(pipe: ProgramPipe, clock: Clock = systemClock): 
   const connection = new SftpConnection({
     pipe,
     clock,
-    explain: (trouble) => connectionError("replica", "sftp://test", trouble),
+    explain: (trouble) => connectionError({ location: "replica", url: "sftp://test", missingKey: undefined }, trouble),
   });
   return await SftpClient.greet(connection);
 }

@@ -27,6 +27,28 @@ function messageFor(text: string, file = "stillpoint.yaml"): string {
   throw new Error("this configuration is valid");
 }
 
+describe("one mistake is one problem", () => {
+  const policy = (rest: string): string => `${minimal}\n  other: { sources: [etc], ${rest} }\n`;
+
+  test.each([
+    [
+      "two words for a duration",
+      policy("schedule: { cron: '0 * * * *' }, keep: { last: 1 }, objectives: { rpo: 2 hours }"),
+      "expected a duration",
+    ],
+    [
+      "a comma that is missing",
+      policy("schedule: { cron: '0 * * * *' }, keep: { last: 1 daily: 2 }"),
+      "a comma or a closing bracket is missing",
+    ],
+    ["no text at all", "version: 1\0\u{1}\u{fffd}", "this isn't a text file"],
+  ])("%s", (_, text, problem) => {
+    const message = messageFor(text);
+    expect(message).toContain(problem);
+    expect(message).toMatch(/: 1 problem\.$/);
+  });
+});
+
 describe("the state folder", () => {
   test("is the same whether or not the rest of the file is valid", () => {
     for (const text of valid) {

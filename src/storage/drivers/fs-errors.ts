@@ -1,6 +1,7 @@
 /** What an errno of the file system means to a user of the storage. */
 
 import { StillpointError, type ErrorCode } from "../../errors.ts";
+import { describeErrno } from "../../host/errno-words.ts";
 import { errnoOf } from "../../host/files.ts";
 
 export interface FsErrorContext {
@@ -55,7 +56,7 @@ export function storageErrorFrom(error: unknown, { location, path, action }: FsE
   if (errno === undefined) return error;
   const { code, next } = meanings[errno] ?? failed;
   return new StillpointError(code, {
-    what: `Cannot ${action} ${path} in ${location}: ${errno}`,
+    what: `Cannot ${action} ${path} in ${location}: ${describeErrno(errno)}`,
     safe: "What was stored before is untouched.",
     next,
     cause: error,

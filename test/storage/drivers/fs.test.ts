@@ -206,7 +206,7 @@ describe("errors", () => {
     const error = await rejection(storage.put("packs/ab/one", [Buffer.from("longer than five bytes")]));
     expect(error).toMatchObject({ code: "storage_full" });
     expect(error.message).toContain(
-      "Cannot store /mnt/usb/store/packs/ab/one in usb: ENOSPC. What was stored before is untouched.",
+      "Cannot store /mnt/usb/store/packs/ab/one in usb: the file system has no space left (ENOSPC). What was stored before is untouched.",
     );
     expect([...disk.contents().keys()]).toEqual([`${root}/packs/ab/one`]);
     expect((await storage.get("packs/ab/one")).toString()).toBe(text);

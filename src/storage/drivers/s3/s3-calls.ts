@@ -31,10 +31,11 @@ export class S3Calls {
     requireObjectName(name);
     const { bucket: Bucket, prefix } = this.address;
     return await this.attempt(`${action} ${name}`, signal, async () => {
+      const object = { Bucket, Key: prefix + name };
       try {
-        return await work({ Bucket, Key: prefix + name });
+        return await work(object);
       } catch (error) {
-        throw await this.#whyMissing(name, error);
+        throw await this.#whyMissing(name, await this.#whyDenied(object, signal, error));
       }
     });
   }
@@ -79,6 +80,19 @@ export class S3Calls {
     return new StillpointError("object_missing", {
       what: `Cannot find ${name} in ${this.address.location}: there is no such object`,
     });
+  }
+
+  /** Nor could it say what is wrong with the access key. */
+  async #whyDenied(object: S3Object, signal: AbortSignal | undefined, error: unknown): Promise<unknown> {
+    const { name: code, status } = factsOf(error);
+    if (status !== 403 || code !== "Unknown") return error;
+    const first = { ...object, Range: "bytes=0-0" };
+    return await this.requests
+      .send(signal, async (s3, options) => (await s3.getObject(first, options)).Body?.transformToByteArray())
+      .then(
+        () => error,
+        (reason: unknown) => reason,
+      );
   }
 
   #noBucket(): StillpointError {

@@ -1,5 +1,6 @@
 import * as path from "node:path";
 import { StillpointError, toError } from "../../../errors.ts";
+import { errnoWords } from "../../../host/errno-words.ts";
 import { errnoOf, type Files } from "../../../host/files.ts";
 import type { S3Credentials } from "../../storage.ts";
 
@@ -58,7 +59,7 @@ async function readText(file: string, files: Files): Promise<string> {
   try {
     return (await files.read(file)).toString();
   } catch (error) {
-    const reason = errnoOf(error) === "ENOENT" ? "there is no such file" : toError(error).message;
+    const reason = errnoWords[errnoOf(error) ?? ""] ?? toError(error).message;
     throw unusable(
       `Cannot read the access key in ${file}: ${reason}`,
       "Correct the path, or run Stillpoint with the rights to read it.",

@@ -1,6 +1,7 @@
 /** What an error of the S3 client means to a user of the storage. */
 
 import { isStillpointError, StillpointError, type ErrorCode } from "../../../errors.ts";
+import { describeErrno } from "../../../host/errno-words.ts";
 
 export interface S3ErrorContext {
   readonly location: string;
@@ -17,6 +18,19 @@ interface Meaning {
 const denied: Meaning = {
   code: "storage_denied",
   next: "Look at the access key, and at what the bucket's policy allows it (docs/offsite.md).",
+};
+const wrongSecret: Meaning = {
+  ...denied,
+  next: "Look at the secret key: it isn't the one of that access key.",
+};
+const unknownKey: Meaning = {
+  ...denied,
+  next: "Look at the access key, and whether it is of this store: it knows no such key.",
+};
+const overdue: Meaning = { ...denied, next: "Get new credentials: these were valid for a time that is over." };
+const keyless: Meaning = {
+  ...denied,
+  next: "Name a file with it as `credentials_file` (docs/offsite.md), or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
 };
 const full: Meaning = { code: "storage_full", next: "Free some space at the store, or have the quota raised." };
 const busy: Meaning = { code: "storage_failed", next: "Wait until the store is well again; its own log may say more." };
@@ -41,6 +55,11 @@ const expired: Meaning = {
 const nameless: Meaning = {
   ...untrusted,
   next: "Write the endpoint with a name that is in the store's certificate, or have one made for this name.",
+};
+const withoutTls: Meaning = {
+  code: "storage_unreachable",
+  next: "See whether the store speaks TLS there: the endpoint of one that doesn't begins with http://.",
+  retryable: false,
 };
 const noBucket: Meaning = {
   code: "storage_unreachable",
@@ -72,9 +91,12 @@ const meanings: ReadonlyMap<string | undefined, Meaning> = new Map(
     RequestTimeout: busy,
     OperationAborted: busy,
     SlowDown: busy,
-    ExpiredToken: denied,
-    CredentialsProviderError: denied,
+    SignatureDoesNotMatch: wrongSecret,
+    InvalidAccessKeyId: unknownKey,
+    ExpiredToken: overdue,
+    CredentialsProviderError: keyless,
     TokenProviderError: denied,
+    EPROTO: withoutTls,
     CERT_HAS_EXPIRED: expired,
     CERT_NOT_YET_VALID: expired,
     ERR_TLS_CERT_ALTNAME_INVALID: nameless,
@@ -147,10 +169,15 @@ function meaningOf({ name, status, errno }: S3ErrorFacts): Meaning {
 function describe({ name, status, errno, message }: S3ErrorFacts): string {
   // An answer to HEAD has no body that could say why.
   if (name === "Unknown" && status !== undefined) return `the store answered ${status}`;
-  const reason = errno ?? (/^[A-Za-z0-9.]{1,60}$/.test(name) ? name : "an error without a name");
+  const reason = errno === undefined ? nameOf(name) : describeErrno(errno);
   if (status !== undefined) return `the store answered ${reason} (${status})`;
   // AWS's client calls a connection that was cut by that name too.
   if (name === "TimeoutError" && (errno === undefined || errno === "ETIMEDOUT"))
     return "the store didn't answer in time";
+  if (name === "CredentialsProviderError") return "no access key was found (CredentialsProviderError)";
   return errno === undefined ? `${reason} (${message})` : reason;
+}
+
+function nameOf(name: string): string {
+  return /^[A-Za-z0-9.]{1,60}$/.test(name) ? name : "an error without a name";
 }

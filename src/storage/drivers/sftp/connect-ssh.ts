@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { systemClock, type Clock } from "../../../host/clock.ts";
 import { openProgramPipe } from "../../../host/program-pipe.ts";
 import type { SftpAddress } from "../../storage.ts";
@@ -13,11 +14,14 @@ import { connectionError } from "./ssh-trouble.ts";
  * @throws StillpointError `storage_unreachable`, `storage_denied`, `storage_failed`
  */
 export async function connectBySsh(address: SftpAddress, clock: Clock = systemClock): Promise<SftpClient> {
-  const where = sftpUrlOf(address);
+  const { location, identityFile } = address;
   const connection = new SftpConnection({
     pipe: openProgramPipe(sshCommand(address), sshEnvironment),
     clock,
-    explain: (trouble) => connectionError(address.location, where, trouble),
+    explain: (trouble) => {
+      const missingKey = identityFile === undefined || existsSync(identityFile) ? undefined : identityFile;
+      return connectionError({ location, url: sftpUrlOf(address), missingKey }, trouble);
+    },
   });
   return await SftpClient.greet(connection);
 }

@@ -44,6 +44,22 @@ describe("what a store's refusal means", () => {
     expect(error).toMatchObject({ code, retryable, message: expect.stringContaining(`${name} (${status})`) });
   });
 
+  test("an answer without a body is asked for again with one", async () => {
+    const { storage } = await scriptedStore(() => refusal(403, "SignatureDoesNotMatch"));
+    const error = await rejection(storage.stat("a"));
+    expect(error).toMatchObject({ code: "storage_denied", retryable: false });
+    expect(error.message).toContain("SignatureDoesNotMatch (403)");
+    expect(error.message).toContain("Look at the secret key");
+  });
+
+  test("whoever may read and not look is told what the look was answered", async () => {
+    const { storage } = await scriptedStore(({ line }) => (line.startsWith("HEAD") ? { status: 403 } : { body: "x" }));
+    expect(await rejection(storage.stat("a"))).toMatchObject({
+      code: "storage_denied",
+      message: expect.stringContaining("(403)"),
+    });
+  });
+
   test("what can't be read in it is told without it, and nothing secret ever", async () => {
     const { storage } = await scriptedStore(() => refusal(500, "\u001b[2Jhidden code!"));
     const error = await rejection(storage.get("a"));

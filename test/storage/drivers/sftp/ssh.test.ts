@@ -104,6 +104,8 @@ describe("ssh", () => {
 });
 
 describe("what the end of a connection means", () => {
+  const far = { location: "far", url: "sftp://host/a", missingKey: undefined };
+
   test.each([
     ["Host key verification failed.", "storage_denied", false],
     [
@@ -119,11 +121,26 @@ describe("what the end of a connection means", () => {
     ["", "storage_unreachable", true],
   ])("%s", (words, code, retryable) => {
     const end = { status: 255, how: "it ended with exit status 255", words };
-    const error = connectionError("far", "sftp://host/a", { kind: "ended", end, established: false });
+    const error = connectionError(far, { kind: "ended", end, established: false });
     expect(error).toMatchObject({ code, retryable });
     expect(error.message).toContain(words === "" ? end.how : words.replace(/\.$/, ""));
     // Once it stood, whatever is said then, it may stand again.
-    const later = connectionError("far", "sftp://host/a", { kind: "ended", end, established: true });
+    const later = connectionError(far, { kind: "ended", end, established: true });
     expect(later).toMatchObject({ code: "storage_unreachable", retryable: true });
+  });
+
+  test("a key that isn't there is named: ssh only says that nobody was let in", () => {
+    const end = { status: 255, how: "it ended", words: "web1@host: Permission denied (publickey)." };
+    const trouble = { kind: "ended", end, established: false } as const;
+    expect(connectionError({ ...far, missingKey: "/etc/key" }, trouble).message).toContain(
+      "Bring back the key /etc/key",
+    );
+    expect(connectionError(far, trouble).message).toContain("authorized_keys");
+  });
+
+  test("a place without another name is said once", () => {
+    const end = { status: 255, how: "it ended", words: "" };
+    const error = connectionError({ ...far, location: far.url }, { kind: "ended", end, established: false });
+    expect(error.message.split(far.url)).toHaveLength(2);
   });
 });
