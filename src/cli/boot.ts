@@ -8,7 +8,7 @@ import { startSupervisor, type SupervisorWords } from "../restore/boot/start-sup
 import { startedBoot, supervise } from "../restore/boot/supervise.ts";
 import { toPlainError } from "../repository/threads/worker-protocol.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
-import { loadPoint, shortIds } from "./find-points.ts";
+import { loadPoint, pointHelp, shortIds } from "./find-points.ts";
 import { formatAge, formatTime, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
 import { addConfigOption, addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
@@ -37,7 +37,7 @@ interface SuperviseFlags extends Flags {
 
 export const define: DefineVerb = (command, cli) => {
   command.enablePositionalOptions();
-  defineBoot(command.argument("<id>", "the point's id or its beginning, or `latest`"))
+  defineBoot(command.argument("<id>", pointHelp))
     .option("--state <folder>", "where the machine's folder is made (default: the state folder)")
     .option("--quiet", "print no progress")
     .option("--json", "print JSON")
@@ -83,7 +83,7 @@ Examples:
 
 function defineBoot(command: Command): Command {
   return addLocationOptions(command)
-    .option("--source <name>", "with `latest`: of which source")
+    .option("--source <name>", "with `latest` or a time: of which source")
     .option("--cold", "start from the disks alone, as after a loss of power")
     .option("--paused", "stay at the instant until QMP says `cont`")
     .addOption(

@@ -3,7 +3,7 @@ import { parseDiskPath } from "../restore/disks/disk-path.ts";
 import { openInside } from "../restore/disks/look-inside.ts";
 import { PointImages } from "../restore/serve/point-images.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
-import { loadPoint } from "./find-points.ts";
+import { loadPoint, pointHelp } from "./find-points.ts";
 import { loadStore } from "./load-store.ts";
 import { noteTrouble } from "./note-trouble.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
@@ -15,14 +15,14 @@ interface Flags extends LocationFlags {
 export const define: DefineVerb = (command, cli) => {
   addLocationOptions(
     command
-      .argument("<id>", "the point's id or its beginning, or `latest`")
+      .argument("<id>", pointHelp)
       .argument(
         "[path]",
         "the file: relative to the source's folder, or its path on the host; not needed for an image or a command's output",
         "",
       ),
   )
-    .option("--source <name>", "with `latest`: of which source")
+    .option("--source <name>", "with `latest` or a time: of which source")
     .addHelpText(
       "after",
       `

@@ -7,7 +7,7 @@ import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
-import { choosePoint } from "./find-points.ts";
+import { choosePoint, pointHelp } from "./find-points.ts";
 import { count, formatBytes, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
 import { noteTrouble } from "./note-trouble.ts";
@@ -20,12 +20,8 @@ interface Flags extends LocationFlags {
 }
 
 export const define: DefineVerb = (command, cli) => {
-  addLocationOptions(
-    command
-      .argument("<before>", "a point's id or its beginning, or `latest`")
-      .argument("<after>", "the one to compare it with"),
-  )
-    .option("--source <name>", "with `latest`: of which source")
+  addLocationOptions(command.argument("<before>", pointHelp).argument("<after>", "the one to compare it with"))
+    .option("--source <name>", "with `latest` or a time: of which source")
     .option("--disk <name>", "only this disk")
     .option("--json", "print JSON")
     .addHelpText(

@@ -1,33 +1,48 @@
-/** Naming recovery points as people do: by the beginning of the id, or `latest`. */
+/** Naming recovery points as people do: by the beginning of the id, by the time, or as `latest`. */
 import { StillpointError } from "../errors.ts";
 import { type CatalogPoint, findPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { Cli } from "./cli.ts";
+import { formatTime } from "./format.ts";
+import { endOfMoment } from "./parse-moment.ts";
 import { reportDamage } from "./report-damage.ts";
 
 export interface PointFlags {
   readonly source?: string;
 }
 
+/** What the verbs say of the argument that `choosePoint` takes. */
+export const pointHelp =
+  "the point's id or its beginning; `latest`; or a day (2026-11-17) or time (2026-11-17T14:00, in UTC): the newest until its end";
+
 /** The point that is meant. `points` are sorted by time. Throws `not_found` or `usage`. */
-export function choosePoint<T extends Pick<CatalogPoint, "id" | "manifest">>(
+export function choosePoint<T extends Pick<CatalogPoint, "id" | "time" | "manifest">>(
   points: readonly T[],
   text: string,
   { source }: PointFlags = {},
 ): T {
   const candidates = source === undefined ? points : points.filter(({ manifest }) => manifest.source === source);
   if (source !== undefined && candidates.length === 0) throw noneOf(points, source);
-  if (text !== "latest") return findPoint(candidates, text.toLowerCase());
+  const end = text === "latest" ? Number.POSITIVE_INFINITY : endOfMoment(text);
+  if (end === undefined) return findPoint(candidates, text.toLowerCase());
   const sources = sourcesOf(candidates);
-  const newest = candidates.at(-1);
-  if (newest !== undefined && sources.length === 1) return newest;
-  throw new StillpointError(newest === undefined ? "not_found" : "usage", {
-    what:
-      newest === undefined
-        ? "Cannot take the latest recovery point: there is none"
-        : `Cannot take the latest recovery point: there are ${sources.length} sources`,
-    next: newest === undefined ? "`stillpoint run` makes one." : `Add --source: ${sources.join(", ")}.`,
+  if (sources.length > 1) {
+    throw new StillpointError("usage", {
+      what: `Cannot take the ${nameOf(text)}: there are ${sources.length} sources`,
+      next: `Add --source: ${sources.join(", ")}.`,
+    });
+  }
+  const newest = candidates.findLast(({ time }) => time <= end);
+  if (newest !== undefined) return newest;
+  const oldest = candidates[0];
+  throw new StillpointError("not_found", {
+    what: `Cannot take the ${nameOf(text)}: there is none`,
+    next: oldest === undefined ? "`stillpoint run` makes one." : `The oldest is of ${formatTime(oldest.time)} UTC.`,
   });
+}
+
+function nameOf(text: string): string {
+  return text === "latest" ? "latest recovery point" : `latest recovery point until ${text}`;
 }
 
 /** The beginnings of `ids`, 8 digits or as many as it takes to tell them from each other, by id. */

@@ -4,6 +4,7 @@ import { forgetPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { choosePoint } from "./find-points.ts";
 import { formatTime, printable } from "./format.ts";
+import { endOfMoment } from "./parse-moment.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 
 interface Flags extends LocationFlags {
@@ -30,7 +31,7 @@ async function forget(cli: Cli, ids: readonly string[], flags: Flags): Promise<v
   const { name, repository } = await openLocation(cli, flags, { write: true });
   const { points } = await loadCatalog(repository, { signal: cli.signal });
   // All are found before the first is deleted, so that a mistyped one stops it all.
-  const chosen = new Set(ids.map((id) => choosePoint(points, refuseLatest(id))));
+  const chosen = new Set(ids.map((id) => choosePoint(points, refuseTimes(id))));
   const locked = await lockedPoints(repository, { signal: cli.signal });
   for (const { id } of chosen) refuseLocked(id, name, locked.get(id));
   for (const point of chosen) {
@@ -53,10 +54,10 @@ function refuseLocked(id: string, location: string, until: number | undefined): 
 }
 
 /** Deleting is for points that were looked at. */
-function refuseLatest(id: string): string {
-  if (id !== "latest") return id;
+function refuseTimes(id: string): string {
+  if (id !== "latest" && endOfMoment(id) === undefined) return id;
   throw new StillpointError("usage", {
-    what: "Cannot forget `latest`: another run may have made a newer one meanwhile",
+    what: `Cannot forget ${id}: another run may have made a newer point meanwhile`,
     safe: "Nothing was deleted.",
     next: "Give the id; `stillpoint list` shows it.",
   });

@@ -1,6 +1,6 @@
 import { putSmallObject } from "../repository/points/small-objects.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
-import { loadPoint } from "./find-points.ts";
+import { loadPoint, pointHelp } from "./find-points.ts";
 import { printable } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 
@@ -11,9 +11,9 @@ interface Flags extends LocationFlags {
 }
 
 export const define: DefineVerb = (command, cli) => {
-  addLocationOptions(command.argument("<id>", "the point's id or its beginning, or `latest`"))
+  addLocationOptions(command.argument("<id>", pointHelp))
     .option("--reason <text>", "why, for whoever wonders later", "")
-    .option("--source <name>", "with `latest`: of which source")
+    .option("--source <name>", "with `latest` or a time: of which source")
     .option("--json", "print JSON")
     .addHelpText(
       "after",

@@ -4,7 +4,7 @@ import { listInside } from "../restore/disks/look-inside.ts";
 import { PointImages } from "../restore/serve/point-images.ts";
 import { encodeText, nameOf, targetOf } from "../repository/tree/directory-tree.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
-import { loadPoint } from "./find-points.ts";
+import { loadPoint, pointHelp } from "./find-points.ts";
 import { formatTime, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
 import { noteTrouble } from "./note-trouble.ts";
@@ -19,14 +19,14 @@ interface Flags extends LocationFlags {
 export const define: DefineVerb = (command, cli) => {
   addLocationOptions(
     command
-      .argument("<id>", "the point's id or its beginning, or `latest`")
+      .argument("<id>", pointHelp)
       .argument(
         "[path]",
         "a folder or file: relative to the source's folder, or its path on the host; a disk, or a place in one",
         "",
       ),
   )
-    .option("--source <name>", "with `latest`: of which source")
+    .option("--source <name>", "with `latest` or a time: of which source")
     .option("--json", "print JSON")
     .addHelpText(
       "after",

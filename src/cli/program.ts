@@ -1,11 +1,12 @@
 /** The command line as a whole: finds the verb, runs it, and says how that ended. */
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Help, type Option } from "commander";
 import { exitStatus } from "../errors.ts";
 import type { Cli } from "./cli.ts";
 import { explainError } from "./explain-error.ts";
 import { OutputClosed } from "./output.ts";
 import { verbGroups } from "./verbs.ts";
 import { version } from "./version.ts";
+import { wrap } from "./wrap.ts";
 
 const after = `
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 partly done, 4 damage found, 5 busy.
@@ -19,7 +20,7 @@ export async function runProgram(argv: readonly string[], cli: Cli): Promise<num
       const verb = verbs.get(command.name());
       if (verb !== undefined) (await verb.load()).define(command, cli);
     });
-    await program.parseAsync(withoutHelpVerb(argv), { from: "user" });
+    await program.parseAsync(argumentsOf(argv), { from: "user" });
     return cli.exit;
   } catch (error) {
     if (error instanceof OutputClosed) return cli.exit;
@@ -38,6 +39,26 @@ export async function loadProgram(cli: Cli): Promise<Command> {
   return program;
 }
 
+/** What other tools call our verbs. */
+const elsewhere: Readonly<Record<string, string>> = {
+  backup: "run",
+  snapshot: "run",
+  create: "run",
+  snapshots: "list",
+  info: "show",
+  find: "ls",
+  dump: "cat",
+  extract: "restore",
+  mount: "serve",
+  delete: "forget",
+  compact: "sweep",
+  copy: "replicate",
+  sync: "replicate",
+  verify: "check",
+  stats: "status",
+  version: "--version",
+};
+
 const verbs = new Map(Object.values(verbGroups).flatMap((group) => group.map((verb) => [verb.name, verb])));
 
 function makeProgram(cli: Cli): Command {
@@ -53,13 +74,14 @@ function makeProgram(cli: Cli): Command {
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => cli.output.print(text.trimEnd()),
-      writeErr: (text) => cli.output.note(text.trimEnd()),
+      writeOut: (text) => cli.output.print(fitParagraphs(text.trimEnd(), cli.output.width)),
+      writeErr: (text) => cli.output.note(fitParagraphs(text.trimEnd(), cli.output.width)),
       // Said in our own way by endOfCommander.
       outputError: () => undefined,
       getOutHelpWidth: () => helpWidth(cli),
       getErrHelpWidth: () => helpWidth(cli),
     })
+    .configureHelp({ optionDescription: describeOption })
     .addHelpText("after", after);
   for (const [group, members] of Object.entries(verbGroups)) {
     program.commandsGroup(group);
@@ -72,13 +94,33 @@ function makeProgram(cli: Cli): Command {
   return program;
 }
 
-/** `help list` is `list --help`: commander's own help verb would explain a verb before its options are loaded. */
-function withoutHelpVerb(argv: readonly string[]): readonly string[] {
-  return argv[0] === "help" ? [...argv.slice(1), "--help"] : argv;
+/**
+ * `help list` is `list --help`: commander's own help verb would explain a verb before its options are loaded. Of a verb that there
+ * is not there is nothing to explain.
+ */
+function argumentsOf(argv: readonly string[]): readonly string[] {
+  const [first = "", ...rest] = argv[0] === "help" ? [...argv.slice(1), "--help"] : argv;
+  return first.startsWith("-") || first === "" || verbs.has(first) ? [first, ...rest].filter(Boolean) : [first];
 }
 
 function helpWidth({ output }: Cli): number {
   return Math.min(output.width ?? 100, 110);
+}
+
+/** An empty default says nothing. */
+function describeOption(option: Option): string {
+  const isEmpty =
+    option.defaultValue === "" || (Array.isArray(option.defaultValue) && option.defaultValue.length === 0);
+  return isEmpty ? option.description : Help.prototype.optionDescription(option);
+}
+
+/** Help is written in lines that are wider than some terminals: there its paragraphs are broken anew. What is indented stays as it is. */
+function fitParagraphs(text: string, width = Number.POSITIVE_INFINITY): string {
+  return text.replace(/(?:^\S.*\n?)+/gm, (paragraph) => {
+    const lines = paragraph.trimEnd().split("\n");
+    if (lines.every((line) => line.length <= width)) return paragraph;
+    return `${wrap(lines.join(" "), width, "").join("\n")}${paragraph.endsWith("\n") ? "\n" : ""}`;
+  });
 }
 
 function capital(text: string): string {
@@ -86,14 +128,25 @@ function capital(text: string): string {
 }
 
 /** What commander has to say: help that was asked for, or what is wrong with the command line. */
-function endOfCommander(error: CommanderError, [first = ""]: readonly string[], { output }: Cli): number {
+function endOfCommander(error: CommanderError, argv: readonly string[], { output }: Cli): number {
   if (error.exitCode === 0) return exitStatus.ok;
   // Help because the verb lacks has been printed already.
   if (error.code !== "commander.help") {
     const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
     output.note(`stillpoint: ${what.replace(/\.$/, "")}.`);
-    const help = verbs.has(first) ? `stillpoint ${first} --help` : "stillpoint --help";
-    output.note(suggestion?.replace(/^\((.*)\)$/, "$1") ?? `See \`${help}\`.`);
+    output.note(adviceFor(error, argv, suggestion?.replace(/^\((.*)\)$/, "$1")));
   }
   return exitStatus.usage;
+}
+
+function adviceFor({ code }: CommanderError, argv: readonly string[], suggestion: string | undefined): string {
+  const [first = "", second = ""] = argv;
+  const meant = Object.hasOwn(elsewhere, first) ? elsewhere[first] : undefined;
+  if (meant !== undefined) return `Here it is \`stillpoint ${meant}\`.`;
+  if (suggestion !== undefined) return suggestion;
+  if (first.startsWith("-") && argv.some((word) => verbs.has(word)))
+    return `Options stand behind the verb: \`stillpoint VERB ${first} …\`. See \`stillpoint --help\`.`;
+  if (!verbs.has(first)) return "See `stillpoint --help`.";
+  const isGroup = ["config", "key", "notify", "retention"].includes(first) && code !== "commander.unknownCommand";
+  return `See \`stillpoint ${first}${isGroup && second !== "" ? ` ${second}` : ""} --help\`.`;
 }

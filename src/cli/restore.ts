@@ -5,7 +5,7 @@ import { restorePoint } from "../restore/restore-point.ts";
 import type { RestoreReport } from "../restore/report.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
-import { loadPoint } from "./find-points.ts";
+import { loadPoint, pointHelp } from "./find-points.ts";
 import { count, formatAge, formatBytes, formatRange, formatTime, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
 import { addLocationOptions, type LocationFlags, type OpenedLocation, openLocation } from "./open-location.ts";
@@ -23,7 +23,7 @@ interface Flags extends Omit<LocationFlags, "location">, ProgressFlags {
 }
 
 export const define: DefineVerb = (command, cli) => {
-  addLocationOptions(command.argument("<id>", "the point's id or its beginning, or `latest`"), "--from <location>")
+  addLocationOptions(command.argument("<id>", pointHelp), "--from <location>")
     .requiredOption("--to <path>", "what it becomes: a folder, or a file for an image or a command's output")
     .option(
       "--path <path>",
@@ -31,7 +31,7 @@ export const define: DefineVerb = (command, cli) => {
       (path: string, list: string[]) => [...list, path],
       [],
     )
-    .option("--source <name>", "with `latest`: of which source")
+    .option("--source <name>", "with `latest` or a time: of which source")
     .addOption(new Option("--format <format>", "of a virtual machine's disks").choices(["raw", "qcow2"]).default("raw"))
     .addOption(
       new Option("--network <network>", "of a virtual machine: cut off from the world, or as it was")

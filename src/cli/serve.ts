@@ -4,7 +4,7 @@ import type { NbdAddress } from "../nbd/server.ts";
 import { Reading } from "../repository/points/readers.ts";
 import { servePoint } from "../restore/serve/serve-point.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
-import { loadPoint } from "./find-points.ts";
+import { loadPoint, pointHelp } from "./find-points.ts";
 import { formatBytes, printable } from "./format.ts";
 import { loadStore } from "./load-store.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
@@ -19,8 +19,8 @@ interface Flags extends LocationFlags {
 }
 
 export const define: DefineVerb = (command, cli) => {
-  addLocationOptions(command.argument("<id>", "the point's id or its beginning, or `latest`"))
-    .option("--source <name>", "with `latest`: of which source")
+  addLocationOptions(command.argument("<id>", pointHelp))
+    .option("--source <name>", "with `latest` or a time: of which source")
     .option("--disk <name>", "only this disk")
     .option("--socket <path>", "where to listen (default: in a new folder under the temporary one)")
     .option("--port <number>", "listen on this port of 127.0.0.1 instead, for every user of this host", parsePort)

@@ -3,7 +3,7 @@ import type { Part } from "../repository/points/manifest.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeMachine, machineFacts } from "./describe-machine.ts";
 import { describePoint } from "./describe-point.ts";
-import { loadPoint } from "./find-points.ts";
+import { loadPoint, pointHelp } from "./find-points.ts";
 import { count, formatAge, formatBytes, formatTime, printable } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 
@@ -13,8 +13,8 @@ interface Flags extends LocationFlags {
 }
 
 export const define: DefineVerb = (command, cli) => {
-  addLocationOptions(command.argument("<id>", "the point's id or its beginning, or `latest`"))
-    .option("--source <name>", "with `latest`: of which source")
+  addLocationOptions(command.argument("<id>", pointHelp))
+    .option("--source <name>", "with `latest` or a time: of which source")
     .option("--json", "print JSON")
     .addHelpText(
       "after",

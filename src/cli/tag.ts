@@ -3,7 +3,7 @@ import { tag as tagSchema } from "../policy/fields.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { putSmallObject } from "../repository/points/small-objects.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
-import { loadPoint } from "./find-points.ts";
+import { loadPoint, pointHelp } from "./find-points.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 
 interface Flags extends LocationFlags {
@@ -13,16 +13,14 @@ interface Flags extends LocationFlags {
 }
 
 export const define: DefineVerb = (command, cli) => {
-  addLocationOptions(
-    command.argument("<id>", "the point's id or its beginning, or `latest`").argument("[tags...]", "tags to add"),
-  )
+  addLocationOptions(command.argument("<id>", pointHelp).argument("[tags...]", "tags to add"))
     .option(
       "--remove <tag>",
       "a tag to remove; may be given several times",
       (one: string, list: string[]) => [...list, one],
       [],
     )
-    .option("--source <name>", "with `latest`: of which source")
+    .option("--source <name>", "with `latest` or a time: of which source")
     .option("--json", "print JSON")
     .addHelpText(
       "after",

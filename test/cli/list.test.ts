@@ -146,6 +146,25 @@ describe("naming a point", () => {
     expect(stdout + stderr).toContain(message);
   });
 
+  test.each([
+    ["2026-11-21", 0, "392c6400"],
+    ["2026-11-22", 0, "5343ebcb"],
+    ["2026-11-22 00:59", 0, "392c6400"],
+    ["2026-11-22T01:00", 0, "5343ebcb"],
+    ["2026-11-22T00:59:59Z", 0, "392c6400"],
+    ["2026-11-20", 1, "The oldest is of 2026-11-21 01:00:00 UTC."],
+    ["2026-02-30", 2, "There is no time 2026-02-30"],
+    ["2026-11-22T25:00", 2, "There is no time"],
+  ])("by its time: %s", async (time, exit, message) => {
+    const { status, stdout, stderr } = await stillpoint(["show", time, "--source", "files", ...golden]);
+    expect(status).toBe(exit);
+    expect(stdout + stderr).toContain(message);
+  });
+
+  test("by its time, of which source?", async () => {
+    expect((await stillpoint(["show", "2026-11-22", ...golden])).stderr).toContain("Add --source: ");
+  });
+
   test("latest of a source", async () => {
     expect(await json(["show", "latest", "--source", "files", ...golden])).toMatchObject({
       id: expect.stringMatching(/^5343ebcb/),
@@ -222,7 +241,8 @@ describe("holds, tags and forgetting", () => {
   });
 
   test("`latest` is no id to forget by", async () => {
-    expect((await stillpoint(["forget", "latest", ...goldenCopy().options])).status).toBe(2);
+    for (const time of ["latest", "2026-11-22"])
+      expect((await stillpoint(["forget", time, ...goldenCopy().options])).status).toBe(2);
   });
 
   test("tags are added and removed", async () => {

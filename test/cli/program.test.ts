@@ -14,6 +14,15 @@ describe("what can't be understood is wrong usage, and says what might be meant"
     [["show"], "missing required argument 'id'.\nSee `stillpoint show --help`.\n"],
     [["show", "a", "b"], "too many arguments for 'show'. Expected 1 argument but got 2"],
     [["list", "--source"], "option '--source <name>' argument missing.\nSee `stillpoint list --help`.\n"],
+    [["mount", "latest"], "unknown command 'mount'.\nHere it is `stillpoint serve`.\n"],
+    [
+      ["--config", "x", "run"],
+      "unknown option '--config'.\nOptions stand behind the verb: `stillpoint VERB --config …`.",
+    ],
+    [["help", "restor"], "unknown command 'restor'.\nDid you mean restore?\n"],
+    [["restor", "--help"], "unknown command 'restor'.\nDid you mean restore?\n"],
+    [["key", "remove"], "missing required argument 'id'.\nSee `stillpoint key remove --help`.\n"],
+    [["config", "xyzzy"], "unknown command 'xyzzy'.\nSee `stillpoint config --help`.\n"],
     [["--frobnicate"], "unknown option '--frobnicate'.\nSee `stillpoint --help`.\n"],
   ])("%j", async (args, message) => {
     const { status, stdout, stderr } = await stillpoint(args);
@@ -53,6 +62,23 @@ describe("help", () => {
       expect(help.stdout).toMatch(new RegExp(`^Examples?:\n(?:  .*\n)*?  .*stillpoint ${args.join(" ")}`, "m"));
     }
   });
+});
+
+test("help fits the terminal, but for commands to copy", async () => {
+  const { stdout: wide } = await stillpoint(["restore", "--help"]);
+  const { stdout: narrow } = await stillpoint(["restore", "--help"], { columns: 72 });
+  const prose = narrow.split("\n").filter((line) => !line.startsWith("  stillpoint"));
+  expect(Math.max(...prose.map((line) => line.length))).toBeLessThanOrEqual(72);
+  const words = (text: string): string[] => text.split(/\s+/);
+  expect(words(narrow)).toEqual(words(wide));
+  expect(narrow).not.toContain("default: []");
+});
+
+test("what other tools call our verbs leads to one that there is", async () => {
+  for (const name of ["backup", "snapshots", "mount", "verify"]) {
+    const [, meant = ""] = /Here it is `stillpoint (\w+)`/.exec((await stillpoint([name])).stderr) ?? [];
+    expect(verbs).toContain(meant);
+  }
 });
 
 test("--version is one line", async () => {
