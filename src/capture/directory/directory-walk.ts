@@ -25,7 +25,7 @@ export class DirectoryWalk {
   readonly #queue: WorkQueue;
   /** Files with several names that were read in this pass: once. */
   #links = new Map<string, Promise<ReadFile | string>>();
-  #progress = 0;
+  #done = 0;
   /** Bytes read so far. */
   read = 0;
 
@@ -66,6 +66,9 @@ export class DirectoryWalk {
   /** Captures a folder and what is below it. Its `tree` is undefined afterwards when it has gone. */
   async #capture(folder: Folder, known: Pick<ScanFolder, "known" | "trustBefore">): Promise<void> {
     const { path, relative } = folder;
+    // Captured again: it doesn't count until it is.
+    this.#done -= folder.size;
+    folder.size = 0;
     const scanned = await this.#queue.scan({ path, relative, ...known });
     folder.forgetLeftOut();
     folder.changed = folder.changedBelow = false;
@@ -77,7 +80,9 @@ export class DirectoryWalk {
     folder.leaveOut(scanned.leftOut);
     this.read += scanned.read;
     const { content } = scanned;
-    this.#captured(folder, "tree" in content ? content : await this.#complete(folder, content));
+    if ("tree" in content) return this.#captured(folder, content);
+    const tree = await this.#complete(folder, content);
+    this.#captured(folder, tree, sizeOf(content.files));
   }
 
   /** Captures what a thread has left to do in a folder. */
@@ -135,11 +140,18 @@ export class DirectoryWalk {
     this.#captured(folder, await makeTree(context.session.writer, await Promise.all(fresh)));
   }
 
-  #captured(folder: Folder, { tree, size }: FolderTree): void {
+  /** `counted` bytes of it are in the progress already. */
+  #captured(folder: Folder, { tree, size }: FolderTree, counted = 0): void {
+    this.#advance(size - counted - folder.size);
     folder.tree = tree;
     folder.size = size;
-    this.#progress += size;
-    this.#options.context.progress({ done: this.#progress, total: undefined });
+  }
+
+  #advance(bytes: number): void {
+    const { progress, previous } = this.#options.context;
+    this.#done += bytes;
+    // As large as the last time, most likely.
+    progress({ done: this.#done, total: previous?.manifest.statistics.size });
   }
 
   async #unreadable(folder: Folder, failure: string): Promise<void> {
@@ -157,6 +169,7 @@ export class DirectoryWalk {
   async #readFile(folder: Folder, found: FoundFile): Promise<DirectoryEntry | undefined> {
     const { name, path, size, link } = found;
     const file = await (link === undefined ? this.#readOnce(path, size) : this.#readLinked(path, size, link));
+    this.#advance(size);
     if (typeof file !== "string") return nameEntry(name, file.entry);
     if (!isGone(file)) folder.leaveOut([{ name, failure: file }]);
     return undefined;
@@ -176,6 +189,10 @@ export class DirectoryWalk {
     if (typeof file !== "string") this.read += file.read;
     return file;
   }
+}
+
+function sizeOf(files: readonly FoundFile[]): number {
+  return files.reduce((sum, { size }) => sum + size, 0);
 }
 
 /** Notes in each folder whether one below it has changed. Returns whether the folder or one below it has. */

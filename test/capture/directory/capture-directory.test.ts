@@ -266,3 +266,26 @@ test.runIf(isRoot)(
     }
   },
 );
+
+test("progress counts each large file when it is read, up to what there is, which the last point tells", async () => {
+  const { source } = await makeSource({ "deep/small": "1234" });
+  const large = 17 * 1024 ** 2;
+  for (const name of ["a", "b", "c"]) {
+    const file = path.join(source, "deep", name);
+    fs.writeFileSync(file, "");
+    fs.truncateSync(file, large);
+  }
+  const size = 3 * large + 4;
+  const tested = await makeTestRepository();
+  const seen: { readonly done: number; readonly total: number | undefined }[] = [];
+  const options = { progress: (progress: (typeof seen)[0]) => void seen.push(progress) };
+  await capture(tested, { kind: "directory", path: source }, options);
+  expect(seen.filter(({ total }) => total !== undefined)).toEqual([]);
+  // What was changed just before is read twice: then it goes back, and never beyond what there is.
+  expect([...new Set(seen.map(({ done }) => done))].slice(0, 4)).toEqual([large, 2 * large, 3 * large, size]);
+  expect(Math.max(...seen.map(({ done }) => done))).toBe(size);
+  expect(seen.at(-1)).toEqual({ done: size, total: undefined });
+
+  await capture(tested, { kind: "directory", path: source }, options);
+  expect(seen.at(-1)).toEqual({ done: size, total: size });
+});
