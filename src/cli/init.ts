@@ -1,6 +1,7 @@
 import { hostname } from "node:os";
 import * as path from "node:path";
 import { describeError, exitStatus, isStillpointError, StillpointError } from "../errors.ts";
+import { throwIfCancelled } from "../host/cancel.ts";
 import {
   addressOfPrimary,
   addressOfReplica,
@@ -49,7 +50,7 @@ export const define: DefineVerb = (command, cli) => {
     .addHelpText(
       "after",
       `
-Makes what lacks, and never overwrites: the configuration (a small one to begin with), the key file it names, the
+Makes what is missing, and never overwrites: the configuration (a small one to begin with), the key file it names, the
 repository, and the replicas' folders. Run it again after adding a replica.
 
 Examples:
@@ -64,7 +65,10 @@ async function init(cli: Cli, flags: Flags): Promise<void> {
   const steps = await makeConfig(cli, flags);
   const config = await readConfig(flags, cli);
   const there = await hasRepository(config);
-  if (!there) await makePlace(cli, config);
+  if (!there) {
+    await refuseSecond(cli, config);
+    await makePlace(cli, config);
+  }
   const key = await makeKey(config, there);
   if (key !== undefined) steps.push(key);
   const primary = await makePrimary(cli, config, there);
@@ -94,6 +98,22 @@ async function makeConfig(cli: Cli, flags: Flags): Promise<Step[]> {
 
 async function hasRepository(config: Config): Promise<boolean> {
   return await isThere(path.join(config.repository.path, "format"));
+}
+
+/** Where a replica has this host's repository, the primary isn't new but lost, or on a disk that isn't mounted. */
+async function refuseSecond(cli: Cli, config: Config): Promise<void> {
+  for (const replica of config.replicas) {
+    const address = addressOfReplica(replica);
+    // One that can't be looked at now is told of when it is to be made.
+    const there = await isRepository(address, cli).catch(() => false);
+    throwIfCancelled(cli.signal);
+    if (!there) continue;
+    throw new StillpointError("repository_exists", {
+      what: `Cannot make a repository in ${config.repository.path}: the replica ${replica.name} has one, so this host's was there before`,
+      safe: "Nothing was made.",
+      next: `Mount its disk, or rebuild it with \`stillpoint recover --repository '${placeOf(address)}'\` (docs/disaster.md). For a new repository give its replicas new places.`,
+    });
+  }
 }
 
 /** A key file that lacks is made only for a repository that isn't there yet: no other key opens one that is. */
@@ -172,7 +192,7 @@ async function isRepository(address: StorageAddress, { clock, signal }: Cli): Pr
 
 function nothingToDo(config: Config): StillpointError {
   return new StillpointError("repository_exists", {
-    what: `Cannot make a repository in ${config.repository.path}: there is one already, and nothing else lacks`,
+    what: `Cannot make a repository in ${config.repository.path}: there is one already, and nothing is missing`,
     safe: "Nothing was changed.",
     next: "`stillpoint status` shows how it is.",
   });

@@ -57,7 +57,7 @@ describe("init again", () => {
     );
     const { status, stderr } = await stillpoint(["init", "--config", config]);
     expect(status).toBe(1);
-    expect(stderr).toContain("there is one already, and nothing else lacks");
+    expect(stderr).toContain("there is one already, and nothing is missing");
     expect(
       [config, join(folder, "repository.key"), join(folder, "repository/format")].map((file) => readFileSync(file)),
     ).toEqual(before);
@@ -78,6 +78,19 @@ describe("init again", () => {
       ],
     });
     expect((await stillpoint(["list", "--config", config, "--location", "usb"])).status).toBe(0);
+  });
+
+  test("makes no second repository for a host whose replica has the first", async () => {
+    const { folder, config } = await initialised();
+    const usb = join(folder, "usb");
+    writeFileSync(config, readFileSync(config, "utf8").replace("replicas: {}", `replicas: { usb: { path: ${usb} } }`));
+    expect((await stillpoint(["init", "--config", config])).status).toBe(0);
+    rmSync(join(folder, "repository"), { recursive: true });
+    const { status, stderr } = await stillpoint(["init", "--config", config]);
+    expect(status).toBe(1);
+    expect(stderr).toContain("the replica usb has one");
+    expect(stderr).toContain(`stillpoint recover --repository '${usb}'`);
+    expect(existsSync(join(folder, "repository"))).toBe(false);
   });
 
   test("a replica whose disk isn't mounted is partly done, exit status 3", async () => {

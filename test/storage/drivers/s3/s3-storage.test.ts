@@ -56,7 +56,7 @@ describe("what a store's refusal means", () => {
     const { storage } = await scriptedStore(({ line }) => (line.startsWith("HEAD") ? { status: 403 } : { body: "x" }));
     expect(await rejection(storage.stat("a"))).toMatchObject({
       code: "storage_denied",
-      message: expect.stringContaining("(403)"),
+      message: expect.stringContaining("the store answered 403"),
     });
   });
 
@@ -76,7 +76,7 @@ test("a refusal that has no body, as HEAD gets it, is told by its status", async
 });
 
 test.each([
-  ["cut", "ECONNRESET"],
+  ["cut", "the connection was cut (ECONNRESET)"],
   ["hang", "the store didn't answer in time"],
 ] as const)("a connection that ends by %s is told as that", async (kind, told) => {
   const { address } = await scriptedStore(() => ({}));
