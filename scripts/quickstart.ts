@@ -148,7 +148,7 @@ function introduce(config: string, url: string): void {
     [`${command} list`, "what there is"],
     [`${command} restore latest --source etc --to /tmp/etc-again`, "get it back"],
     [`mv ${home}/replica ${home}/gone`, "lose the second copy, and watch its age grow:"],
-    [`watch ${command} status`, "mv it back, and it catches up"],
+    [`${command} status --watch`, "mv it back, and it catches up"],
   ];
   const width = Math.max(...tries.map(([line]) => line.length));
   const sources = [...readFileSync(config, "utf8").matchAll(/^ {2}(etc|project|disk):$/gm)].map(

@@ -224,4 +224,6 @@ function report(cli: Cli, flags: Flags, steps: readonly Step[]): void {
   const config = configPath(flags, cli);
   const start = flags.systemd === true ? "systemctl enable --now stillpoint.target" : "stillpoint daemon";
   output.print(`Next: see what ${config} protects, then start it with \`${start}\`.`);
+  if (flags.config !== undefined)
+    output.print(`The other verbs need --config too, or: export STILLPOINT_CONFIG=${config}`);
 }

@@ -13,7 +13,8 @@ export function starterConfig({ repository, key }: StarterOptions): string {
 #
 # Stillpoint: what is protected, when, how long it is kept, and where else it is kept.
 # After a change: stillpoint config check. A running daemon takes a valid file over by itself.
-# Every setting: docs/operations.md. Your editor may know them by the first line; \`stillpoint config schema\` prints what it reads.
+# Every setting: stillpoint.example.yaml of the package, config/stillpoint.yaml in the sources. Your editor may know them by
+# the first line; \`stillpoint config schema\` prints what it reads.
 version: 1
 
 repository:

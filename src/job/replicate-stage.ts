@@ -78,7 +78,7 @@ async function openOrigin(
     if (from === primaryName || !isStillpointError(error) || error.code === "cancelled") throw error;
     throw new StillpointError(error.code, {
       what: `Cannot replicate from ${from} to ${name}: ${error.parts.what}`,
-      safe: `What is at ${name} stays; the next run sends what lacks there, once ${from} is back.`,
+      safe: `What is at ${name} stays; the next run sends what is missing there, once ${from} is back.`,
       next: `Until then, \`stillpoint replicate --from ${primaryName} --to ${name}\` sends it from here.`,
       cause: error,
     });
