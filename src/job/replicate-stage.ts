@@ -31,8 +31,10 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
   const source = await openOrigin(context, from, to, signal);
   const location = await context.locations.replica(to.replica.name, signal, source);
   const { repository: replica } = location;
-  await context.configs.keep(location, config, { signal });
-  const { points, store } = await context.views.of(job, source, { signal });
+  const [{ points, store }] = await Promise.all([
+    context.views.of(job, source, { signal }),
+    context.configs.keep(location, config, { signal }),
+  ]);
   const mine = belongsTo(policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
   const judging = { policy, location: to.replica.name, now: context.clock.now() };

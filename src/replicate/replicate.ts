@@ -19,6 +19,12 @@ const manifestsAtOnce = 16;
 /** Small points share packs and an index object until this many bytes are sent; then they are committed together. */
 const groupBytes = 64 * 1024 * 1024;
 
+/** Points that the replica has, by id, and whether what was seen there may be relied on still. */
+interface View {
+  readonly points: ReadonlySet<string>;
+  readonly fresh: () => boolean;
+}
+
 export interface ReplicateOptions extends CallOptions {
   /** The primary, loaded. Packs may be added to it meanwhile. */
   readonly primary: BlobStore;
@@ -100,32 +106,42 @@ class Replication {
   async #replicate(): Promise<void> {
     const { points, wanted } = this.#options;
     await this.#renewLocks();
-    this.#notes = await NoteSynchroniser.survey(this.#primary, this.#replica, this.#call);
-    const replica = await surveyPoints(this.#replica, idsOf(points), this.#call);
+    const fresh = this.#freshness();
+    const [notes, replica] = await Promise.all([
+      NoteSynchroniser.survey(this.#primary, this.#replica, this.#call),
+      surveyPoints(this.#replica, idsOf(points), this.#call),
+    ]);
+    this.#notes = notes;
     this.#there = replica;
     this.#plan = planReplication({ points, replica, wanted });
     const common = points.filter(({ id }) => replica.points.has(id));
     await this.#notes.synchronise(idsOf(common), this.#call);
     let { lacking } = this.#plan;
     let { primary } = this.#options;
+    let view: View = { points: replica.points, fresh };
     for (let attempt = 1; lacking.length > 0; attempt++) {
-      const left = await this.#sendWhileFresh(lacking, primary);
+      const left = await this.#sendWhileFresh(lacking, primary, view);
       if (left.length === lacking.length && attempt > 1) throw this.#tooSlow();
-      if (left.length > 0) primary = await BlobStore.load(this.#options.primary.repository, this.#call);
+      if (left.length > 0) {
+        primary = await BlobStore.load(this.#options.primary.repository, this.#call);
+        view = await this.#lookAgain();
+      }
       lacking = left;
     }
   }
 
   /** Returns the points that could not be committed before what the indexes said had become too old to rely on. */
-  async #sendWhileFresh(lacking: readonly CatalogPoint[], store: BlobStore): Promise<readonly CatalogPoint[]> {
-    const fresh = this.#freshness();
+  async #sendWhileFresh(
+    lacking: readonly CatalogPoint[],
+    store: BlobStore,
+    { points, fresh }: View,
+  ): Promise<readonly CatalogPoint[]> {
     const waiting = [...lacking];
-    const there = new Set(idsOf((await loadCatalog(this.#replica, this.#call)).points));
     const transfer = await Transfer.begin({
       primary: this.#primary,
       store,
       replica: this.#replica,
-      common: this.#options.points.filter(({ id }) => there.has(id)),
+      common: this.#options.points.filter(({ id }) => points.has(id)),
       onBatch: () => this.#progress(),
       signal: this.#options.signal,
     });
@@ -142,6 +158,11 @@ class Replication {
       this.#done.blobs += transfer.blobs;
       await transfer.close();
     }
+  }
+
+  async #lookAgain(): Promise<View> {
+    const fresh = this.#freshness();
+    return { points: new Set(idsOf((await loadCatalog(this.#replica, this.#call)).points)), fresh };
   }
 
   /** First of all, so that the locks of what is there don't depend on what is to be sent. */

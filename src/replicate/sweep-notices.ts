@@ -1,10 +1,6 @@
 /** What earlier sweeps of a replica decided, as far as it binds someone who adds to it (docs/format.md section 11). */
 import type { BlobStore } from "../repository/blobs/blob-store.ts";
-import { forEachAtOnce } from "../repository/points/catalog.ts";
-import { getSmallObject, type SweepRecord } from "../repository/points/small-objects.ts";
-import type { CallOptions } from "../storage/storage.ts";
 
-const readsAtOnce = 16;
 const hour = 3_600_000;
 
 export interface SweepNotices {
@@ -14,21 +10,14 @@ export interface SweepNotices {
   vouchFor(point: string): boolean;
 }
 
-/** Throws `damaged` or a storage error. */
-export async function readSweepNotices(store: BlobStore, options: CallOptions): Promise<SweepNotices> {
-  const { repository } = store;
-  const names: string[] = [];
-  for await (const { name } of repository.storage.list("sweeps/", options)) names.push(name);
-  const records: SweepRecord[] = [];
-  await forEachAtOnce(names, readsAtOnce, async (name) => {
-    records.push(await getSmallObject(repository, "sweeps", name, options));
-  });
+export function sweepNotices({ sweeps, present, lost }: BlobStore): SweepNotices {
+  const records = [...sweeps.values()];
   const doomed = new Set(records.flatMap(({ condemned, orphans }) => [...condemned, ...orphans]));
   // A sweep condemns only what none of the points that it saw needs. A point committed later may rest on what it condemned.
   const seen = records
-    .filter(({ condemned }) => condemned.some((id) => store.present.has(id)))
+    .filter(({ condemned }) => condemned.some((id) => present.has(id)))
     .map(({ points }) => new Set(points));
-  return { doomed, vouchFor: (point) => store.lost.size === 0 && seen.every((points) => points.has(point)) };
+  return { doomed, vouchFor: (point) => lost.size === 0 && seen.every((points) => points.has(point)) };
 }
 
 /** For how long blobs found in an index may be relied on, in ms, given the sweep's grace period. */

@@ -11,7 +11,7 @@ import type { CallOptions } from "../storage/storage.ts";
 import { adoptOrphans } from "./adopt-orphans.ts";
 import { type MissingBlobs, missingBlobs } from "./missing-blobs.ts";
 import { nearestPoint } from "./nearest-point.ts";
-import { readSweepNotices, type SweepNotices } from "./sweep-notices.ts";
+import { sweepNotices, type SweepNotices } from "./sweep-notices.ts";
 
 /** Ids of one kind that are gathered before they are read, so that neighbours in a pack are read as one. */
 const batchLength = 2048;
@@ -60,7 +60,7 @@ export class Transfer {
   /** Reads the replica's index, and adopts what an interrupted run has left. Throws `damaged` or errors of its storage. */
   static async begin(options: TransferOptions): Promise<Transfer> {
     const there = await BlobStore.load(options.replica, options);
-    const notices = await readSweepNotices(there, options);
+    const notices = sweepNotices(there);
     return new Transfer(options, there, notices, await adoptOrphans(there, notices, options));
   }
 

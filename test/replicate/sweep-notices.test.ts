@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { forgetPoint } from "../../src/repository/points/catalog.ts";
 import { putSmallObject, type SweepRecord } from "../../src/repository/points/small-objects.ts";
-import { longestReliance, readSweepNotices } from "../../src/replicate/sweep-notices.ts";
+import { longestReliance, sweepNotices, type SweepNotices } from "../../src/replicate/sweep-notices.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { FaultyStorage } from "../helpers/faulty-storage.ts";
@@ -82,24 +82,23 @@ describe("after a sweep at the replica has condemned packs", () => {
 
   it("a point that the sweep saw is vouched for, one that came later isn't", async () => {
     const { replica, base } = await scene();
-    const store = await BlobStore.load(replica);
-    expect((await readSweepNotices(store, {})).vouchFor(base)).toBe(true);
-    const [pack = ""] = store.present.keys();
+    const notices = async (): Promise<SweepNotices> => sweepNotices(await BlobStore.load(replica));
+    expect((await notices()).vouchFor(base)).toBe(true);
+    const [pack = ""] = (await BlobStore.load(replica)).present.keys();
     await notice(replica, { points: [base], condemned: [pack] });
-    const notices = await readSweepNotices(store, {});
-    expect(notices.vouchFor(base)).toBe(true);
-    expect(notices.vouchFor("0".repeat(32))).toBe(false);
+    expect((await notices()).vouchFor(base)).toBe(true);
+    expect((await notices()).vouchFor("0".repeat(32))).toBe(false);
     await notice(replica, { points: [], condemned: ["f".repeat(64)] });
-    expect((await readSweepNotices(store, {})).vouchFor(base)).toBe(true);
+    expect((await notices()).vouchFor(base)).toBe(true);
     await notice(replica, { points: [], condemned: [pack] });
-    expect((await readSweepNotices(store, {})).vouchFor(base)).toBe(false);
+    expect((await notices()).vouchFor(base)).toBe(false);
   });
 
   it("none is vouched for when a pack is lost", async () => {
     const { replica, base } = await scene();
     const [pack = ""] = (await BlobStore.load(replica)).present.keys();
     await replica.storage.delete(`packs/${pack.slice(0, 2)}/${pack}`);
-    expect((await readSweepNotices(await BlobStore.load(replica), {})).vouchFor(base)).toBe(false);
+    expect(sweepNotices(await BlobStore.load(replica)).vouchFor(base)).toBe(false);
   });
 });
 

@@ -47,10 +47,13 @@ export async function loadCatalog(repository: Repository, options: CallOptions =
   for await (const object of repository.storage.list("points/", options)) {
     if (parsePointName(object.name) !== undefined) listed.push(object);
   }
-  const tags = await newestPerPoint(repository, "tags", damaged, options);
-  const holds = await newestPerPoint(repository, "holds", damaged, options);
-  const proofs = await newestPerPoint(repository, "proofs", damaged, options);
-  const readers = await readUntil(repository.storage, options);
+  // After the points: a hold is stored before the point that it holds.
+  const [tags, holds, proofs, readers] = await Promise.all([
+    newestPerPoint(repository, "tags", damaged, options),
+    newestPerPoint(repository, "holds", damaged, options),
+    newestPerPoint(repository, "proofs", damaged, options),
+    readUntil(repository.storage, options),
+  ]);
   const points: CatalogPoint[] = [];
   await forEachAtOnce(listed, readsAtOnce, async (object) => {
     throwIfCancelled(options.signal);
