@@ -24,10 +24,10 @@ export interface PrepareReplicaOptions extends CallOptions {
  */
 export async function prepareReplica(options: PrepareReplicaOptions): Promise<Repository> {
   const { primary, storage, address, signal } = options;
-  const existing = await formatOf(storage, { signal });
+  const [existing, keys] = await Promise.all([formatOf(storage, { signal }), namesOf(storage, "keys/", { signal })]);
   if (existing === undefined) await checkMayCreate(options);
   else checkSame(primary, storage, existing);
-  await addKeys(primary.storage, storage, { signal });
+  await addKeys(primary.storage, storage, keys, { signal });
   if (existing === undefined)
     await storage.put("format", [await primary.storage.get("format", undefined, { signal })], { signal });
   return { storage, clock: primary.clock, keys: primary.keys, address };
@@ -81,10 +81,14 @@ function checkSame(primary: Repository, storage: Storage, format: Format): void 
 /**
  * Keys are added, never removed: nothing vouches for a key object but the secret that opens it, so what lacks at the primary may
  * have been removed on purpose, or have been taken away by someone who wants the replica locked for ever. For the same reason
- * nothing that isn't a key is copied. Throws `damaged` when that leaves a new replica without any.
+ * nothing that isn't a key is copied. `there` are the replica's, by name. Throws `damaged` when that leaves a new replica without any.
  */
-export async function addKeys(primary: Storage, replica: Storage, options: CallOptions): Promise<void> {
-  const there = await namesOf(replica, "keys/", options);
+export async function addKeys(
+  primary: Storage,
+  replica: Storage,
+  there: ReadonlySet<string>,
+  options: CallOptions,
+): Promise<void> {
   const here = await namesOf(primary, "keys/", options);
   let damage: StillpointError | undefined;
   let count = there.size;

@@ -81,7 +81,7 @@ async function read(storage: Storage, name: string, options: CallOptions): Promi
 export async function recoverPrimary(options: RecoverOptions): Promise<RecoverReport> {
   const { replica, catalog, storage, signal, onProgress } = options;
   const primary: Repository = { storage, clock: replica.clock, keys: replica.keys };
-  await addKeys(replica.storage, storage, { signal });
+  await addKeys(replica.storage, storage, await namesOf(storage, "keys/", { signal }), { signal });
   const {
     ended,
     backlog: _,

@@ -15,6 +15,13 @@ import { readFile, writeFile } from "./transfer.ts";
  */
 const objectMode = 0o400;
 
+interface ObjectToWrite {
+  readonly name: string;
+  /** Settled when the folder that it goes to is there. */
+  readonly folder: Promise<unknown>;
+  readonly data: readonly Uint8Array[];
+}
+
 /**
  * Writes `<root>/tmp/<a new name>`, forces it to the medium, gives it its name, and forces the folder to the medium. Where the
  * server can't replace files, an object that is there already must be the same.
@@ -24,8 +31,7 @@ const objectMode = 0o400;
 export async function writeObject(
   client: SftpClient,
   { location, root }: Place,
-  name: string,
-  data: readonly Uint8Array[],
+  { name, folder, data }: ObjectToWrite,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   requireNaming(client, location);
@@ -34,8 +40,9 @@ export async function writeObject(
   const file = await client.openToMake(temp, objectMode);
   try {
     await writeFile(client, file, data, signal);
-    if (client.features.fsync) await client.fsync(file);
-    await client.closeHandle(file);
+    // Requests for one file are served in the order in which they are made (draft, section 6.1).
+    await Promise.all([client.features.fsync && client.fsync(file), client.closeHandle(file)]);
+    await folder;
     if (client.features.posixRename) await client.rename(temp, target);
     else await giveFirstName(client, { location, name, temp, target }, data);
   } catch (error) {
