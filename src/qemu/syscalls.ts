@@ -38,6 +38,15 @@ export function control(fd: number, request: bigint, structure: Buffer): void {
   check(libc().ioctl(fd, request, structure), "ioctl");
 }
 
+/**
+ * Joins small pages of the process's memory into huge ones: madvise(2), MADV_COLLAPSE. Throws `EPERM` without the right to, `ENOMEM`
+ * when there are no huge pages, `EAGAIN` or `EINVAL` when some of the range can't be joined (now); the rest of it is.
+ */
+export function collapseMemory(process: number, start: number, length: number): void {
+  const range = Buffer.from(BigUint64Array.of(BigInt(start), BigInt(length)).buffer);
+  check(Number(madvise()(processMadvise, BigInt(process), range, 1n, collapse, 0n)), "process_madvise");
+}
+
 // Numbers of Linux, the same on all architectures that Node runs on: include/linux/socket.h, include/uapi/asm-generic/socket.h,
 // include/uapi/asm-generic/unistd.h (these two are newer than the numbers' being common to all).
 const familyUnix = 1;
@@ -47,6 +56,8 @@ const levelSocket = 1;
 const peerCredentials = 17;
 const pidfdOpen = 434n;
 const pidfdGetfd = 438n;
+const processMadvise = 440n;
+const collapse = 25n;
 
 function load() {
   const definitions = {
@@ -65,6 +76,19 @@ let loaded: ReturnType<typeof load> | undefined;
 function libc(): ReturnType<typeof load> {
   loaded ??= load();
   return loaded;
+}
+
+/** `syscall` with other arguments: not every glibc has process_madvise itself. */
+function loadMadvise() {
+  const definition = { arguments: ["i64", "i64", "buffer", "i64", "i64", "i64"], return: "i64" } as const;
+  return openLibc({ syscall: definition }, "look after virtual machines").syscall;
+}
+
+let loadedMadvise: ReturnType<typeof loadMadvise> | undefined;
+
+function madvise(): ReturnType<typeof loadMadvise> {
+  loadedMadvise ??= loadMadvise();
+  return loadedMadvise;
 }
 
 function check(result: number, syscall: string): number {

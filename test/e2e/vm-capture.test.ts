@@ -74,16 +74,26 @@ async function readLargest(site: VmSite, point: RecoveryPoint): Promise<string> 
   return await site.read(point, `memory/${String(sizes.indexOf(Math.max(...sizes)))}`);
 }
 
-test("a large guest is stopped late, by what its rehearsed save has shown", async () => {
+test("a large guest is captured after a rehearsed save, and has its huge pages again", async ({ skip }) => {
   const site = await VmSite.make();
   const guest = await start(preallocated);
+  const huge = hugeMemory(guest.pid);
   const { point, problems } = await site.capture(guest, { maxPause: 5000 });
   expect(problems).toEqual([]);
   expect(point.manifest.machine?.method).toMatch(/^(late-stop|background)$/);
   expect(point.manifest.machine?.setup).toBeGreaterThan(0);
   const disks = [await site.read(point, "disk/disk0"), await site.read(point, "disk/disk1")];
   expect(contradictions({ memory: await readLargest(site, point), disks })).toEqual([]);
+  await guest.ticks(5);
+  if (huge === 0) skip("this host gives its guests no huge pages");
+  expect(hugeMemory(guest.pid)).toBeGreaterThan(0.9 * huge);
 });
+
+/** What of a process's memory is in huge pages, in KiB. */
+function hugeMemory(pid: number): number {
+  const rollup = fs.readFileSync(`/proc/${String(pid)}/smaps_rollup`, "latin1");
+  return Number(/^AnonHugePages:\s+([0-9]+) kB$/m.exec(rollup)?.[1]);
+}
 
 test("without memory, the disks are of one instant", async () => {
   const site = await VmSite.make();

@@ -22,7 +22,7 @@ export async function reserveSave({ guest, source, fitness, clock, signal }: Pre
   const { process, qmp } = guest;
   const size = spoolSize(fitness.ram);
   const spool = await Spool.reserve({ folder: source.spool, size, process, version: qmp.version, signal });
-  return { spool, saving: new Saving(guest, spool, clock) };
+  return { spool, saving: new Saving(guest, spool, { clock, signal }) };
 }
 
 export class Attempt {

@@ -7,12 +7,12 @@ import { queryMigration } from "./saving.ts";
 import { withProblems } from "./trouble.ts";
 
 /**
- * As a part of the time that QEMU's last look at all pages took, attempt by attempt. The next look may well be faster: to be too
- * late spoils a save, to be too early makes the pause longer.
+ * How long before the end of QEMU's look at all pages to stop the guest, attempt by attempt, as a part of the time that the last
+ * look took. The next look may well be faster: to be too late spoils a save, to be too early makes the pause longer.
  */
-export const margins = [0.85, 0.7, 0.5] as const;
-/** In ms: a look at all pages that takes no longer isn't worth an attempt that may be missed. */
-const shortSetup = 20;
+export const margins = [0.15, 0.3, 0.5] as const;
+/** In ms, as which a faster look counts: in the first margin of it the guest is stopped, and the points of its disks are set. */
+const shortestLook = 200;
 /** Bytes of RAM from which on the first look, which may have to make all pages first, is taken while the guest runs. */
 const rehearsedSize = 512 * 1024 * 1024;
 
@@ -41,8 +41,9 @@ export class LateStop {
   /** How long after the beginning of a save to stop the guest, in ms; undefined to stop it first. */
   async lateness(margin: number | undefined): Promise<number | undefined> {
     const setup = await this.#knownSetup();
-    if (margin === undefined || setup === undefined || setup < shortSetup) return undefined;
-    return setup * margin;
+    if (margin === undefined || setup === undefined) return undefined;
+    const late = setup - margin * Math.max(setup, shortestLook);
+    return late > 0 ? late : undefined;
   }
 
   /**
@@ -58,8 +59,10 @@ export class LateStop {
       await saving.prepare(true);
       await saving.begin();
       await saving.ended();
-      this.#saved = true;
-      return await saving.finish();
+      const problems = await saving.finish();
+      // How long it took to make all pages says nothing of a look at huge ones, which is short.
+      this.#saved = saving.joined < fitness.ram / 2;
+      return problems;
     } catch (error) {
       throw withProblems(error, await saving.finish());
     } finally {

@@ -27,12 +27,12 @@ async function lateStop({ last, setup, ram = 256 * mebibyte }: Case): Promise<La
 }
 
 test("by how long the save of the newest point took to begin", async () => {
-  expect(await (await lateStop({ last: 200, setup: 200 })).lateness(0.85)).toBe(170);
+  expect(await (await lateStop({ last: 200, setup: 200 })).lateness(0.15)).toBe(170);
 });
 
 test("not by a save that isn't known to be ours: one of a guest that stands still begins at once", async () => {
-  expect(await (await lateStop({ last: 30, setup: 200 })).lateness(0.85)).toBeUndefined();
-  expect(await (await lateStop({ last: 200 })).lateness(0.85)).toBeUndefined();
+  expect(await (await lateStop({ last: 30, setup: 200 })).lateness(0.15)).toBeUndefined();
+  expect(await (await lateStop({ last: 200 })).lateness(0.15)).toBeUndefined();
 });
 
 test("by an attempt that was missed", async () => {
@@ -42,9 +42,14 @@ test("by an attempt that was missed", async () => {
   expect(await late.lateness(undefined)).toBeUndefined();
 });
 
+test("early enough to set the points, however fast the save began", async () => {
+  expect(await (await lateStop({ last: 50, setup: 50 })).lateness(0.15)).toBe(20);
+  expect(await (await lateStop({ last: 90, setup: 90 })).lateness(0.3)).toBe(30);
+});
+
 test("not at all when a save begins fast, or none is known", async () => {
-  expect(await (await lateStop({ last: 19, setup: 19 })).lateness(0.85)).toBeUndefined();
-  expect(await (await lateStop({ last: undefined })).lateness(0.85)).toBeUndefined();
+  expect(await (await lateStop({ last: 30, setup: 30 })).lateness(0.15)).toBeUndefined();
+  expect(await (await lateStop({ last: undefined })).lateness(0.15)).toBeUndefined();
 });
 
 test("a large guest whose last save isn't ours is rehearsed with, and no other", async () => {
