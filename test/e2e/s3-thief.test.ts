@@ -131,9 +131,11 @@ function runs(...args: readonly string[]): string {
 }
 
 function findings(): { kind: string; object: string; message: string }[] {
-  const { stdout, stderr } = stillpoint(["check", "--read-data", "--json", ...open()]);
+  const { status, stdout, stderr } = stillpoint(["check", "--read-data", "--json", ...open()]);
   expect(stderr).toBe("");
-  return (JSON.parse(stdout) as { findings: ReturnType<typeof findings> }).findings;
+  const { findings: all } = JSON.parse(stdout) as { findings: ReturnType<typeof findings> };
+  expect(status).toBe(all.length === 0 ? 0 : 4);
+  return all;
 }
 
 const toBeLocked = /^web1\/(?:format$|keys\/|packs\/|index\/|points\/|config\/|locks\/)/;
@@ -253,20 +255,21 @@ test("who may lift locks is seen as well, and what a sweep and a repair put in t
   onTestFinished(() => second.remove());
   second.writeSources();
   ceph.writeCredentials(second.path("s3"), "host");
-  writeFileSync(second.config, configuration(Bucket, "web1-second", "governance"));
-  const ways = { Effect: "Allow", Action: ["s3:*"], Resource: [`arn:aws:s3:::${Bucket}/web1-second/*`] };
+  writeFileSync(second.config, configuration(Bucket, "web1/second", "governance"));
+  const everywhere = `arn:aws:s3:::${Bucket}/web1/second/*`;
+  const ways = { Effect: "Allow", Action: ["s3:*"], Resource: [everywhere] };
   await allow([...documentedRights(), ways]);
   const run = (...args: readonly string[]): void =>
     expect(second.run(...args)).toMatchObject({ status: 0, stderr: "" });
   run("init");
   run("run", "all");
   const list = async (): Promise<(ObjectVersion & { Key: string; VersionId: string })[]> => {
-    const { Versions = [] } = await thief.send(new ListObjectVersionsCommand({ Bucket, Prefix: "web1-second/" }));
+    const { Versions = [] } = await thief.send(new ListObjectVersionsCommand({ Bucket, Prefix: "web1/second/" }));
     return Versions.map((one) => ({ ...one, Key: one.Key ?? "", VersionId: one.VersionId ?? "" }));
   };
   const before = await list();
   const first = (folder: string): { Bucket: string; Key: string; VersionId: string } => {
-    const { Key = "", VersionId = "" } = before.find((one) => one.Key.startsWith(`web1-second/${folder}/`)) ?? {};
+    const { Key = "", VersionId = "" } = before.find((one) => one.Key.startsWith(`web1/second/${folder}/`)) ?? {};
     return { Bucket, Key, VersionId };
   };
   const lock = async ({ Key, VersionId }: { Key: string; VersionId: string }): Promise<Date | undefined> =>
@@ -280,13 +283,17 @@ test("who may lift locks is seen as well, and what a sweep and a repair put in t
   const found = (): { object: string; message: string }[] =>
     (second.json("check", "--location", "vault") as { findings: ReturnType<typeof found> }).findings;
   await untilFound(daemon, found().length);
+  // With the rights that the manual gives to the machine which prunes there.
+  await allow([...documentedRights(), { Effect: "Allow", Action: ["s3:DeleteObject"], Resource: [everywhere] }]);
+  run("prune", "--location", "vault");
   run("sweep", "--location", "vault");
+  await allow([...documentedRights(), ways]);
   await thief.send(new DeleteObjectCommand({ ...first("packs"), ...lift }));
   run("repair", "--location", "vault");
   const put = (await list()).filter(
-    (one) => !before.some(({ Key }) => Key === one.Key) && toBeLocked.test(one.Key.replace("-second", "")),
+    (one) => !before.some(({ Key }) => Key === one.Key) && toBeLocked.test(one.Key.replace("second/", "")),
   );
-  const folders = put.map(({ Key }) => Key.split("/")[1] ?? "");
+  const folders = put.map(({ Key }) => Key.split("/")[2] ?? "");
   expect(folders.toSorted()).toEqual(["index", "index", "locks", "locks", "packs"]);
   for (const one of put) {
     expect(await lock(one)).toEqual(until);
@@ -298,7 +305,7 @@ test("who may lift locks is seen as well, and what a sweep and a repair put in t
     new PutObjectRetentionCommand({ ...first("points"), ...lift, Retention: { Mode: "GOVERNANCE", RetainUntilDate } }),
   );
   const left = found();
-  const objects = ["index", "packs", "points"].map((folder) => first(folder).Key.slice("web1-second/".length));
+  const objects = ["index", "packs", "points"].map((folder) => first(folder).Key.slice("web1/second/".length));
   expect([...new Set(left.map(({ object }) => object))].toSorted()).toEqual(objects);
   await untilFound(daemon, left.length);
   expect(left.find(({ object }) => object.startsWith("points/"))?.message).toContain("is locked until");

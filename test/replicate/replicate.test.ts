@@ -4,6 +4,10 @@ import { forgetPoint, loadCatalog } from "../../src/repository/points/catalog.ts
 import { imageBlock } from "../../src/repository/format.ts";
 import { packName } from "../../src/repository/blobs/pack.ts";
 import type { Repository } from "../../src/repository/repository.ts";
+import { checkRepository } from "../../src/repository/check/check.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
+import type { ObjectInfo } from "../../src/storage/storage.ts";
+import { collect } from "../helpers/collect.ts";
 import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
 import { replicate } from "../../src/replicate/replicate.ts";
@@ -325,6 +329,38 @@ describe("a replica that fails", () => {
     });
     const report = await replicateTo(primary, storage);
     expect(report).toMatchObject({ ended: { code: "storage_unreachable" }, backlog: undefined, bytesSent: 0 });
+  });
+
+  it.each([
+    ["points", "points/"],
+    ["index objects", "index/"],
+    ["packs", "packs/"],
+    ["keys", "keys/"],
+    ["everything", ""],
+  ])("gets whole points though its store lists %s as before the last one came", async (_, prefix) => {
+    const primary = await open(await primarySite());
+    await take(primary, base, { time: day });
+    const site = await emptySite();
+    const storage = new FaultyStorage(storageOn(site, "replica"));
+    await replicateTo(primary, storage);
+    const then = new Set((await collect(storage.list(""))).map(({ name }) => name));
+    await take(primary, changed, { time: 2 * day });
+    await replicateTo(primary, storage);
+    const last = await take(primary, { ...changed, files: { other: 9 } }, { time: 3 * day });
+    const mislist = (now: ObjectInfo[]): ObjectInfo[] => now.filter(({ name }) => then.has(name));
+    storage.script({
+      operation: "list",
+      name: new RegExp(`^${prefix}`),
+      fault: { kind: "mislist", mislist },
+      times: 99,
+    });
+    expect(await replicateTo(primary, storage)).toMatchObject({ ended: undefined, failed: [] });
+    const replica = await open(site, "replica");
+    expect(
+      (await checkRepository(replica, { executor: inlineExecutor, readData: { group: 1, of: 1 } })).findings,
+    ).toEqual([]);
+    const store = await BlobStore.load(replica);
+    expect(await contentOf(store, last)).toEqual(expected({ ...changed, files: { other: 9 } }));
   });
 
   it("gets a point whole although packs that it could share were lost", async () => {

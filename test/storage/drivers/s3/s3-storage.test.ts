@@ -1,8 +1,9 @@
 /** What a real store can't be made to do; the rest is in test/e2e/s3-storage.test.ts. */
 import { createHash, randomBytes } from "node:crypto";
+import dns, { type LookupAddress } from "node:dns";
 import { writeFile } from "node:fs/promises";
 import { inspect } from "node:util";
-import { describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import type { ErrorCode } from "../../../../src/errors.ts";
 import { S3Storage } from "../../../../src/storage/drivers/s3/s3-storage.ts";
 import { collect } from "../../../helpers/collect.ts";
@@ -270,3 +271,53 @@ test("an access key that was exchanged is taken up without a restart", async () 
     })
     .toContain("Credential=NEXT/");
 });
+
+describe("without a setting for it", () => {
+  beforeEach(() => {
+    for (const name of ["AWS_PROFILE", "AWS_SESSION_TOKEN"]) vi.stubEnv(name, undefined);
+  });
+  afterEach(() => void vi.unstubAllEnvs());
+
+  const origins: [string, (folder: string) => Promise<Record<string, string>>][] = [
+    ["the environment", async () => await Promise.resolve({ AWS_ACCESS_KEY_ID: "FOUND", AWS_SECRET_ACCESS_KEY: "x" })],
+    [
+      "the file of AWS's programs",
+      async (folder) => {
+        await writeFile(`${folder}/key`, "[default]\naws_access_key_id = FOUND\naws_secret_access_key = x\n");
+        return { AWS_SHARED_CREDENTIALS_FILE: `${folder}/key`, AWS_CONFIG_FILE: `${folder}/none` };
+      },
+    ],
+  ];
+  test.each(origins)("the access key comes from %s", async (_, prepare) => {
+    for (const name of ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]) vi.stubEnv(name, undefined);
+    for (const [name, value] of Object.entries(await prepare(await tempDir()))) vi.stubEnv(name, value);
+    const { address, requests } = await scriptedStore(() => ({ headers: { etag: '"x"' } }));
+    await new S3Storage({ address: { ...address, credentials: { kind: "chain" } } }).put("a", []);
+    expect(requests[0]?.headers.authorization).toContain("Credential=FOUND/");
+  });
+
+  test("it is AWS's own store, and its checksums go with what is put", async () => {
+    const { address, requests } = await scriptedStore(() => ({ headers: { etag: '"x"' } }));
+    vi.stubEnv("AWS_ENDPOINT_URL_S3", address.endpoint);
+    await new S3Storage({ address: { ...address, endpoint: undefined } }).put("a", [Buffer.from("content")]);
+    expect(requests[0]?.headers["x-amz-checksum-crc32"]).toBe("/sUwqQ==");
+  });
+});
+
+test("a bucket is named in the path or, where that is wanted, in the host's name", async () => {
+  const { address, requests } = await scriptedStore(() => ({ headers: { etag: '"x"' } }));
+  const { port } = new URL(address.endpoint ?? "");
+  const endpoint = `http://store.test:${port}`;
+  const found = (...[, , tell]: [string, object, Tell]): void => tell(null, [{ address: "127.0.0.1", family: 4 }]);
+  const lookup = vi.spyOn(dns, "lookup").mockImplementation(found as unknown as typeof dns.lookup);
+  onTestFinished(() => lookup.mockRestore());
+  for (const pathStyle of [true, false])
+    await new S3Storage({ address: { ...address, endpoint, pathStyle } }).put("a", []);
+  expect(requests.map(({ line, headers }) => `${headers.host ?? ""} ${line.replace(/\?.*/, "")}`)).toEqual([
+    `store.test:${port} PUT /bucket/host/a`,
+    `bucket.store.test:${port} PUT /host/a`,
+  ]);
+});
+
+/** As an HTTP agent is told all addresses of a name. */
+type Tell = (error: null, addresses: readonly LookupAddress[]) => void;
