@@ -21,7 +21,9 @@ export class Folders {
   readonly #client: SftpClient;
   readonly #place: Place;
   readonly #clock: Clock;
-  /** By name, `""` for the root: found or made, and forced to the medium. */
+  /** By name, `""` for the root: found or made. */
+  readonly #there = new Map<string, Promise<void>>();
+  /** By name: there, as are those above it, and forced to the medium. */
   readonly #ready = new Map<string, Promise<void>>();
   #leftoversRemoved: Promise<void> | undefined;
 
@@ -33,31 +35,29 @@ export class Folders {
 
   /** Makes the folder of that name with its parents, where they lack, durably. */
   async make(name: string): Promise<void> {
-    const ready = this.#ready.get(name) ?? this.#make(name);
-    this.#ready.set(name, ready);
-    try {
-      await ready;
-    } catch (error) {
-      this.#ready.delete(name);
-      throw error;
-    }
+    await once(this.#ready, name, async () => {
+      const parent = parentOf(name);
+      await this.#make(parent);
+      if (name === "") return;
+      // Also when it was there: whoever made it a moment ago may not have come to that yet.
+      const synced = syncFolder(this.#client, this.#place.root + parent, this.#make(name));
+      await Promise.all([this.make(parent), synced]);
+    });
   }
 
   /** What was believed may be wrong: the next `make` looks again. */
   forget(): void {
+    this.#there.clear();
     this.#ready.clear();
   }
 
+  /** A folder doesn't wait until those above it are forced to the medium. */
   async #make(name: string): Promise<void> {
-    if (name === "") {
-      await this.requireTmp();
-      return;
-    }
-    const parent = parentOf(name);
-    await this.make(parent);
-    await makeOrFind(this.#client, this.#place.root + name);
-    // Also when it was there: whoever made it a moment ago may not have come to that yet.
-    await syncFolder(this.#client, this.#place.root + parent);
+    await once(this.#there, name, async () => {
+      if (name === "") return await this.requireTmp();
+      await this.#make(parentOf(name));
+      await makeOrFind(this.#client, this.#place.root + name);
+    });
   }
 
   /**
@@ -110,6 +110,18 @@ export class Folders {
   }
 }
 
+/** Does the work once for each name, and again after it has failed. */
+async function once(known: Map<string, Promise<void>>, name: string, work: () => Promise<void>): Promise<void> {
+  const done = known.get(name) ?? work();
+  known.set(name, done);
+  try {
+    await done;
+  } catch (error) {
+    known.delete(name);
+    throw error;
+  }
+}
+
 /** With a slash at its end; `""` and `.` are where the server puts this user. */
 export function rootOf(path: string): string {
   const trimmed = path.replace(/\/+$/, "");
@@ -143,23 +155,37 @@ export async function makeOrFind(client: SftpClient, path: string): Promise<void
  * Forces a folder's entries to the medium, where the server can be brought to it. The protocol knows nothing of this; but
  * OpenSSH opens a folder like a file, and its fsync extension then works on that. Elsewhere the entries last as soon as the
  * server's own system writes them.
+ *
+ * `changed` is the work on them that is to last, under way while the folder is opened. Throws what it throws.
  */
-export async function syncFolder(client: SftpClient, path: string): Promise<void> {
-  if (!client.features.fsync) return;
-  let folder: Handle;
+export async function syncFolder(client: SftpClient, path: string, changed = Promise.resolve()): Promise<void> {
+  changed.catch(() => undefined); // Seen below, unless opening fails first.
+  const folder = await openToSync(client, path);
   try {
-    folder = await client.openToRead(path);
+    await changed;
+    if (folder !== undefined) await forceEntries(client, folder);
+  } finally {
+    if (folder !== undefined) letGo(client, folder);
+  }
+}
+
+/** Undefined where folders can't be opened, or not be forced to the medium. */
+async function openToSync(client: SftpClient, path: string): Promise<Handle | undefined> {
+  if (!client.features.fsync) return undefined;
+  try {
+    return await client.openToRead(path);
   } catch (error) {
-    if (error instanceof StatusError && error.code !== statusCodes.noSuchFile) return;
+    if (error instanceof StatusError && error.code !== statusCodes.noSuchFile) return undefined;
     throw error;
   }
+}
+
+async function forceEntries(client: SftpClient, folder: Handle): Promise<void> {
   try {
     await client.fsync(folder);
   } catch (error) {
     // A file system whose folders can't be synchronised (FUSE has some) says EINVAL, which is a bad message here.
     if (!hasStatus(error, statusCodes.badMessage, statusCodes.unsupported)) throw error;
-  } finally {
-    letGo(client, folder);
   }
 }
 

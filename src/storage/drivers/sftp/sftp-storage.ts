@@ -49,8 +49,7 @@ export async function createSftpStorage({ location, path, connect }: Omit<SftpSt
   const client = await connect();
   try {
     await makeOrFind(client, folder);
-    await makeOrFind(client, `${root}tmp`);
-    await syncFolder(client, folder);
+    await syncFolder(client, folder, makeOrFind(client, `${root}tmp`));
     await syncFolder(client, parentOf(folder) || (folder.startsWith("/") ? "/" : "."));
   } catch (error) {
     if (hasStatus(error, statusCodes.noSuchFile)) {

@@ -43,8 +43,10 @@ export async function writeObject(
     // Requests for one file are served in the order in which they are made (draft, section 6.1).
     await Promise.all([client.features.fsync && client.fsync(file), client.closeHandle(file)]);
     await folder;
-    if (client.features.posixRename) await client.rename(temp, target);
-    else await giveFirstName(client, { location, name, temp, target }, data);
+    const named = client.features.posixRename
+      ? client.rename(temp, target)
+      : giveFirstName(client, { location, name, temp, target }, data);
+    await syncFolder(client, root + parentOf(name), named);
   } catch (error) {
     // Before the file goes, whose space is then free again.
     const reason = hasStatus(error, statusCodes.failure)
@@ -54,7 +56,6 @@ export async function writeObject(
     removeSoon(client, temp);
     throw reason;
   }
-  await syncFolder(client, root + parentOf(name));
 }
 
 /** The error that the state of the file system explains best. */

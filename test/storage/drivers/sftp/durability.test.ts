@@ -55,8 +55,8 @@ test("the folder and the file last before it gets its name, the name before put 
   ]);
   expect(before.filter((step) => !step.endsWith("/tmp/X"))).toEqual([
     "lstat /s/tmp",
-    "mkdir /s/packs",
     "open /s/",
+    "mkdir /s/packs",
     "fsync /s/",
   ]);
 });
