@@ -1,11 +1,9 @@
 /** What the next prunes would forget because of rules that are new: for `config diff` and `config accept`. Changes nothing. */
 import { primaryName } from "../job/locations.ts";
-import { type PruneContext, surveyPrune } from "../job/prune-stage.ts";
+import { judgementOf, type PruneContext, surveyPrune } from "../job/prune-stage.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
 import { isBlocked, judgeChange, type RetentionChange } from "../job/retention-change.ts";
-import { RetentionRecords } from "../job/retention-records.ts";
 import { rulesAt } from "../job/rules.ts";
-import { StateFolder } from "../job/state-folder.ts";
 import type { Config, Policy } from "../policy/config.ts";
 import { fingerprintOf, type RetentionRules } from "../prune/guard-retention.ts";
 import type { PlannedGroup, PrunePlan } from "../prune/plan-prune.ts";
@@ -63,11 +61,10 @@ async function planLocation(
   { policy, location }: { readonly policy: Policy; readonly location: string },
   before: RetentionQuestion["before"],
 ): Promise<RetentionPlan[]> {
-  const place = { policy: policy.name, location };
+  const judgement = judgementOf(context.config(), { policy, location }, context.clock.now());
+  const { place, at, records } = judgement;
   const rules = rulesAt(policy, location);
-  const { repository, maintenance } = context.config();
-  const records = new RetentionRecords(new StateFolder(repository.state));
-  const applied = await records.applied(place);
+  const applied = await records.applied(place, at);
   const old = before(policy, location, applied?.rules);
   const isNew = old === undefined || fingerprintOf(old) !== fingerprintOf(rules);
   // Not even looked at, since a replica may be far away.
@@ -75,7 +72,7 @@ async function planLocation(
   try {
     const { planBy } = await surveyPrune(context, { policy, location, signal });
     const plan = planBy(rules);
-    const change = await judgeChange({ place, share: maintenance.retentionGuard, records }, rules, plan);
+    const change = await judgeChange(judgement, rules, plan);
     if (!isNew && !isBlocked(change)) return [];
     return [
       {

@@ -6,9 +6,8 @@ import type { OpenLocations } from "../job/open-locations.ts";
 import { type PrunePreview, previewPrune, type SourcePreview } from "../job/preview-prune.ts";
 import { errorReport } from "../job/report.ts";
 import { isBlocked, judgeChange } from "../job/retention-change.ts";
-import { RetentionRecords } from "../job/retention-records.ts";
+import { judgementOf } from "../job/prune-stage.ts";
 import { rulesAt, wantedAt } from "../job/rules.ts";
-import { StateFolder } from "../job/state-folder.ts";
 import { withinTime } from "../job/within-time.ts";
 import type { Config } from "../policy/config.ts";
 import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
@@ -86,25 +85,22 @@ export async function readHistory(
     }),
   );
   const places = Map.groupBy(previews, ({ policy, location }) => JSON.stringify([policy, location]));
-  const prunes = await Promise.all([...places.values()].map(async (all) => await withGuard(config, all)));
+  const prunes = await Promise.all([...places.values()].map(async (all) => await withGuard(config, all, now)));
   return { unread, timelines: held.map((one) => timelineOf(one, now, most)), prunes: prunes.flat() };
 }
 
 /** Previews of one policy at one location: new rules that would forget much of one source hold back the pruning of all. */
-async function withGuard(
-  { policies, repository, maintenance }: Config,
-  previews: readonly SourcePreview[],
-): Promise<PrunePreview[]> {
+async function withGuard(config: Config, previews: readonly SourcePreview[], now: number): Promise<PrunePreview[]> {
   const [{ policy: name, location } = { policy: "", location: "" }] = previews;
-  const policy = policies.find((one) => one.name === name);
+  const policy = config.policies.find((one) => one.name === name);
   if (policy === undefined) return [];
-  const records = new RetentionRecords(new StateFolder(repository.state));
-  const judgement = { place: { policy: name, location }, share: maintenance.retentionGuard, records };
-  const groups = previews.map(({ source, keep, remove }) => ({
+  const groups = previews.map(({ source, keep, deferred, remove }) => ({
     source,
     keep: { length: keep },
+    deferred: { length: deferred },
     remove: { length: remove },
   }));
+  const judgement = judgementOf(config, { policy, location }, now);
   const heldBack = isBlocked(await judgeChange(judgement, rulesAt(policy, location), { groups }));
   return previews.map((preview) => ({ ...preview, heldBack }));
 }

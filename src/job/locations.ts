@@ -44,6 +44,11 @@ export function addressOfReplica(replica: Replica): StorageAddress {
   return { ...replica.place, location: replica.name };
 }
 
+/** Where a location is, for people and for comparison. Throws `not_found`. */
+export function placeAt(config: Config, name: string): string {
+  return placeOf(name === primaryName ? addressOfPrimary(config) : addressOfReplica(replicaNamed(config, name)));
+}
+
 /** The replica of that name. Throws `not_found`. */
 export function replicaNamed(config: Config, name: string): Replica {
   const replica = config.replicas.find((one) => one.name === name);

@@ -16,6 +16,8 @@ export interface PrunePreview {
   /** How many of today's points stay, and how many of them for which reason; a point may have several. */
   readonly keep: number;
   readonly reasons: readonly { readonly reason: string; readonly count: number }[];
+  /** How many of those that stay do so only for now: while they are read, or a replica lacks them. */
+  readonly deferred: number;
   /** How many go, and the oldest of them. */
   readonly remove: number;
   readonly oldest: readonly { readonly id: string; readonly time: number }[];
@@ -57,7 +59,7 @@ export function previewPrune(request: PreviewRequest): SourcePreview {
   const next: JudgedPoint = { id: coming, time, received: time, tags, hold: undefined, readUntil: 0, proof: undefined };
   const isUnclear = ({ id }: CatalogPoint): boolean => damaged.has(`holds/${id}`);
   const judged = points.map((point) => (isUnclear(point) ? { ...point, hold: unclear } : point));
-  const { keep, remove, givenUp } = judge({ policy, location, now: time }, [...judged, next], missingAt);
+  const { keep, remove, givenUp, deferred } = judge({ policy, location, now: time }, [...judged, next], missingAt);
   const kept = keep.filter(({ id }) => id !== coming);
   const gone = new Set(remove);
   return {
@@ -81,6 +83,7 @@ export function previewPrune(request: PreviewRequest): SourcePreview {
       .slice(0, mostNamed)
       .map(({ id, time: captured }) => ({ id, time: captured })),
     givenUp: givenUp.length,
+    deferred: deferred.filter((id) => id !== coming).length,
   };
 }
 

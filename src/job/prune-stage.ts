@@ -1,5 +1,5 @@
 /** The third stage of a job: forgetting what no rule keeps, at one location. */
-import type { Policy } from "../policy/config.ts";
+import type { Config, Policy } from "../policy/config.ts";
 import { executePrune, type ExecutePruneOptions } from "../prune/execute-prune.ts";
 import type { RetentionRules } from "../prune/guard-retention.ts";
 import { lockedPoints } from "../repository/locks/pins.ts";
@@ -8,9 +8,9 @@ import { surveyPoints } from "../replicate/survey.ts";
 import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
 import { belongsTo } from "./belonging.ts";
-import { primaryName } from "./locations.ts";
+import { placeAt, primaryName } from "./locations.ts";
 import type { Pruned } from "./report.ts";
-import { carryOutChange, judgeChange, type RetentionChange } from "./retention-change.ts";
+import { carryOutChange, judgeChange, type Judgement, type RetentionChange } from "./retention-change.ts";
 import { RetentionRecords } from "./retention-records.ts";
 import { rulesAt, wantedAt } from "./rules.ts";
 import type { StageContext } from "./stage-context.ts";
@@ -53,11 +53,19 @@ export async function planPruneStage(context: PruneContext, request: PruneReques
   const rules = rulesAt(policy, location);
   const { repository, planBy } = await surveyPrune(context, request);
   const plan = planBy(rules);
-  const { repository: settings, maintenance } = context.config();
-  const records = new RetentionRecords(new StateFolder(settings.state));
-  const place = { policy: policy.name, location };
-  const change = await judgeChange({ place, share: maintenance.retentionGuard, records }, rules, plan);
+  const change = await judgeChange(judgementOf(context.config(), request, context.clock.now()), rules, plan);
   return { repository, plan, change };
+}
+
+/** What a change of a policy's rules at a location is judged by. Throws `not_found`. */
+export function judgementOf(
+  config: Config,
+  { policy, location }: Pick<PruneRequest, "policy" | "location">,
+  now: number,
+): Judgement {
+  const records = new RetentionRecords(new StateFolder(config.repository.state));
+  const place = { policy: policy.name, location };
+  return { place, at: placeAt(config, location), now, share: config.maintenance.retentionGuard, records };
 }
 
 /** Throws `retention_guarded` before anything is deleted, or a storage error. */

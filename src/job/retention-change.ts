@@ -7,12 +7,17 @@ import {
   fingerprintOf,
   type PlannedCounts,
   type RetentionRules,
+  spentAfter,
 } from "../prune/guard-retention.ts";
 import type { Acceptance, PrunePlace, RetentionRecords } from "./retention-records.ts";
 
 /** Where a change is judged, and by what. */
 export interface Judgement {
   readonly place: PrunePlace;
+  /** Where that is: `placeOf` its address. */
+  readonly at: string;
+  /** In ms since the epoch. */
+  readonly now: number;
   /** The share of a source's points that may go at once, 0 to 1. */
   readonly share: number;
   readonly records: RetentionRecords;
@@ -30,14 +35,19 @@ export interface RetentionChange extends Judgement {
 }
 
 export async function judgeChange(
-  { place, share, records }: Judgement,
+  judgement: Judgement,
   rules: RetentionRules,
   { groups }: { readonly groups: readonly PlannedCounts[] },
 ): Promise<RetentionChange> {
-  const before = await records.applied(place);
+  const { place, at, now, share, records } = judgement;
+  const before = await records.applied(place, at);
   const acceptance = await records.accepted(place);
-  const after = { rules, sources: groups.map(({ source }) => source) };
-  return { place, before, after, excesses: excessesOf(groups, rules, before, share), acceptance, share, records };
+  const change = { rules, applied: before, now };
+  const excesses = excessesOf(groups, change, share);
+  // What somebody has accepted isn't held against the next edit.
+  const spent = excesses.length > 0 ? {} : spentAfter(groups, change);
+  const after = { rules, sources: groups.map(({ source }) => source), at, spent };
+  return { ...judgement, before, after, excesses, acceptance };
 }
 
 /** Whether the prune must wait for `stillpoint config accept`. */

@@ -33,6 +33,8 @@ const applied = z.object({
     unreplicated: z.object({ count: z.number(), age: z.number() }),
   }),
   sources: z.array(z.string()),
+  at: z.string(),
+  spent: z.record(z.string(), z.object({ since: z.number(), points: z.number() })),
 });
 
 const acceptance = z.object({ fingerprint: z.string(), time: z.number(), by: z.string() });
@@ -49,9 +51,10 @@ export class RetentionRecords {
     this.#state = state;
   }
 
-  /** Undefined when there was none, or the state folder was lost. */
-  async applied(place: PrunePlace): Promise<AppliedRules | undefined> {
-    return await this.#state.read(fileOf(place, "applied"), applied);
+  /** Undefined when there was none, the location was elsewhere then, or the state folder was lost. */
+  async applied(place: PrunePlace, at: string): Promise<AppliedRules | undefined> {
+    const record = await this.#state.read(fileOf(place, "applied"), applied);
+    return record?.at === at ? record : undefined;
   }
 
   async accepted(place: PrunePlace): Promise<Acceptance | undefined> {
@@ -68,8 +71,8 @@ export class RetentionRecords {
     await this.#state.write(fileOf(place, "accepted"), { version: 1 });
   }
 
-  async apply(place: PrunePlace, { rules, sources }: AppliedRules): Promise<void> {
-    await this.#state.write(fileOf(place, "applied"), { version: 1, rules, sources });
+  async apply(place: PrunePlace, rules: AppliedRules): Promise<void> {
+    await this.#state.write(fileOf(place, "applied"), { version: 1, ...rules });
   }
 }
 

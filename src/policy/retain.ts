@@ -30,6 +30,8 @@ export interface UnreplicatedCap {
 export interface Retention extends Decision {
   /** Of `remove`: points that a replica still lacks, given up because the cap is reached. To be shouted about. */
   readonly givenUp: readonly string[];
+  /** Of what stays: points that go when something has passed, a lock, a reader, or a replica's lack of them. */
+  readonly deferred: readonly string[];
 }
 
 /** Clocks may differ by this much, in ms, before a point counts as dated in the future. */
@@ -66,8 +68,10 @@ export function retain(
       if (reasons.get(id)?.has(reason) !== true) keep(id, `${reason} by receipt`);
     }
   }
-  for (const { id, held, readUntil = 0, lockedUntil = 0 } of points) {
-    if (held === true) keep(id, "held");
+  for (const { id, held } of points) if (held === true) keep(id, "held");
+
+  const passing = points.filter(({ id }) => reasons.get(id)?.size === 0).map(({ id }) => id);
+  for (const { id, readUntil = 0, lockedUntil = 0 } of points) {
     if (readUntil > clock.now) keep(id, "being read");
     if (lockedUntil > clock.now) keep(id, `locked until ${minuteOf(lockedUntil)}`);
   }
@@ -78,7 +82,10 @@ export function retain(
   const protectedOnes = unreplicated.filter(({ time }) => clock.now - time <= cap.age).slice(0, cap.count);
   for (const { id, missingAt } of protectedOnes) keep(id, `not yet at ${(missingAt ?? []).join(", ")}`);
 
-  return collect(points, reasons, new Set(unreplicated.map(({ id }) => id)));
+  const decision = collect(points, reasons);
+  const gone = new Set(decision.remove);
+  const givenUp = unreplicated.map(({ id }) => id).filter((id) => gone.has(id));
+  return { ...decision, givenUp, deferred: passing.filter((id) => !gone.has(id)) };
 }
 
 /** `2026-12-26 00:00 UTC`. */
@@ -115,7 +122,7 @@ function receivedView(points: readonly RetainPoint[]): RetainPoint[] {
   });
 }
 
-function collect(points: readonly Point[], reasons: Map<string, Set<string>>, unreplicated: Set<string>): Retention {
+function collect(points: readonly Point[], reasons: Map<string, Set<string>>): Decision {
   const keep: Kept[] = [];
   const remove: string[] = [];
   for (const { id } of newestFirst(points)) {
@@ -123,5 +130,5 @@ function collect(points: readonly Point[], reasons: Map<string, Set<string>>, un
     if (why.length > 0) keep.push({ id, reasons: why });
     else remove.push(id);
   }
-  return { keep, remove, givenUp: remove.filter((id) => unreplicated.has(id)) };
+  return { keep, remove };
 }

@@ -40,6 +40,8 @@ export interface PlannedGroup {
   readonly remove: readonly CatalogPoint[];
   /** Of those: points that a replica still lacks, given up because the cap is reached. */
   readonly givenUp: readonly string[];
+  /** Ids of those in `keep` that go when something has passed: a lock, a reader, a replica's lack of them. */
+  readonly deferred: readonly string[];
 }
 
 export interface PrunePlan {
@@ -70,7 +72,7 @@ function planGroup({ location, now, replica, damaged = [] }: PruneInput, group: 
       lockedUntil: group.locked?.get(id),
     }),
   );
-  const { keep, remove, givenUp } = retain(candidates, rules, { now, timezone }, cap);
+  const { keep, remove, givenUp, deferred } = retain(candidates, rules, { now, timezone }, cap);
   if (points.length > 0 && keep.length === 0) {
     throw new StillpointError("internal", {
       what: `Cannot prune ${location}: every recovery point of ${source} would be forgotten`,
@@ -79,5 +81,5 @@ function planGroup({ location, now, replica, damaged = [] }: PruneInput, group: 
     });
   }
   const gone = new Set(remove);
-  return { policy, source, keep, remove: points.filter(({ id }) => gone.has(id)), givenUp };
+  return { policy, source, keep, remove: points.filter(({ id }) => gone.has(id)), givenUp, deferred };
 }

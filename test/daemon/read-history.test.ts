@@ -74,6 +74,7 @@ it("tells what pruning will forget after the next capture, and why the rest stay
     remove: 3,
     oldest: points.slice(0, 3).map(({ id, time }) => ({ id, time })),
     givenUp: 0,
+    deferred: 0,
     // Three of four, by rules that were never applied here.
     heldBack: true,
   });

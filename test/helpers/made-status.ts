@@ -100,6 +100,7 @@ export const madeHistory: History = {
       remove: 1,
       oldest: [{ id: "77aa22bb00000000", time: statusTime - 400 * minute }],
       givenUp: 0,
+      deferred: 0,
       heldBack: false,
     },
   ],

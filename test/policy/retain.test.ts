@@ -38,12 +38,26 @@ test("locked points stay until their locks have ended", () => {
   expect(reasonsOf(points)).toEqual({ new: ["last", "newest"], locked: ["locked until 2026-07-02 12:00 UTC"] });
 });
 
+test("what stays only for now is said to", () => {
+  const points = [
+    point("new", hour, { lockedUntil: now + day }),
+    point("held", 4 * day, { held: true, lockedUntil: now + day }),
+    point("locked", 5 * day, { lockedUntil: now + day }),
+    point("read", 6 * day, { readUntil: now + day }),
+    point("lacking", 7 * day, { missingAt: ["far"] }),
+    point("old", 8 * day, { readUntil: now, lockedUntil: now }),
+  ];
+  const { remove, deferred } = retain(points, lastOne, clock, cap);
+  expect([remove, deferred]).toEqual([["old"], ["locked", "read", "lacking"]]);
+});
+
 test("the newest point stays even when no rule keeps it", () => {
   const points = [point("new", hour), point("old", day)];
   expect(retain(points, { tags: [["never"]] }, clock, cap)).toEqual({
     keep: [{ id: "new", reasons: ["newest"] }],
     remove: ["old"],
     givenUp: [],
+    deferred: [],
   });
 });
 
