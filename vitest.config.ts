@@ -19,7 +19,7 @@ export default defineConfig({
     pool: "forks",
     execArgv,
     maxWorkers: 2,
-    reporters: ["default", "./scripts/closing-line.ts"],
+    reporters: ["default", "./scripts/running-tests.ts", "./scripts/closing-line.ts"],
     projects: [
       {
         extends: true,
@@ -40,7 +40,7 @@ export default defineConfig({
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           testTimeout: 300_000,
-          hookTimeout: 120_000,
+          hookTimeout: 300_000,
           sequence: { groupOrder: 1 },
         },
       },
