@@ -2,8 +2,12 @@
 import type { Clock } from "../host/clock.ts";
 import { type Bandwidth, rateAt } from "../policy/bandwidth.ts";
 import type { Config } from "../policy/config.ts";
-import type { Line } from "../repository/repository.ts";
 import { BandwidthMeter, meterMemory } from "../storage/bandwidth-meter.ts";
+
+interface Line {
+  readonly bandwidth: Bandwidth;
+  readonly memory: SharedArrayBuffer;
+}
 
 const unlimited: Bandwidth = { usual: undefined, timezone: "UTC", windows: [] };
 
@@ -16,7 +20,7 @@ export class Lines {
     this.#config = config;
   }
 
-  /** For worker threads, which keep to the rates as they are now. A replica that is in the configuration no more has its last ones. */
+  /** With the rates as they are now. A replica that is in the configuration no more has its last ones. */
   to(replica: string): Line {
     const configured = this.#config().replicas.find(({ name }) => name === replica);
     const last = this.#lines.get(replica);
@@ -30,9 +34,4 @@ export class Lines {
     const { memory } = this.to(replica);
     return new BandwidthMeter({ clock, memory, rate: () => rateAt(this.to(replica).bandwidth, clock.now()) });
   }
-}
-
-/** The meter of a line in a worker thread. */
-export function meterOfLine({ bandwidth, memory }: Line, clock: Clock): BandwidthMeter {
-  return new BandwidthMeter({ clock, memory, rate: () => rateAt(bandwidth, clock.now()) });
 }

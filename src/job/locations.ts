@@ -146,7 +146,7 @@ function remembering(config: Config, name: string, repository: Repository, optio
   const state = new StateFolder(config.repository.state, options.files);
   return {
     ...repository,
-    line: name === primaryName ? undefined : options.lines?.to(name),
+    limited: name !== primaryName && options.lines !== undefined,
     memory: new CatalogMemory(
       state.memoryOf(name, repository.address === undefined ? "" : placeOf(repository.address)),
       repository.keys,
@@ -154,16 +154,10 @@ function remembering(config: Config, name: string, repository: Repository, optio
   };
 }
 
-/**
- * OpenSSH lets 2 MiB be under way on a connection, so that with one alone no more than that moves in a round trip, however
- * wide the line is: 13 MiB/s at 150 ms. Threads have one each: many handshakes at once are refused (sshd's MaxStartups).
- */
-const connections = 6;
-
 function storageAt(address: StorageAddress, options: LocationOptions): Storage {
   const { clock = systemClock, readOnly, observer, lines, open: openAt = openStorage } = options;
   const bandwidth = address.location === primaryName ? undefined : lines?.meterOf(address.location, clock);
-  return openAt(address, { clock, readOnly, observer, connections, bandwidth });
+  return openAt(address, { clock, readOnly, observer, bandwidth });
 }
 
 /** Of a folder only the last part of the path: a parent that lacks is a disk or share that isn't mounted. */

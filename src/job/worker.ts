@@ -6,14 +6,12 @@ import { captureRegion } from "../capture/image/capture-region-task.ts";
 import { captureMemoryRegion } from "../capture/vm/memory/capture-memory-region-task.ts";
 import { captureDiskRegion } from "../capture/vm/capture-disk-region-task.ts";
 import { storeChunks } from "../capture/stream/store-chunks-task.ts";
-import { systemClock } from "../host/clock.ts";
 import { readPacks } from "../repository/check/read-task.ts";
 import { copyBlobs } from "../repository/sweep/copy-task.ts";
 import { serveTasks } from "../repository/threads/worker-host.ts";
 import { makeEntries } from "../restore/make-entries-task.ts";
 import { writeFilePart, writeWholeFiles } from "../restore/write-files-task.ts";
 import { openStorage } from "../storage/open.ts";
-import { meterOfLine } from "./lines.ts";
 
 serveTasks(
   [
@@ -30,5 +28,5 @@ serveTasks(
     writeFilePart,
     writeWholeFiles,
   ],
-  (address, line) => openStorage(address, { bandwidth: line && meterOfLine(line, systemClock) }),
+  (folder) => openStorage(folder),
 );

@@ -2,7 +2,6 @@
 import * as z from "zod";
 import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
-import type { Bandwidth } from "../policy/bandwidth.ts";
 import { randomBytes } from "../host/random.ts";
 import type { CallOptions, ObjectInfo, Storage, StorageAddress } from "../storage/storage.ts";
 import type { CatalogMemory } from "./points/catalog-memory.ts";
@@ -18,22 +17,15 @@ import {
 } from "./keys/key-objects.ts";
 import { KeyRing } from "./keys/key-ring.ts";
 
-/** A limit for all who use a storage in one process, as plain data and shared memory: it is sent to worker threads. */
-export interface Line {
-  readonly bandwidth: Bandwidth;
-  /** From `meterMemory`. */
-  readonly memory: SharedArrayBuffer;
-}
-
 /** An opened repository: where it is, its keys, and the time. */
 export interface Repository {
   readonly storage: Storage;
   readonly keys: KeyRing;
   readonly clock: Clock;
-  /** Lets worker threads open the storage too; without it all work is done in one thread. */
+  /** Where it is: threads open a folder for themselves, which is faster than to ask this storage. */
   readonly address?: StorageAddress | undefined;
-  /** How fast it may be used; worker threads keep to it together with this one. */
-  readonly line?: Line | undefined;
+  /** Whether `storage` keeps to a limit, so that threads must not get around it. */
+  readonly limited?: boolean | undefined;
   /** What this host remembers of the repository's points; without it they are read anew each time. */
   readonly memory?: CatalogMemory | undefined;
 }

@@ -109,7 +109,7 @@ export class TreeRestore {
     const { tally, advance, pool, resumed } = this.#context;
     if (files.length === 0) return;
     const input = { resumed, files: files.map(({ path, entry }) => ({ path, entry })) };
-    await pool.add(writeWholeFiles, input, (outcome) => {
+    await pool.add(writeWholeFiles, input, bytes, (outcome) => {
       for (const [position, { damaged, lacks }] of outcome.files.entries()) {
         const { relative } = files[position] as Located;
         tally.damage(relative, damaged);
@@ -127,7 +127,7 @@ export class TreeRestore {
     for (let at = 0; at < entries.length; at += entriesPerTask) {
       const batch = entries.slice(at, at + entriesPerTask);
       const input = batch.map(({ path, entry, linkTo }): EntryToMake => ({ path, entry, linkTo }));
-      await pool.add(makeEntries, input, (lacks) => {
+      await pool.add(makeEntries, input, 0, (lacks) => {
         for (const [position, one] of lacks.entries()) tally.lack((batch[position] as Located).relative, one);
       });
       if (inOrder) await pool.drain();

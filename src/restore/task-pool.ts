@@ -1,10 +1,14 @@
-/** Tasks under way, not more at once than threads can use. */
+/** Tasks under way, not more at once than threads can use, and memory holds. */
 import type { Task } from "../repository/threads/executor.ts";
 import type { WriteSession } from "../repository/blobs/write-session.ts";
+
+/** Of files, in bytes: what tasks under way restore together. Threads have the sealed form of most of it in memory. */
+const mostUnderWay = 128 * 1024 * 1024;
 
 export class TaskPool {
   readonly #session: WriteSession;
   readonly #running = new Set<Promise<void>>();
+  #bytes = 0;
   #failed = false;
   #failure: unknown;
 
@@ -12,9 +16,13 @@ export class TaskPool {
     this.#session = session;
   }
 
-  /** Resolves when the task has been handed over and there is room for another. Throws what an earlier one threw. */
-  async add<In, Out>(task: Task<In, Out>, input: In, use: (output: Out) => void): Promise<void> {
+  /**
+   * Resolves when the task, which restores so many bytes, has been handed over and there is room for another. Throws what an
+   * earlier one threw.
+   */
+  async add<In, Out>(task: Task<In, Out>, input: In, bytes: number, use: (output: Out) => void): Promise<void> {
     this.#throwIfFailed();
+    this.#bytes += bytes;
     const running: Promise<void> = this.#session
       .run(task, input)
       .then(use)
@@ -22,9 +30,13 @@ export class TaskPool {
         this.#failed = true;
         this.#failure ??= error;
       })
-      .finally(() => this.#running.delete(running));
+      .finally(() => {
+        this.#bytes -= bytes;
+        this.#running.delete(running);
+      });
     this.#running.add(running);
-    while (this.#running.size >= this.#session.executor.parallel) await Promise.race(this.#running);
+    while (this.#running.size >= this.#session.executor.parallel || this.#bytes >= mostUnderWay)
+      await Promise.race(this.#running);
     this.#throwIfFailed();
   }
 

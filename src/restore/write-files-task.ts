@@ -29,6 +29,7 @@ export interface WholeFilesOutcome {
 
 export const writeWholeFiles: Task<WholeFiles, WholeFilesOutcome> = {
   name: "write-whole-files",
+  overlaps: true,
   async run(context, { files, resumed }) {
     throwIfCancelled(context.signal);
     const open: OpenFile[] = [];
@@ -79,6 +80,7 @@ export interface FilePartOutcome {
 /** Writes pieces into a file that is there, of its full length. */
 export const writeFilePart: Task<FilePart, FilePartOutcome> = {
   name: "write-file-part",
+  overlaps: true,
   async run(context, { path, existed, sparse, pieces }) {
     throwIfCancelled(context.signal);
     let fd: number | undefined;

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { expect, test } from "vitest";
@@ -8,8 +9,11 @@ import { commitPoint } from "../../src/repository/points/catalog.ts";
 import { writeDirectory } from "../../src/repository/tree/directory-tree.ts";
 import { WriteSession } from "../../src/repository/blobs/write-session.ts";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
+import { packName } from "../../src/repository/blobs/pack.ts";
+import type { StorageAddress } from "../../src/storage/storage.ts";
 import { capture, restore } from "../helpers/capture.ts";
 import { describeTree } from "../helpers/describe-tree.ts";
+import { FaultyStorage } from "../helpers/faulty-storage.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { makeTestRepository, type TestRepository } from "../helpers/repository.ts";
 import { seededRandom } from "../helpers/seeded-random.ts";
@@ -263,3 +267,19 @@ test.runIf(process.getuid?.() === 0)(
     expect(fs.statSync(path.join(target, "small")).mode & 0o7777).toBe(0o755);
   },
 );
+
+test("each pack of an image is read once from a far storage, and as a whole", async () => {
+  const folder = await tempDir();
+  const [file, target] = [path.join(folder, "image"), path.join(folder, "target")];
+  fs.writeFileSync(file, randomBytes(20 * 1024 * 1024));
+  const tested = await makeTestRepository();
+  const { point } = await capture(tested, { kind: "image", path: file });
+  const storage = new FaultyStorage(tested.repository.storage);
+  const address = { kind: "s3" } as StorageAddress;
+  const store = await BlobStore.load({ ...tested.repository, storage, address });
+  await restore(tested, point, target, { store });
+  expect(fs.readFileSync(target).equals(fs.readFileSync(file))).toBe(true);
+  const packs = [...store.packs.all()].map(([, { id }]) => `get ${packName(id)}`);
+  expect(packs.length).toBeGreaterThan(2);
+  expect(storage.calls.filter((call) => call.startsWith("get packs/")).toSorted()).toEqual(packs.toSorted());
+});

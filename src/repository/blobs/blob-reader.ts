@@ -2,14 +2,13 @@
 import { isStillpointError, StillpointError, toError } from "../../errors.ts";
 import { release } from "../../host/release.ts";
 import type { CallOptions } from "../../storage/storage.ts";
+import { ahead } from "./ahead.ts";
 import type { BlobIndex } from "./blob-index.ts";
 import type { BlobKind } from "../format.ts";
 import { type OpenedPack, OpenPacks, type OpenPacksOptions } from "./open-packs.ts";
+import { isReadWhole, nearReach, type Reach, type Run, runsOf, type WantedBlob } from "./runs.ts";
 import { openBlob, openStored, packName, type TableEntry } from "./pack.ts";
 
-/** Bytes between two blobs that are read along rather than skipped. */
-const gapReadAlong = 64 * 1024;
-const longestRead = 4 * 1024 * 1024;
 /** Packs opened ahead of the one that is being read. */
 const packsAhead = 8;
 /** Sealed blobs up to this length, in bytes, when read singly, are read together with what follows them. */
@@ -21,27 +20,22 @@ export interface BlobPlace {
   readonly entry: TableEntry;
 }
 
-interface WantedBlob {
-  /** In the list that was asked for. */
-  readonly position: number;
-  readonly entry: TableEntry;
-}
-
-/** Blobs of a pack, never none, that lie so close together that they are read as one. */
-interface Run {
-  readonly pack: OpenedPack;
-  readonly blobs: readonly WantedBlob[];
-}
-
 /** Positions in a list of ids; the pack is undefined when the index has none of them. */
 interface PackGroup {
   readonly number: number | undefined;
   readonly positions: readonly number[];
 }
 
+/** A run and its bytes, if they came along with the pack's table; or positions of blobs that must be looked for elsewhere. */
+type Portion =
+  | { readonly pack: OpenedPack; readonly run: Run; readonly bytes: Buffer | undefined }
+  | { readonly lost: readonly number[] };
+
 interface PackRead {
-  readonly pack: OpenedPack;
-  /** All of it, when it had to be read as a whole to be opened. */
+  readonly group: PackGroup;
+  /** Undefined when it can't be opened, or the index names none. */
+  readonly pack: OpenedPack | undefined;
+  /** All of it, when it was read as a whole. */
   readonly whole: Buffer | undefined;
 }
 
@@ -63,12 +57,14 @@ export interface BlobReaderOptions extends OpenPacksOptions {
 
 export class BlobReader {
   readonly #options: BlobReaderOptions;
+  readonly #reach: Reach;
   readonly #packs: OpenPacks;
   readonly #openContent: Opening<Buffer> = ({ pack, entry }, sealed) =>
     openBlob(this.#options.keys, pack.objectKey, entry, sealed, pack.id);
 
   constructor(options: BlobReaderOptions) {
     this.#options = options;
+    this.#reach = options.reach ?? nearReach;
     this.#packs = new OpenPacks(options);
   }
 
@@ -125,34 +121,58 @@ export class BlobReader {
     use: Use<T>,
     options?: CallOptions,
   ): Promise<void> {
-    const groups = this.#byPack(ids);
-    const ahead: Promise<PackRead | undefined>[] = [];
-    for (let next = 0; next < groups.length; ) {
-      while (ahead.length < packsAhead && next + ahead.length < groups.length) {
-        const read = this.#openFor(groups[next + ahead.length] as PackGroup, options);
-        read.catch(() => {}); // Seen when its turn comes; here it only must not count as unhandled.
-        ahead.push(read);
+    const portions = ahead(this.#portions(kind, ids, options), {
+      begin: async (portion) => {
+        if ("lost" in portion || portion.bytes !== undefined) return portion;
+        return { ...portion, bytes: await this.#readRun(portion.pack, portion.run, options) };
+      },
+      costOf: (portion) => ("run" in portion && portion.bytes === undefined ? portion.run.length : 0),
+      limit: this.#reach.ahead,
+    });
+    for await (const portion of portions) {
+      if ("run" in portion) {
+        await this.#openRun(kind, portion, opening, use, options);
+        if (portion.bytes !== undefined) release(portion.bytes);
+      } else {
+        for (const position of portion.lost)
+          await use(position, await this.#elsewhere(kind, ids[position] as Buffer, opening, options));
       }
-      const { positions } = groups[next++] as PackGroup;
-      const read = await (ahead.shift() as (typeof ahead)[number]).catch((error: unknown) =>
-        notCancelled(error, undefined),
-      );
-      const found: WantedBlob[] = [];
-      for (const position of positions) {
-        const id = ids[position] as Buffer;
-        const entry = read?.pack.table.find(kind, id);
-        if (entry !== undefined) found.push({ position, entry });
-        else await use(position, await this.#elsewhere(kind, id, opening, options));
-      }
-      if (read !== undefined) await this.#openAll(kind, read, found, opening, use, options);
     }
   }
 
-  /** The ids, by the first pack that the index names. */
+  /** What to read, pack by pack, which are opened ahead. */
+  async *#portions(kind: BlobKind, ids: readonly Buffer[], options?: CallOptions): AsyncGenerator<Portion> {
+    const packs = ahead(this.#byPack(ids), {
+      begin: async (group) => await this.#openFor(group, options),
+      costOf: (group) => this.#wholeLength(group) ?? this.#reach.ahead / packsAhead,
+      limit: this.#reach.ahead,
+    });
+    for await (const { group, pack, whole } of packs) {
+      const found: WantedBlob[] = [];
+      const lost: number[] = [];
+      for (const position of group.positions) {
+        const entry = pack?.table.find(kind, ids[position] as Buffer);
+        if (entry === undefined) lost.push(position);
+        else found.push({ position, entry });
+      }
+      if (lost.length > 0) yield { lost };
+      if (pack === undefined || found.length === 0) continue;
+      if (whole !== undefined) yield { pack, run: { blobs: found, offset: 0, length: whole.length }, bytes: whole };
+      else for (const run of runsOf(found, this.#reach)) yield { pack, run, bytes: undefined };
+    }
+  }
+
+  /** The number of the pack that a blob is read from if it can be; undefined when the index names none. */
+  packOf(id: Buffer): number | undefined {
+    const [number] = this.#options.index.packsOf(id);
+    return number;
+  }
+
+  /** The ids, by the pack they are read from. */
   #byPack(ids: readonly Buffer[]): PackGroup[] {
     const groups = new Map<number | undefined, number[]>();
     for (const [position, id] of ids.entries()) {
-      const [number] = this.#options.index.packsOf(id);
+      const number = this.packOf(id);
       const positions = groups.get(number);
       if (positions === undefined) groups.set(number, [position]);
       else positions.push(position);
@@ -160,32 +180,22 @@ export class BlobReader {
     return [...groups].map(([number, positions]) => ({ number, positions }));
   }
 
-  async #openFor({ number }: PackGroup, options?: CallOptions): Promise<PackRead | undefined> {
-    if (number === undefined) return undefined;
-    let whole: Buffer | undefined;
-    const pack = await this.#packs.open(number, options, (bytes) => (whole = bytes));
-    return { pack, whole };
+  /** Of the pack, in bytes, if it is to be read as a whole. */
+  #wholeLength({ number, positions }: PackGroup): number | undefined {
+    const pack = number === undefined ? undefined : this.#options.packs.get(number);
+    return pack !== undefined && isReadWhole(pack, positions.length, this.#reach) ? pack.size : undefined;
   }
 
-  async #openAll<T>(
-    kind: BlobKind,
-    { pack, whole }: PackRead,
-    wanted: readonly WantedBlob[],
-    opening: Opening<T>,
-    use: Use<T>,
-    options?: CallOptions,
-  ): Promise<void> {
-    const runs = runsOf(wanted).map((blobs) => ({ pack, blobs }));
-    let reading = this.#readRun(runs[0], whole, options);
-    for (const [number, run] of runs.entries()) {
-      const bytes = await reading;
-      // Begun before this run is opened, so that the storage and the processor are busy together.
-      reading = this.#readRun(runs[number + 1], whole, options);
-      reading.catch(() => {}); // Seen at the next await; here it only must not count as unhandled.
-      await this.#openRun(kind, run, bytes, opening, use, options);
-      if (bytes !== undefined && whole === undefined) release(bytes);
+  async #openFor(group: PackGroup, options?: CallOptions): Promise<PackRead> {
+    const { number } = group;
+    let whole: Buffer | undefined;
+    const take = this.#wholeLength(group) === undefined ? undefined : (bytes: Buffer) => void (whole = bytes);
+    try {
+      const pack = number === undefined ? undefined : await this.#packs.open(number, options, take);
+      return { group, pack, whole };
+    } catch (error) {
+      return notCancelled(error, { group, pack: undefined, whole: undefined });
     }
-    if (whole !== undefined) release(whole);
   }
 
   async #readSealed(place: BlobPlace, options?: CallOptions): Promise<Buffer> {
@@ -221,27 +231,22 @@ export class BlobReader {
   }
 
   /** The bytes of a run; undefined when they can't be read. */
-  async #readRun(run: Run | undefined, whole: Buffer | undefined, options?: CallOptions): Promise<Buffer | undefined> {
-    if (run === undefined) return undefined;
-    const { offset, length } = extentOf(run);
-    if (whole !== undefined) return whole.subarray(offset, offset + length);
+  async #readRun({ id }: OpenedPack, { offset, length }: Run, options?: CallOptions): Promise<Buffer | undefined> {
     return await this.#options.storage
-      .get(packName(run.pack.id), { offset, length }, options)
+      .get(packName(id), { offset, length }, options)
       .catch((error: unknown) => notCancelled(error, undefined));
   }
 
   async #openRun<T>(
     kind: BlobKind,
-    run: Run,
-    bytes: Buffer | undefined,
+    { pack, run, bytes }: Exclude<Portion, { lost: unknown }>,
     opening: Opening<T>,
     use: Use<T>,
     options?: CallOptions,
   ): Promise<void> {
-    const { pack, blobs } = run;
-    const { offset } = extentOf(run);
-    for (const { position, entry } of blobs) {
-      const sealed = bytes?.subarray(entry.offset - offset, entry.offset - offset + entry.sealedLength);
+    for (const { position, entry } of run.blobs) {
+      const at = entry.offset - run.offset;
+      const sealed = bytes?.subarray(at, at + entry.sealedLength);
       const content = await this.#openOrElsewhere(kind, { pack, entry }, sealed, opening, options);
       await use(position, content);
     }
@@ -291,27 +296,4 @@ export function missingBlob(id: Buffer): StillpointError {
     safe: "Other blobs aren't touched by this.",
     next: "Run `stillpoint check`, then `stillpoint repair`.",
   });
-}
-
-function extentOf({ blobs }: Run): { readonly offset: number; readonly length: number } {
-  const offset = blobs[0]?.entry.offset ?? 0;
-  const last = blobs.at(-1)?.entry;
-  return { offset, length: last === undefined ? 0 : last.offset + last.sealedLength - offset };
-}
-
-function runsOf<T extends { readonly entry: TableEntry }>(wanted: readonly T[]): T[][] {
-  const runs: T[][] = [];
-  let end = 0;
-  let start = 0;
-  for (const item of wanted.toSorted((a, b) => a.entry.offset - b.entry.offset)) {
-    const itemEnd = item.entry.offset + item.entry.sealedLength;
-    const run = runs.at(-1);
-    if (run !== undefined && item.entry.offset - end <= gapReadAlong && itemEnd - start <= longestRead) run.push(item);
-    else {
-      runs.push([item]);
-      start = item.entry.offset;
-    }
-    end = itemEnd;
-  }
-  return runs;
 }

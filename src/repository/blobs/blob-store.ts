@@ -1,5 +1,6 @@
 /** What a repository holds, loaded: its packs, where each blob is, which packs are condemned. */
 import { isStillpointError } from "../../errors.ts";
+import { isFar } from "../../storage/is-far.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { BlobIndex } from "./blob-index.ts";
 import { BlobReader } from "./blob-reader.ts";
@@ -9,6 +10,7 @@ import { openIndex } from "./index-object.ts";
 import { type PackInfo, packIdOf } from "./pack.ts";
 import { PackCatalog } from "./pack-catalog.ts";
 import type { Repository } from "../repository.ts";
+import { farReach } from "./runs.ts";
 import { getSmallObject, type SweepRecord } from "../points/small-objects.ts";
 
 /** Index objects are replaced by a sweep now and then; a load that it overtook begins anew, that often. */
@@ -64,6 +66,7 @@ export class BlobStore {
       storage: repository.storage,
       index: this.index,
       packs: this.packs,
+      reach: isFar(repository.address) ? farReach : undefined,
     });
   }
 

@@ -43,7 +43,7 @@ export interface Presence {
 
 export interface BlobWriterOptions {
   readonly keys: KeyRing;
-  readonly storage: Storage;
+  readonly storage: Pick<Storage, "put">;
   readonly presence: Presence;
   /** Packs on their way to the storage while the next is filled: about 16 MiB of memory each. */
   readonly packsInFlight?: number | undefined;

@@ -5,6 +5,7 @@ import type { KeyRing } from "../keys/key-ring.ts";
 import { openTable, type PackInfo, packName, type TableEntry, tableLengthOf } from "./pack.ts";
 import type { PackCatalog } from "./pack-catalog.ts";
 import { PackTable } from "./pack-table.ts";
+import { nearReach, type Reach, smallPack } from "./runs.ts";
 
 /**
  * Open packs whose tables are kept, and lines that all of these have together at most: a line takes about 60 bytes. Packs of
@@ -13,10 +14,6 @@ import { PackTable } from "./pack-table.ts";
  */
 const tablesKept = 4096;
 const linesKept = 2 ** 18;
-/** A pack up to this size, in bytes, is read as a whole when it is opened: one call of the storage instead of three. */
-const smallPack = 1024 * 1024;
-/** Nodes of a tree lie close together: where one is read, so many bytes from there on are kept for the next. */
-const windowLength = 256 * 1024;
 const windowsKept = 16;
 
 export interface OpenedPack {
@@ -40,12 +37,15 @@ interface Window {
 
 export interface OpenPacksOptions {
   readonly keys: KeyRing;
-  readonly storage: Storage;
+  readonly storage: Pick<Storage, "get">;
   readonly packs: PackCatalog;
+  /** By default that of a storage on this machine. */
+  readonly reach?: Reach | undefined;
 }
 
 export class OpenPacks {
   readonly #options: OpenPacksOptions;
+  readonly #reach: Reach;
   readonly #packs = new Map<number, KeptPack>();
   /** By pack id; the one used last is the last. */
   readonly #windows = new Map<string, Window>();
@@ -53,11 +53,12 @@ export class OpenPacks {
 
   constructor(options: OpenPacksOptions) {
     this.#options = options;
+    this.#reach = options.reach ?? nearReach;
   }
 
   /**
-   * Opens a pack's table, which is kept for the next time. `take` gets the whole pack's bytes when they had to be read for it.
-   * Throws `damaged` or a storage error.
+   * Opens a pack's table, which is kept for the next time. With `take`, the pack is read as a whole for it if it isn't open yet, and
+   * `take` gets that. Throws `damaged` or a storage error.
    */
   async open(number: number, options?: CallOptions, take?: (pack: Buffer) => void): Promise<OpenedPack> {
     const known = this.#packs.get(number);
@@ -94,7 +95,7 @@ export class OpenPacks {
   }
 
   async #readWindow(pack: OpenedPack, offset: number, needed: number, options?: CallOptions): Promise<Window> {
-    const length = Math.max(needed, Math.min(windowLength, pack.size - offset));
+    const length = Math.max(needed, Math.min(this.#reach.window, pack.size - offset));
     return { offset, bytes: await this.#options.storage.get(packName(pack.id), { offset, length }, options) };
   }
 
@@ -111,7 +112,8 @@ export class OpenPacks {
   async #open(number: number, options?: CallOptions, take?: (pack: Buffer) => void): Promise<OpenedPack> {
     const { keys, storage, packs } = this.#options;
     const { id, size, tableLength } = packs.get(number);
-    if (size > smallPack) return (await readPack(keys, storage, { id, size, tableLength }, options)).opened;
+    if (take === undefined && size > smallPack)
+      return (await readPack(keys, storage, { id, size, tableLength }, options)).opened;
     const pack = await storage.get(packName(id), { offset: 0, length: size }, options);
     const read: Read = (offset, length) => Promise.resolve(pack.subarray(offset, offset + length));
     const { opened } = await openPack(keys, read, { id, size, tableLength });
@@ -136,7 +138,7 @@ export interface ReadPack {
 /** Reads what a pack says of itself: header and end. Throws `damaged` or a storage error. */
 export async function readPack(
   keys: KeyRing,
-  storage: Storage,
+  storage: Pick<Storage, "get">,
   pack: PackToOpen,
   options?: CallOptions,
 ): Promise<ReadPack> {
@@ -150,10 +152,13 @@ async function openPack(keys: KeyRing, read: Read, pack: PackToOpen): Promise<Re
   const name = packName(pack.id);
   const { id, size } = pack;
   if (size < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
-  const header = await read(0, headerLength);
-  const tableLength =
-    pack.tableLength ?? tableLengthOf(await read(size - packTrailerLength, packTrailerLength), name, size);
-  const endLength = tableLength + packTrailerLength;
-  const info = openTable(keys, id, size, header, await read(size - endLength, endLength));
+  const readEnd = async (): Promise<Buffer> => {
+    const tableLength =
+      pack.tableLength ?? tableLengthOf(await read(size - packTrailerLength, packTrailerLength), name, size);
+    const length = tableLength + packTrailerLength;
+    return await read(size - length, length);
+  };
+  const [header, end] = await Promise.all([read(0, headerLength), readEnd()]);
+  const info = openTable(keys, id, size, header, end);
   return { info, opened: { id, size, objectKey: keys.objectKey(header), table: new PackTable(info) } };
 }

@@ -1,5 +1,6 @@
 /** Adding blobs to a repository: packs first, then the index that names them. */
 import { toError } from "../../errors.ts";
+import { isFar } from "../../storage/is-far.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { BlobWriter, type WriteStatistics } from "./blob-writer.ts";
 import { type Executor, type ExecutorFactory, type Task, presenceOf } from "../threads/executor.ts";
@@ -37,18 +38,22 @@ export class WriteSession {
     this.store = store;
     this.signal = signal;
     this.#repository = repository;
-    const { keys, storage, address, line } = repository;
+    const { keys, storage, address, limited } = repository;
     const onPack = (pack: PackInfo): void => this.#packIsDurable(pack);
     const { index, packs, condemned } = store;
     const presence = presenceOf(index, condemned);
     this.writer = new BlobWriter({ keys, storage, presence, packsInFlight, onPack, signal });
+    const far = isFar(address);
     this.executor = makeExecutor({
-      context: { keys, storage, index, packs, condemned, signal },
-      seed: () => {
-        if (address === undefined) throw new Error("a repository without an address can't be written by threads");
-        const blobs = { index: index.memory, packs: packs.records, condemned: [...condemned] };
-        return { keys: keys.options, address, line, ...blobs };
-      },
+      context: { keys, storage, far, index, packs, condemned, signal },
+      seed: () => ({
+        keys: keys.options,
+        folder: address?.kind === "fs" && limited !== true ? address : undefined,
+        far,
+        index: index.memory,
+        packs: packs.records,
+        condemned: [...condemned],
+      }),
       onPack,
     });
   }

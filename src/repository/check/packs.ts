@@ -13,7 +13,7 @@ import { isDamage } from "../mark/mark.ts";
 import { type PackInfo, packName } from "../blobs/pack.ts";
 import { parseTable } from "../blobs/pack-table.ts";
 import type { Orphans } from "../sweep/usage.ts";
-import { bufferOver } from "../threads/worker-executor.ts";
+import { bufferOver } from "../threads/buffer-over.ts";
 import { WriteSession } from "../blobs/write-session.ts";
 
 /** Group `group` (from 1) of `of` groups into which packs fall by their ids; all of them is 1 of 1. */

@@ -36,6 +36,7 @@ export const blobRecordLength = 1 + idLength;
 
 export const readPacks: Task<readonly PackToRead[], ReadOutput> = {
   name: "read-packs",
+  overlaps: true,
   async run(context, packs) {
     const bad: BadRead[] = [];
     let bytes = 0;

@@ -1,17 +1,19 @@
 /** Work in threads: tasks run where they have a reader and a writer of their own. */
-import type { Storage, StorageAddress } from "../../storage/storage.ts";
+import type { FsAddress, Storage } from "../../storage/storage.ts";
 import { BlobIndex, type TableMemory } from "../blobs/blob-index.ts";
 import { BlobReader } from "../blobs/blob-reader.ts";
 import { BlobWriter, type Presence, type WriteStatistics } from "../blobs/blob-writer.ts";
 import { KeyRing, type KeyRingOptions } from "../keys/key-ring.ts";
 import type { PackInfo } from "../blobs/pack.ts";
 import { PackCatalog } from "../blobs/pack-catalog.ts";
-import type { Line, Repository } from "../repository.ts";
+import { farReach } from "../blobs/runs.ts";
+import type { Repository } from "../repository.ts";
+import type { PackStorage } from "./asked-storage.ts";
 
 /** What a task has at hand: one thread's. */
 export interface TaskContext {
   readonly keys: KeyRing;
-  readonly storage: Storage;
+  readonly storage: PackStorage;
   readonly reader: BlobReader;
   readonly writer: BlobWriter;
   readonly signal: AbortSignal | undefined;
@@ -20,6 +22,8 @@ export interface TaskContext {
 /** A piece of work. Input and output are structured-cloneable. */
 export interface Task<In, Out> {
   readonly name: string;
+  /** May run beside others of its kind in one thread: while one waits for the storage, another goes on. */
+  readonly overlaps?: true;
   run(context: TaskContext, input: In): Promise<Out>;
 }
 
@@ -36,8 +40,9 @@ export interface Executor {
 /** Everything a thread needs, as plain data and shared memory. Holds the master key: it never leaves the process. */
 export interface ExecutorSeed {
   readonly keys: KeyRingOptions;
-  readonly address: StorageAddress;
-  readonly line: Line | undefined;
+  /** Undefined for a storage that only the main thread uses: threads ask it. */
+  readonly folder: FsAddress | undefined;
+  readonly far: boolean;
   readonly index: readonly TableMemory[];
   readonly packs: Uint8Array;
   readonly condemned: readonly number[];
@@ -54,7 +59,9 @@ export type ExecutorFactory = (options: ExecutorOptions) => Executor;
 
 export interface ContextOptions {
   readonly keys: KeyRing;
-  readonly storage: Storage;
+  readonly storage: PackStorage;
+  /** Whether each call takes a round trip on a line. */
+  readonly far: boolean;
   readonly index: BlobIndex;
   readonly packs: PackCatalog;
   readonly condemned: ReadonlySet<number>;
@@ -63,8 +70,8 @@ export interface ContextOptions {
 }
 
 function makeContext(options: ContextOptions): TaskContext {
-  const { keys, storage, index, packs, signal, onPack } = options;
-  const reader = new BlobReader({ keys, storage, index, packs });
+  const { keys, storage, far, index, packs, signal, onPack } = options;
+  const reader = new BlobReader({ keys, storage, index, packs, reach: far ? farReach : undefined });
   const writer = new BlobWriter({ keys, storage, presence: presenceOf(index, options.condemned), onPack, signal });
   return { keys, storage, reader, writer, signal };
 }
@@ -99,22 +106,19 @@ export const inlineExecutor: ExecutorFactory = (options) => {
   };
 };
 
-/** Threads open a repository's storage by its address: one without is worked on in this thread. */
+/** A repository that is seen through something else than its address is worked on in this thread. */
 export function executorFor({ address }: Pick<Repository, "address">, factory: ExecutorFactory): ExecutorFactory {
   return address === undefined ? inlineExecutor : factory;
 }
 
-export type OpenForThread = (address: StorageAddress, line: Line | undefined) => Storage;
+export type OpenForThread = (folder: FsAddress) => Storage;
 
 /** The context of a worker thread, from its seed. */
-export function contextOfSeed(
-  seed: ExecutorSeed,
-  openStorage: OpenForThread,
-  onPack: (pack: PackInfo) => void,
-): TaskContext {
+export function contextOfSeed(seed: ExecutorSeed, storage: PackStorage, onPack: (pack: PackInfo) => void): TaskContext {
   return makeContext({
     keys: new KeyRing(seed.keys),
-    storage: openStorage(seed.address, seed.line),
+    storage,
+    far: seed.far,
     index: new BlobIndex(seed.index),
     packs: new PackCatalog(seed.packs),
     condemned: new Set(seed.condemned),

@@ -3,8 +3,16 @@ import type { Worker } from "node:worker_threads";
 import { cancelled } from "../../host/cancel.ts";
 import { startThread } from "../../host/module-beside.ts";
 import type { WriteStatistics } from "../blobs/blob-writer.ts";
+import { answerRequest } from "./asked-storage.ts";
+import { bufferOver } from "./buffer-over.ts";
 import type { Executor, ExecutorOptions, Task } from "./executor.ts";
-import { type FromWorker, fromPlainError, type ToWorker } from "./worker-protocol.ts";
+import { type FromWorker, fromPlainError, type StorageRequest, type ToWorker } from "./worker-protocol.ts";
+
+/**
+ * Tasks that a thread has at once: one under way and one waiting, so that it never idles; where the storage is far, several that
+ * wait for it.
+ */
+const tasksPerThread = { near: 2, far: 6 };
 
 interface Thread {
   readonly worker: Worker;
@@ -25,13 +33,17 @@ export class WorkerExecutor implements Executor {
   #nextId = 0;
   #failure: Error | undefined;
   readonly #stop = (): void => void this.close();
+  /** Ends the calls of the storage that threads wait for. */
+  readonly #closing = new AbortController();
+  readonly #depth: number;
   readonly parallel: number;
 
   /** `entry` is a module that calls `serveTasks`; `threads` is how many may run. */
   constructor(entry: URL, threads: number, options: ExecutorOptions) {
     this.#entry = entry;
     this.#options = options;
-    this.parallel = threads * 2;
+    this.#depth = tasksPerThread[options.context.far ? "far" : "near"];
+    this.parallel = threads * this.#depth;
     options.context.signal?.addEventListener("abort", this.#stop, { once: true });
   }
 
@@ -61,17 +73,18 @@ export class WorkerExecutor implements Executor {
     // The signal may live as long as the daemon; it must not keep this executor, with its share of the index, as long.
     this.#options.context.signal?.removeEventListener("abort", this.#stop);
     this.#fail(cancelled());
+    this.#closing.abort();
     await Promise.all(this.#threads.splice(0).map(async (thread) => await thread.worker.terminate()));
   }
 
-  /** Gives queued work to threads that have less than two tasks: one under way and one waiting, so that none idles. */
+  /** Gives queued work to the threads that have least. */
   #dispatch(): void {
     if (this.#failure !== undefined) {
       for (const job of this.#queue.splice(0)) job.result.reject(this.#failure);
       return;
     }
-    for (const depth of [0, 1]) {
-      const startable = this.parallel / 2 - this.#threads.length;
+    for (let depth = 0; depth < this.#depth; depth++) {
+      const startable = this.parallel / this.#depth - this.#threads.length;
       for (const thread of this.#threads.filter((one) => one.pending.size === depth)) this.#give(thread);
       if (depth === 0) for (let i = 0; i < startable && this.#queue.length > 0; i++) this.#give(this.#start());
     }
@@ -117,10 +130,19 @@ export class WorkerExecutor implements Executor {
       this.#options.onPack({ ...message.pack, table: bufferOver(message.pack.table) });
       return;
     }
+    if (message.kind === "call") {
+      void this.#answer(thread, message.call, message.request);
+      return;
+    }
     const result = thread.pending.get(message.id);
     thread.pending.delete(message.id);
     if (message.kind === "done") result?.resolve(message.output);
     else result?.reject(fromPlainError(message.error));
+  }
+
+  async #answer({ worker }: Thread, call: number, request: StorageRequest): Promise<void> {
+    const answer = await answerRequest(this.#options.context.storage, request, { signal: this.#closing.signal });
+    worker.postMessage({ kind: "answer", call, answer }, answer instanceof Uint8Array ? [answer.buffer] : []);
   }
 
   /** A thread that is gone takes what it had not flushed with it: everything under way fails. */
@@ -135,8 +157,3 @@ export class WorkerExecutor implements Executor {
 }
 
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
-
-/** Buffers arrive from another thread as plain byte arrays. */
-export function bufferOver(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}

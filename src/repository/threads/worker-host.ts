@@ -1,25 +1,33 @@
 /** The other end of `WorkerExecutor`: runs in a worker thread. */
 import { parentPort, workerData } from "node:worker_threads";
+import { AskedStorage } from "./asked-storage.ts";
 import { contextOfSeed, type ExecutorSeed, type OpenForThread, type Task } from "./executor.ts";
 import { type FromWorker, type ToWorker, toPlainError } from "./worker-protocol.ts";
 
-/** Serves the given tasks, one at a time, until the thread is ended. */
+type Work = Exclude<ToWorker, { kind: "answer" }>;
+
+/** Serves the given tasks, one at a time unless they may overlap, until the thread is ended. */
 export function serveTasks(
   // biome-ignore lint/suspicious/noExplicitAny: inputs and outputs differ from task to task; the executor's types join them.
   tasks: readonly Task<never, unknown>[],
-  openStorage: OpenForThread,
+  openFolder: OpenForThread,
 ): void {
   const port = parentPort;
   if (port === null) throw new Error("serveTasks runs in a worker thread only");
   const post = (message: FromWorker): void => port.postMessage(message);
   const byName = new Map(tasks.map((task) => [task.name, task]));
-  const context = contextOfSeed(workerData as ExecutorSeed, openStorage, (pack) => post({ kind: "pack", pack }));
+  const seed = workerData as ExecutorSeed;
+  const asked = new AskedStorage((call, request) => post({ kind: "call", call, request }));
+  const storage = seed.folder === undefined ? asked : openFolder(seed.folder);
+  const context = contextOfSeed(seed, storage, (pack) => post({ kind: "pack", pack }));
   let last: Promise<void> = Promise.resolve();
   port.on("message", (message: ToWorker) => {
-    last = last.then(async () => await answer(message));
+    if (message.kind === "answer") asked.answered(message.call, message.answer);
+    else if (message.kind === "run" && byName.get(message.task)?.overlaps === true) void answer(message);
+    else last = last.then(async () => await answer(message));
   });
 
-  async function answer(message: ToWorker): Promise<void> {
+  async function answer(message: Work): Promise<void> {
     try {
       post({ kind: "done", id: message.id, output: await perform(message) });
     } catch (error) {
@@ -27,7 +35,7 @@ export function serveTasks(
     }
   }
 
-  async function perform(message: ToWorker): Promise<unknown> {
+  async function perform(message: Work): Promise<unknown> {
     if (message.kind === "flush") {
       await context.writer.flush();
       return { ...context.writer.statistics };

@@ -1,15 +1,24 @@
 /** Messages between the main thread and a worker thread, and errors across that line. */
+import type { ByteRange } from "../../storage/storage.ts";
 import { type ErrorCode, type ErrorParts, describeError, StillpointError } from "../../errors.ts";
 import type { PackInfo } from "../blobs/pack.ts";
 
 export type ToWorker =
   | { readonly kind: "run"; readonly id: number; readonly task: string; readonly input: unknown }
-  | { readonly kind: "flush"; readonly id: number };
+  | { readonly kind: "flush"; readonly id: number }
+  /** Of a call of the storage, by its number. */
+  | { readonly kind: "answer"; readonly call: number; readonly answer: Uint8Array | PlainError | undefined };
 
 export type FromWorker =
   | { readonly kind: "done"; readonly id: number; readonly output: unknown }
   | { readonly kind: "failed"; readonly id: number; readonly error: PlainError }
-  | { readonly kind: "pack"; readonly pack: PackInfo };
+  | { readonly kind: "pack"; readonly pack: PackInfo }
+  | { readonly kind: "call"; readonly call: number; readonly request: StorageRequest };
+
+/** What a thread asks of a storage that the main thread has open. */
+export type StorageRequest =
+  | { readonly operation: "get"; readonly name: string; readonly range: ByteRange | undefined }
+  | { readonly operation: "put"; readonly name: string; readonly data: readonly Uint8Array[] };
 
 export interface PlainError {
   readonly code: ErrorCode | undefined;

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { BlobIndex } from "../../../src/repository/blobs/blob-index.ts";
 import { BlobReader } from "../../../src/repository/blobs/blob-reader.ts";
 import { BlobWriter } from "../../../src/repository/blobs/blob-writer.ts";
@@ -8,9 +8,10 @@ import { KeyRing } from "../../../src/repository/keys/key-ring.ts";
 import { type PackInfo, packName, sealTable } from "../../../src/repository/blobs/pack.ts";
 import { parseTable } from "../../../src/repository/blobs/pack-table.ts";
 import { PackCatalog } from "../../../src/repository/blobs/pack-catalog.ts";
+import { farReach } from "../../../src/repository/blobs/runs.ts";
 import type { ByteRange, Storage } from "../../../src/storage/storage.ts";
 import { type FaultyStorage, flipBit } from "../../helpers/faulty-storage.ts";
-import { faultyStorage } from "../../helpers/memory-storage.ts";
+import { faultyStorage, memoryStorage } from "../../helpers/memory-storage.ts";
 
 const keys = new KeyRing({ masterKey: Buffer.alloc(32, 1), repositoryId: Buffer.alloc(16, 2) });
 
@@ -118,4 +119,59 @@ test("a blob that doesn't open from what was kept is read again", async () => {
   expect((await reader.read(blobKinds.imageNode, ids[0] as Buffer)).equals(content[0] as Buffer)).toBe(true);
   for (const at of [1, 2, 3])
     expect((await reader.read(blobKinds.imageNode, ids[at] as Buffer)).equals(content[at] as Buffer)).toBe(true);
+});
+
+/** An image's worth of blobs in some packs of 16 MiB, and a reader over a storage at the end of a line. */
+async function writtenFar(count: number) {
+  const storage = await memoryStorage();
+  const [index, packs] = [new BlobIndex(), new PackCatalog()];
+  const onPack = (pack: PackInfo): void => {
+    const number = packs.add(pack);
+    for (const { id } of parseTable(pack)) index.insert(id, number);
+  };
+  const writer = new BlobWriter({ keys, storage, presence: new BlobIndex(), onPack });
+  const ids: Buffer[] = [];
+  for (let at = 0; at < count; at++) ids.push(await writer.add(blobKinds.data, randomBytes(mebibyte)));
+  await writer.flush();
+  const reads: { readonly length: number; readonly end: () => void }[] = [];
+  const get: Storage["get"] = async (name, range, options) => {
+    await new Promise<void>((resolve) => void reads.push({ length: range?.length ?? 0, end: resolve }));
+    return await storage.get(name, range, options);
+  };
+  return { reader: new BlobReader({ keys, storage: { get }, index, packs, reach: farReach }), reads, ids, packs };
+}
+
+const mebibyte = 1024 * 1024;
+
+test("of a far storage packs are read as a whole, two at a time, when most of them is wanted", async () => {
+  const { reader, reads, ids, packs } = await writtenFar(48);
+  let used = 0;
+  const reading = reader.readMany(blobKinds.data, ids, () => void used++);
+  let most = 0;
+  for (let ended = 0; ended < packs.count; ended++) {
+    await vi.waitFor(() => expect(reads.length).toBeGreaterThan(ended));
+    await new Promise(setImmediate);
+    most = Math.max(
+      most,
+      reads.slice(ended).reduce((sum, { length }) => sum + length, 0),
+    );
+    reads[ended]?.end();
+  }
+  await reading;
+  expect(used).toBe(48);
+  expect(reads.map(({ length }) => length)).toEqual([...packs.all()].map(([, { size }]) => size));
+  expect(most).toBeGreaterThan(30 * mebibyte);
+  expect(most).toBeLessThan(36 * mebibyte);
+});
+
+test("of a far storage only what is wanted is read where that is little, and header and end at the same time", async () => {
+  const { reader, reads, ids } = await writtenFar(18);
+  const wanted = [ids[1], ids[2], ids[12]] as Buffer[];
+  const reading = reader.readMany(blobKinds.data, wanted, () => undefined);
+  await vi.waitFor(() => expect(reads).toHaveLength(2));
+  for (const { end } of reads) end();
+  await vi.waitFor(() => expect(reads).toHaveLength(4));
+  for (const { end } of reads) end();
+  await reading;
+  expect(reads.slice(2).map(({ length }) => Math.round(length / mebibyte))).toEqual([2, 1]);
 });

@@ -1,12 +1,24 @@
 import { getEventListeners } from "node:events";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { ExecutorOptions, Task } from "../../../src/repository/threads/executor.ts";
 import { WorkerExecutor } from "../../../src/repository/threads/worker-executor.ts";
+import type { Storage } from "../../../src/storage/storage.ts";
 import { rejection } from "../../helpers/rejection.ts";
+
+/** A thread whose tasks read what they are named after from the storage that it asks for it, and answer with that. */
+const asking = `
+  import { parentPort } from "node:worker_threads";
+  parentPort.on("message", ({ kind, id, task, call, answer }) => {
+    if (kind === "run") {
+      parentPort.postMessage({ kind: "call", call: id, request: { operation: "get", name: task, range: undefined } });
+    }
+    if (kind === "answer") parentPort.postMessage({ kind: "done", id: call, output: answer });
+  });
+`;
 
 /** A thread that does as it is told, and then dies while it has nothing to do. */
 const thread = `
@@ -24,6 +36,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "stillpoint-threads-"));
   entry = pathToFileURL(join(folder, "thread.mjs"));
   await writeFile(entry, thread);
+  await writeFile(new URL("asking.mjs", entry), asking);
 });
 
 afterAll(async () => await rm(folder, { recursive: true }));
@@ -78,5 +91,27 @@ describe("threads", () => {
     controller.abort();
     expect(await rejection(threads.flush())).toMatchObject({ code: "cancelled" });
     await threads.close();
+  });
+
+  test("they ask this one's storage, several tasks of a thread at a time where that is far, and no more once they are closed", async () => {
+    const gets: { readonly name: string; readonly signal: AbortSignal | undefined; readonly end: () => void }[] = [];
+    const get: Storage["get"] = async (name, _, { signal } = {}) => {
+      await new Promise<void>((resolve) => void gets.push({ name, signal, end: resolve }));
+      return Buffer.from(`content of ${name}`);
+    };
+    const context = { storage: { get }, far: true };
+    const options = { seed: () => ({}), context, onPack: () => undefined };
+    const threads = new WorkerExecutor(new URL("asking.mjs", entry), 1, options as unknown as ExecutorOptions);
+    const results = ["one", "two", "three"].map(async (name) => await threads.run(task(name), null));
+    await vi.waitFor(() => expect(gets).toHaveLength(3));
+    for (const { end } of gets) end();
+    expect((await Promise.all(results)).map((one) => Buffer.from(one).toString())).toEqual(
+      ["one", "two", "three"].map((name) => `content of ${name}`),
+    );
+    const unended = rejection(threads.run(task("four"), null));
+    await vi.waitFor(() => expect(gets).toHaveLength(4));
+    await threads.close();
+    expect(gets.at(-1)?.signal?.aborted).toBe(true);
+    expect(await unended).toMatchObject({ code: "cancelled" });
   });
 });

@@ -1,6 +1,7 @@
 import type { GetObjectCommandOutput } from "@aws-sdk/client-s3";
 import { Readable } from "node:stream";
 import { StillpointError } from "../../../errors.ts";
+import { release } from "../../../host/release.ts";
 
 /** The pieces as one; copied only where there are several. */
 export function joined(pieces: readonly Uint8Array[]): Uint8Array {
@@ -47,6 +48,7 @@ export async function readBody(
       if (at + chunk.length > length) throw broken("is longer than the store said");
       data.set(chunk, at);
       at += chunk.length;
+      release(chunk);
     }
     if (at < length) throw broken(`ended after ${at} of ${length} bytes`);
     return data;

@@ -2,6 +2,7 @@
 
 import { toError } from "../../../errors.ts";
 import type { Clock } from "../../../host/clock.ts";
+import { release } from "../../../host/release.ts";
 import type { ProgramEnd, ProgramPipe } from "../../../host/program-pipe.ts";
 import { u32 } from "../../../host/big-endian.ts";
 import { Fields } from "./fields.ts";
@@ -142,6 +143,7 @@ export class SftpConnection {
     this.#moved = this.#options.clock.monotonic();
     try {
       for (const packet of this.#reader.take(chunk)) this.#take(new Fields(packet));
+      release(chunk);
     } catch (error) {
       const established = this.#established;
       if (error instanceof Violation) this.#trouble({ kind: "violation", what: error.message, established });
