@@ -4,6 +4,7 @@ import { posix } from "node:path";
 import type { Config } from "./config.ts";
 import { issueMessage, problemsOf } from "./describe-issue.ts";
 import { peekYaml, readYaml } from "./document.ts";
+import { lateChecks } from "./late-checks.ts";
 import { locate, problemsError } from "./problems.ts";
 import { referenceProblems, referenceWarnings } from "./references.ts";
 import { resolveConfig, resolveState } from "./resolve.ts";
@@ -23,7 +24,8 @@ export function loadConfig(text: string, file: string, home = posix.dirname(file
     ...(parsed.success ? [] : problemsOf(parsed.error, document)),
   ];
   if (!parsed.success || problems.length > 0) throw problemsError(document.source, problems);
-  const warnings = referenceWarnings(document).map((problem) => locate(document.source, problem));
+  const doubtful = [...referenceWarnings(document), ...lateChecks(parsed.data, document)];
+  const warnings = doubtful.map((problem) => locate(document.source, problem));
   return { ...resolveConfig(parsed.data, path), warnings, file: { path: posix.resolve(file), text } };
 }
 

@@ -205,6 +205,17 @@ describe("what a valid file becomes", () => {
     ]);
   });
 
+  test("a lock that may end before the next check is a warning", () => {
+    const locked = readFileSync(join(folder, "examples/locked-bucket.yaml"), "utf8");
+    const checksMonthly = locked.slice(0, locked.indexOf("maintenance:"));
+    const warningsOf = (text: string): readonly string[] => loadConfig(text, "x.yaml").warnings;
+    expect(warningsOf(checksMonthly)).toEqual([
+      expect.stringMatching(/^x\.yaml:23:\d+: checks are up to 31d apart, so a lock of 30d may have ended before/),
+    ]);
+    expect(warningsOf(checksMonthly.replace("lock: 30d", "lock: 40d"))).toEqual([]);
+    expect(warningsOf(`${checksMonthly}maintenance: { check: { schedule: { manual: true } } }\n`)).toEqual([]);
+  });
+
   test("a replica that locks, and no policy that does, is a warning", () => {
     const bucket = "{ s3: { bucket: abc, region: x }, object_lock: governance }";
     const text = minimal.replace("sources:", `replicas:\n  vault: ${bucket}\nsources:`).trimEnd();
