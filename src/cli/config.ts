@@ -1,10 +1,12 @@
 import * as path from "node:path";
+import type { Config } from "../policy/config.ts";
 import { loadConfig } from "../policy/load.ts";
 import { configSchemaText } from "../policy/json-schema.ts";
 import type { DefineVerb } from "./cli.ts";
 import type { AcceptFlags } from "./config-accept.ts";
 import type { DiffFlags } from "./config-diff.ts";
-import { count } from "./format.ts";
+import { count, printable } from "./format.ts";
+import { isThere } from "./make-file.ts";
 import { addConfigOption } from "./open-location.ts";
 import { type ConfigFlags, configPath, readConfigText } from "./read-config.ts";
 
@@ -15,13 +17,17 @@ interface CheckFlags extends ConfigFlags {
 export const define: DefineVerb = (command, cli) => {
   addConfigOption(command.command("check"))
     .summary("check a configuration file")
-    .description("Checks a configuration file, and shows every problem at its place. Touches nothing else.")
+    .description(
+      "Checks a configuration file, shows every problem at its place, and warns of sources that aren't here. Changes nothing.",
+    )
     .argument("[file]", "instead of the configuration that the other verbs would use")
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  stillpoint config check new.yaml")
     .action(async (file: string | undefined, flags: CheckFlags) => {
       const chosen = file === undefined ? configPath(flags, cli) : path.resolve(file);
-      const { sources, policies, replicas, warnings } = loadConfig(await readConfigText(chosen), chosen);
+      const config = loadConfig(await readConfigText(chosen), chosen);
+      const { sources, policies, replicas } = config;
+      const warnings = [...config.warnings, ...(await missingSources(config))];
       for (const warning of warnings) cli.output.note(`${warning} (a warning)`);
       const names = (list: readonly { readonly name: string }[]): string[] => list.map(({ name }) => name);
       if (flags.json === true) {
@@ -85,3 +91,14 @@ Examples:
     .addHelpText("after", "\nExample:\n  stillpoint config schema > stillpoint.schema.json")
     .action(() => cli.output.print(configSchemaText().trimEnd()));
 };
+
+/** A path that is mistyped shows before its first capture fails. What can't be looked at with these rights may be there. */
+async function missingSources({ sources }: Config): Promise<string[]> {
+  const warnings: string[] = [];
+  for (const source of sources) {
+    if (source.kind !== "directory" && source.kind !== "image") continue;
+    if (await isThere(source.path).catch(() => true)) continue;
+    warnings.push(`the source ${source.name} isn't on this machine: there is no ${printable(source.path)}`);
+  }
+  return warnings;
+}

@@ -3,7 +3,7 @@ import * as path from "node:path";
 import { StillpointError } from "../errors.ts";
 import { newKeyFile, type NewKey } from "../repository/keys/key-objects.ts";
 import { addKey, type KeyDescription, listKeys, removeKey } from "../repository/repository.ts";
-import { openPrimary } from "../job/locations.ts";
+import { openPrimary, primaryName } from "../job/locations.ts";
 import { readSecret } from "../job/read-secret.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { count, formatTime, printable } from "./format.ts";
@@ -120,13 +120,20 @@ async function add(cli: Cli, flags: AddFlags): Promise<void> {
       next: "See `stillpoint key add --help`.",
     });
   }
-  const { repository } = await openLocation(cli, flags, { write: true });
+  const opened = await openLocation(cli, flags, { write: true });
   const key = await makeKey(flags);
-  const id = await addKey(repository, key, flags.label ?? hostname());
+  const id = await addKey(opened.repository, key, flags.label ?? hostname());
   if (flags.json === true) return cli.output.json({ id, type: key.type });
   cli.output.print(`Added the key ${id} (${key.type})`);
   if (file !== undefined)
     cli.output.print(`Keep ${path.resolve(file)} secret, and a copy of it away from this machine.`);
+  const replicas = copiesOf(opened);
+  if (replicas !== "") cli.output.print(`It opens ${replicas} too, after the next replication.`);
+}
+
+/** The replicas whose keys come from the location, as text. */
+function copiesOf({ name, config }: OpenedLocation): string {
+  return name === primaryName ? (config?.replicas ?? []).map((replica) => replica.name).join(", ") : "";
 }
 
 async function writeSheet(cli: Cli, folder: string | undefined, flags: SheetFlags): Promise<void> {
@@ -156,8 +163,13 @@ async function remove(cli: Cli, prefix: string, flags: Flags): Promise<void> {
   const { id } = findKey(await listKeys(storage, { signal: cli.signal }), prefix);
   await refuseOnlyWayIn(cli, opened, flags, id);
   await removeKey(storage, id);
-  if (flags.json === true) cli.output.json({ removed: id });
-  else cli.output.print(`Removed the key ${id}`);
+  if (flags.json === true) return cli.output.json({ removed: id });
+  cli.output.print(`Removed the key ${id}`);
+  const replicas = copiesOf(opened);
+  if (replicas === "") return;
+  cli.output.print(
+    `It may still open ${replicas}: remove it there too, with --location, after a replication has brought the others.`,
+  );
 }
 
 function findKey(keys: readonly KeyDescription[], prefix: string): KeyDescription {

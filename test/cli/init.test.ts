@@ -20,6 +20,12 @@ describe("init in an empty place", () => {
     expect((await stillpoint(["list", "--config", config, "--json"])).stdout).toBe("[]\n");
     const checked = await stillpoint(["config", "check", config]);
     expect(checked).toMatchObject({ status: 0, stderr: "" });
+    writeFileSync(config, readFileSync(config, "utf8").replace("path: /etc ", "path: /ect "));
+    const warned = await stillpoint(["config", "check", config]);
+    expect(warned).toMatchObject({
+      status: 0,
+      stderr: expect.stringContaining("source etc isn't on this machine: there is no /ect"),
+    });
     // What an editor looks for by the first line of the file.
     const [, schema = ""] = /^# yaml-language-server: \$schema=(\S+)\n/.exec(readFileSync(config, "utf8")) ?? [];
     expect(readFileSync(join(folder, schema), "utf8")).toBe((await stillpoint(["config", "schema"])).stdout);

@@ -23,6 +23,17 @@ describe("add", () => {
     expect((await stillpoint(["list", "--repository", repository, "--key-file", file])).status).toBe(0);
   });
 
+  test("says where else it opens, and where a removed one still does", async () => {
+    const { folder, config } = await initialised();
+    const usb = join(folder, "usb");
+    writeFileSync(config, readFileSync(config, "utf8").replace("replicas: {}", `replicas: { usb: { path: ${usb} } }`));
+    const added = await stillpoint(["key", "add", "--new-key-file", join(folder, "second.key"), "--config", config]);
+    expect(added.stdout).toContain("It opens usb too, after the next replication.");
+    const second = (await keys(config))[1]?.id ?? "";
+    const removed = await stillpoint(["key", "remove", second, "--config", config]);
+    expect(removed.stdout).toContain("It may still open usb: remove it there too, with --location");
+  });
+
   test("never overwrites a file", async () => {
     const { folder, config } = await initialised();
     const before = readFileSync(join(folder, "repository.key"));
