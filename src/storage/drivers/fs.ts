@@ -200,14 +200,17 @@ export class FsStorage implements Storage {
   async #requireTmp(): Promise<void> {
     await this.#requireRoot();
     const info = await orAbsent(this.#files.stat(this.#tmp));
-    if (info === absent) throw this.#vanished(`the folder ${this.#root} holds no folder tmp, as each storage does`);
+    if (info !== absent) return;
+    const copied = `; for a copy that lost its empty folders, make ${this.#tmp}`;
+    throw this.#vanished(`the folder ${this.#root} holds no folder tmp, as each storage does`, copied);
   }
 
-  #vanished(what: string): StillpointError {
+  /** Only of a folder that holds something may it be said what to make in it: others are mount points. */
+  #vanished(what: string, more = ""): StillpointError {
     return new StillpointError("storage_unreachable", {
       what: `Cannot use the storage ${this.location}: ${what}`,
       safe: "Nothing was made anew in its place.",
-      next: `See that ${this.#root} is the right folder and that its disk is mounted; for a copy that lost its empty folders, make ${this.#tmp}.`,
+      next: `See that ${this.#root} is the right folder and that its disk is mounted${more}.`,
     });
   }
 

@@ -107,6 +107,16 @@ describe("a storage that has vanished", () => {
     expect(error.message).toContain("make /mnt/usb/store/tmp");
   });
 
+  test("nobody is told to make something in a folder that isn't there, or is a mount point", async () => {
+    for (const folders of [["/mnt"], ["/mnt", "/mnt/usb", root]]) {
+      const disk = new SimulatedDisk();
+      for (const folder of folders) await disk.mkdir(folder);
+      const error = await rejection(new FsStorage(optionsFor(disk)).put("format", data));
+      expect(error).toMatchObject({ code: "storage_unreachable" });
+      expect(error.message).not.toContain("make /mnt");
+    }
+  });
+
   /** A storage on a disk that can be swapped for another, as mounting and unmounting do. */
   async function mounted() {
     const { disk } = await prepared();

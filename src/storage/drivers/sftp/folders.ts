@@ -79,7 +79,9 @@ export class Folders {
     const info = await orAbsent(this.#client.stat(`${this.#place.root}tmp`));
     if (info !== absent) return;
     await this.requireRoot();
-    throw this.#vanished(`the folder ${this.#place.root} on the server holds no folder tmp, as each storage does`);
+    const { root } = this.#place;
+    const copied = `; for a copy that lost its empty folders, make ${root}tmp`;
+    throw this.#vanished(`the folder ${root} on the server holds no folder tmp, as each storage does`, copied);
   }
 
   /** What killed writers have left, if this user may delete it. */
@@ -100,12 +102,13 @@ export class Folders {
     });
   }
 
-  #vanished(what: string): StillpointError {
+  /** Only of a folder that holds something may it be said what to make in it: others are mount points. */
+  #vanished(what: string, more = ""): StillpointError {
     const { location, root } = this.#place;
     return new StillpointError("storage_unreachable", {
       what: `Cannot use the storage ${location}: ${what}`,
       safe: "Nothing was made anew in its place.",
-      next: `See that ${root} is the right folder and that its disk is mounted; for a copy that lost its empty folders, make ${root}tmp.`,
+      next: `See that ${root} is the right folder and that its disk is mounted${more}.`,
     });
   }
 }
