@@ -220,6 +220,7 @@ async function list(cli: Cli, flags: PlaceFlags): Promise<void> {
     );
     return;
   }
+  if (boots.length === 0) return cli.output.print("No machine is booted.");
   const short = shortIds(boots.flatMap(({ record }) => record.id ?? []));
   const rows = boots.map(({ paths, record, state }) => [
     record.boot,

@@ -88,10 +88,11 @@ async function restore(cli: Cli, id: string, flags: Flags): Promise<void> {
   }
   cli.exit = exitOf(report);
   if (flags.json === true) return cli.output.json({ id: point.id, ...(describeReport(report) as object) });
-  const { source } = point.manifest;
+  const { source, kind } = point.manifest;
   const took = formatAge(cli.clock.monotonic() - begun);
   cli.output.print(`${printable(source)} of ${formatTime(point.time)} UTC: ${summary(report)} in ${took}`);
   print(cli, report);
+  if (kind === "vm" && cli.exit === exitStatus.ok) cli.output.print(`It goes on with ${report.place}/launch.sh`);
 }
 
 /** With the same key another location may open. */
