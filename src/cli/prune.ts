@@ -123,7 +123,7 @@ async function pruneLocation(
 function describe({ policy, location, sources, forgotten, error }: PruneResult): object {
   const shown = sources.map(({ source, keep, remove, givenUp }) => ({
     source,
-    keep,
+    keep: keep.map(({ id, time, reasons }) => ({ id, time: new Date(time).toISOString(), reasons })),
     remove: remove.map(({ id }) => id),
     given_up: givenUp,
   }));
@@ -143,10 +143,10 @@ function print(cli: Cli, { policy, location, sources, forgotten, error }: PruneR
     if (held.length > 0) output.print(`  ${held.length} of these are held since, and stay`);
     if (dryRun !== true) continue;
     const rows = [
-      ...keep.map(({ id, reasons }) => ["  keep", id.slice(0, 8), reasons.join(", ")]),
-      ...remove.map(({ id, time }) => ["  forget", id.slice(0, 8), `of ${formatTime(time)} UTC`]),
+      ...keep.map(({ id, time, reasons }) => ["  keep", id.slice(0, 8), formatTime(time), reasons.join(", ")]),
+      ...remove.map(({ id, time }) => ["  forget", id.slice(0, 8), formatTime(time), ""]),
     ];
-    const columns = [{ title: "" }, { title: "" }, { title: "", cut: true }];
+    const columns = [{ title: "" }, { title: "" }, { title: "" }, { title: "", cut: true }];
     for (const line of formatTable(columns, rows, output.width).slice(1)) output.print(line);
   }
 }

@@ -30,12 +30,17 @@ export interface PruneInput {
   readonly damaged?: readonly string[];
 }
 
+export interface KeptPoint extends Kept {
+  /** The instant captured, in ms since the epoch. */
+  readonly time: number;
+}
+
 /** What happens to the points of one source: every one is in `keep` or in `remove`. */
 export interface PlannedGroup {
   readonly policy: string;
   readonly source: string;
   /** Newest first. */
-  readonly keep: readonly Kept[];
+  readonly keep: readonly KeptPoint[];
   /** Oldest first. */
   readonly remove: readonly CatalogPoint[];
   /** Of those: points that a replica still lacks, given up because the cap is reached. */
@@ -81,5 +86,7 @@ function planGroup({ location, now, replica, damaged = [] }: PruneInput, group: 
     });
   }
   const gone = new Set(remove);
-  return { policy, source, keep, remove: points.filter(({ id }) => gone.has(id)), givenUp, deferred };
+  const times = new Map(points.map(({ id, time }) => [id, time]));
+  const kept = keep.map((one): KeptPoint => ({ ...one, time: times.get(one.id) as number }));
+  return { policy, source, keep: kept, remove: points.filter(({ id }) => gone.has(id)), givenUp, deferred };
 }

@@ -237,7 +237,9 @@ describe("keeping and forgetting", () => {
       sources: expect.arrayContaining([
         {
           source: "data",
-          keep: expect.arrayContaining([{ id, reasons: expect.arrayContaining(["newest"]) }]),
+          keep: expect.arrayContaining([
+            { id, time: expect.stringMatching(/Z$/), reasons: expect.arrayContaining(["newest"]) },
+          ]),
           remove: [],
           given_up: [],
         },
@@ -245,6 +247,9 @@ describe("keeping and forgetting", () => {
       forgotten: [],
       error: null,
     });
+    expect(host.run("prune", "--dry-run").stdout).toMatch(
+      /^ {2}keep {2}[0-9a-f]{8} {2}\d{4}-\d\d-\d\d [\d:]{8} {2}\w/m,
+    );
     expect(points()).toEqual(before);
     expect(host.run("prune").status).toBe(0);
   });
