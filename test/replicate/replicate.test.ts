@@ -6,7 +6,7 @@ import { packName } from "../../src/repository/blobs/pack.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 import { checkRepository } from "../../src/repository/check/check.ts";
 import { inlineExecutor } from "../../src/repository/threads/executor.ts";
-import type { ObjectInfo } from "../../src/storage/storage.ts";
+import type { ObjectInfo, Storage } from "../../src/storage/storage.ts";
 import { collect } from "../helpers/collect.ts";
 import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
@@ -14,6 +14,7 @@ import { replicate } from "../../src/replicate/replicate.ts";
 import { FaultyStorage, flipBit } from "../helpers/faulty-storage.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { rejection } from "../helpers/rejection.ts";
+import { overriding } from "../helpers/repository.ts";
 import {
   type Content,
   contentOf,
@@ -47,6 +48,22 @@ async function tagged(repository: Repository, point: string, time: string, tags:
 }
 
 describe("replicate", () => {
+  it("lists nothing twice, since a far replica takes its time for each list; names of holds and tags excepted", async () => {
+    const primary = await open(await primarySite());
+    await take(primary, base, { time: day });
+    const site = storageOn(await emptySite(), "replica");
+    await replicateTo(primary, site);
+    await take(primary, changed, { time: 2 * day });
+    const lists: string[] = [];
+    const list: Storage["list"] = (prefix, call) => {
+      lists.push(prefix);
+      return site.list(prefix, call);
+    };
+    await replicateTo(primary, overriding(site, { list }));
+    const surveys = ["points/", "tags/", "holds/", "proofs/", "readers/", "forgotten/", "sweeps/", "index/", "packs/"];
+    expect(lists.toSorted()).toEqual(["keys/", ...surveys, "holds/", "tags/"].toSorted());
+  });
+
   it("leaves a replica that restores with the key alone", async () => {
     const primary = await open(await primarySite());
     const first = await take(primary, base, { time: day });
