@@ -13,7 +13,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { type Ended, ended, freePort, Host, isRoot, project, startStillpoint, stillpoint } from "./host.ts";
+import { freePort } from "../helpers/free-port.ts";
+import { type Ended, ended, Host, isRoot, project, startStillpoint, stillpoint } from "./host.ts";
 
 const host = new Host();
 

@@ -1,7 +1,6 @@
 /** A host to protect, in a temporary folder, and the real program to protect it with. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { chmodSync, linkSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -22,11 +21,19 @@ export interface StartOptions {
   readonly asNobody?: boolean;
 }
 
+/** In ms. While it runs nothing else does, not even the timer that ends a test: one that hangs would hang all. */
+const timeout = 600_000;
+
 /** Runs `stillpoint` to its end. */
 export function stillpoint(args: readonly string[], options: StartOptions = {}): Ended {
   const [program, ...others] = commandLine(args, options);
   const env = { ...process.env, STILLPOINT_CONFIG: "", ...options.environment };
-  const { status, stdout, stderr } = spawnSync(program, others, { encoding: "utf8", env, maxBuffer: 64 * 1024 * 1024 });
+  const { status, stdout, stderr } = spawnSync(program, others, {
+    encoding: "utf8",
+    env,
+    maxBuffer: 64 * 1024 * 1024,
+    timeout,
+  });
   return { status, stdout, stderr };
 }
 
@@ -120,17 +127,4 @@ policies:
     replicate: { ${lines((name) => `${name}: {}`)} }
 daemon: { listen: '${listen}' }
 `;
-}
-
-/** A port that nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  const { promise, resolve } = Promise.withResolvers<number>();
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address();
-    resolve(typeof address === "object" && address !== null ? address.port : 0);
-  });
-  const port = await promise;
-  await server[Symbol.asyncDispose]();
-  return port;
 }

@@ -1,11 +1,10 @@
 /** The page in a real browser, at a real daemon. */
-import { once } from "node:events";
 import * as fs from "node:fs/promises";
-import { type AddressInfo, createServer } from "node:net";
 import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { askRun } from "../../src/daemon/control-client.ts";
+import { freePort } from "../helpers/free-port.ts";
 import { eventually, RunningDaemon } from "../helpers/running-daemon.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 
@@ -66,16 +65,6 @@ daemon: { listen: "127.0.0.1:${String(port)}" }
 `;
 }
 
-/** A port that nobody has just now: the page must find the daemon again where it was. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 async function running(): Promise<{
   site: Site;
   rest: string;
@@ -84,6 +73,7 @@ async function running(): Promise<{
   run: (policy: string) => Promise<unknown>;
 }> {
   const site = await makeSite();
+  // Chosen here: the page must find the daemon again where it was.
   const rest = settings(await freePort()).replaceAll("[ ! -e done ]", `[ ! -e ${site.at("done")} ]`);
   await save(site, rest);
   const daemon = new RunningDaemon(site.configFile);

@@ -5,7 +5,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, onTestFinished, test } from "vitest";
-import { freePort, project, stillpoint } from "./host.ts";
+import { freePort } from "../helpers/free-port.ts";
+import { project, stillpoint } from "./host.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "stillpoint-quickstart-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -144,7 +144,7 @@ test("an upload that fails for good, or is cancelled, leaves neither the object 
   onTestFinished(() => client.destroy());
   const unfinished = async (): Promise<unknown> =>
     (await client.send(new ListMultipartUploadsCommand({ Bucket: "plain" }))).Uploads;
-  await expect.poll(unfinished, { timeout: 30_000 }).toBeUndefined();
+  await expect.poll(unfinished, { timeout: 120_000 }).toBeUndefined();
   expect(await collect(driver.list(""))).toEqual([]);
 });
 

@@ -24,7 +24,8 @@ import { fastMeter } from "../helpers/fast-meter.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { type Sshd, startSshd } from "../helpers/sshd.ts";
 import { runProgram } from "../helpers/sftp.ts";
-import { ended, freePort, Host, isRoot, startStillpoint, stillpoint } from "./host.ts";
+import { freePort } from "../helpers/free-port.ts";
+import { ended, Host, isRoot, startStillpoint, stillpoint } from "./host.ts";
 
 let sshd: Sshd;
 let made = 0;

@@ -35,7 +35,7 @@ beforeEach(async () => {
   guest = await startCounterGuest({ memory: 64, disks: [{}, { format: "qcow2" }], environment });
   const spool = path.join(guest.folder, "spool");
   fs.mkdirSync(spool);
-  source = { qmp: guest.qmp, memory: true, maxPause: 2000, disks: "all", spool, scratch: 64 * 1024 * 1024 };
+  source = { qmp: guest.qmp, memory: true, maxPause: 10_000, disks: "all", spool, scratch: 64 * 1024 * 1024 };
   untouched = await describeGuest(guest, spool);
 });
 
@@ -192,6 +192,7 @@ describe.runIf(isRoot)("somebody else pauses the guest", () => {
 
 describe.runIf(isRoot)("the capture hangs", () => {
   test("while the guest stands still: the watchdog lets it run", async () => {
+    source = { ...source, maxPause: 2000 };
     const capture = startCapture({ step: "stop", stand: true });
     await standing(capture);
     await guest.ticks(20);

@@ -3,10 +3,10 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { freePort } from "./free-port.ts";
 import { S3Store } from "./s3-store.ts";
 
 /** In ms; a busy machine takes several times what a quiet one does. */
@@ -149,16 +149,4 @@ function configuration(
   };
   const lines = Object.entries(settings).map(([name, value]) => `${name} = ${value}`);
   return `[global]\n${lines.join("\n")}\n`;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const { promise, resolve } = Promise.withResolvers<number>();
-  server.listen(0, "127.0.0.1", () => {
-    const address = server.address();
-    resolve(typeof address === "object" && address !== null ? address.port : 0);
-  });
-  const port = await promise;
-  await server[Symbol.asyncDispose]();
-  return port;
 }

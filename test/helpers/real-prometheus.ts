@@ -4,10 +4,10 @@ import { once } from "node:events";
 import * as fs from "node:fs/promises";
 import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createServer as createTcpServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { onTestFinished } from "vitest";
 import * as z from "zod";
+import { freePort } from "./free-port.ts";
 import type { Site } from "./site.ts";
 
 export interface Watching {
@@ -57,6 +57,7 @@ export async function startAlertmanager({ at }: Site, webhook: string): Promise<
 }
 
 async function start(program: string, options: (listen: string) => string[]): Promise<string> {
+  // Neither program tells which port it chose.
   const listen = `127.0.0.1:${String(await freePort())}`;
   const server = spawn(program, options(listen), { stdio: "ignore" });
   const ended = once(server, "close");
@@ -66,16 +67,6 @@ async function start(program: string, options: (listen: string) => string[]): Pr
   });
   await once(server, "spawn");
   return `http://${listen}`;
-}
-
-/** A port that was free a moment ago: neither program tells which one it chose. */
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 const notice = z.object({

@@ -66,7 +66,10 @@ export class RunningDaemon {
 }
 
 /** What `look` gives once it gives anything but undefined. */
-export async function eventually<T>(look: () => T | undefined | Promise<T | undefined>, patience = 60_000): Promise<T> {
+export async function eventually<T>(
+  look: () => T | undefined | Promise<T | undefined>,
+  patience = 120_000,
+): Promise<T> {
   const end = Date.now() + patience;
   for (;;) {
     const found = await look();

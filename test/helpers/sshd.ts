@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../src/host/clock.ts";
-import { freePort } from "../e2e/host.ts";
+import { freePort } from "./free-port.ts";
 import { runProgram } from "./sftp.ts";
 
 export interface Sshd {
@@ -74,7 +74,7 @@ export async function startSshd(lines: (folder: string) => readonly string[] = (
 }
 
 async function untilListening(port: number, server: ChildProcess, log: () => string): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+  for (let tries = 0; tries < 2400; tries++) {
     if (server.exitCode !== null) throw new Error(`sshd ended: ${log()}`);
     const there = await new Promise<boolean>((resolve) => {
       const socket = connect(port, "127.0.0.1", () => {

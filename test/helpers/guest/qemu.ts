@@ -130,11 +130,11 @@ export function makeImage(file: string, format: "raw" | "qcow2", size: number, c
   fs.unlinkSync(raw);
 }
 
-/** Looks every 10 ms until `condition` holds; gives up after a minute, since a test that hangs says nothing. */
+/** Looks every 10 ms until `condition` holds; gives up after two minutes, since a test that hangs says nothing. */
 export async function waitFor(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  limit = 60_000,
+  limit = 120_000,
 ): Promise<void> {
   const until = performance.now() + limit;
   while (!(await condition())) {
