@@ -11,6 +11,8 @@ import type { VmSource } from "./vm-source.ts";
  * Throws `vm_unreachable`, `vm_refused`, `vm_failed`, `stream_invalid`, `cancelled`, or a storage error; the guest goes on.
  */
 export async function captureVm(context: CaptureContext, source: VmSource): Promise<Captured> {
+  // They take as long to start as the watchdog does.
+  context.session.executor.start();
   const prepared = await prepareVm(context, source);
   try {
     await prepared.takeInstant();

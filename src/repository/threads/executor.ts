@@ -30,6 +30,8 @@ export interface Task<In, Out> {
 export interface Executor {
   /** How many tasks may usefully be under way at once. */
   readonly parallel: number;
+  /** Makes ready what tasks run in, meanwhile: for whoever has something else to do before the first task. */
+  start(): void;
   run<In, Out>(task: Task<In, Out>, input: In): Promise<Out>;
   /** Makes durable what the tasks' writers were given. Returns the sums over all of them. */
   flush(): Promise<WriteStatistics>;
@@ -93,6 +95,7 @@ export const inlineExecutor: ExecutorFactory = (options) => {
   let last: Promise<unknown> = Promise.resolve();
   return {
     parallel: 1,
+    start: () => undefined,
     run: async (task, input) => {
       const running = last.then(async () => await task.run(context, input));
       last = running.catch(() => undefined);

@@ -1,4 +1,4 @@
-/** An executor in worker threads, started when the first task comes. */
+/** An executor in worker threads, started when the first task comes, or before. */
 import type { Worker } from "node:worker_threads";
 import { cancelled } from "../../host/cancel.ts";
 import { startThread } from "../../host/module-beside.ts";
@@ -47,6 +47,10 @@ export class WorkerExecutor implements Executor {
     options.context.signal?.addEventListener("abort", this.#stop, { once: true });
   }
 
+  start(): void {
+    while (this.#failure === undefined && this.#startable > 0) this.#start();
+  }
+
   async run<In, Out>(task: Task<In, Out>, input: In): Promise<Out> {
     if (this.#options.context.signal?.aborted === true) throw cancelled();
     const result = Promise.withResolvers<unknown>();
@@ -84,10 +88,13 @@ export class WorkerExecutor implements Executor {
       return;
     }
     for (let depth = 0; depth < this.#depth; depth++) {
-      const startable = this.parallel / this.#depth - this.#threads.length;
       for (const thread of this.#threads.filter((one) => one.pending.size === depth)) this.#give(thread);
-      if (depth === 0) for (let i = 0; i < startable && this.#queue.length > 0; i++) this.#give(this.#start());
+      while (this.#startable > 0 && this.#queue.length > 0) this.#give(this.#start());
     }
+  }
+
+  get #startable(): number {
+    return this.parallel / this.#depth - this.#threads.length;
   }
 
   #give(thread: Thread): void {

@@ -74,6 +74,24 @@ describe("threads", () => {
     }
   });
 
+  test("started beforehand, they are what the tasks run in", async () => {
+    const seed = vi.fn<() => object>(() => ({}));
+    const options = { seed, context: {}, onPack: () => undefined };
+    const threads = new WorkerExecutor(entry, 2, options as unknown as ExecutorOptions);
+    try {
+      threads.start();
+      threads.start();
+      expect(seed).toHaveBeenCalledTimes(2);
+      const names = ["one", "two", "three"];
+      expect(await Promise.all(names.map((name) => threads.run(task(name), null)))).toEqual(names);
+      expect(seed).toHaveBeenCalledTimes(2);
+    } finally {
+      await threads.close();
+    }
+    threads.start();
+    expect(seed).toHaveBeenCalledTimes(2);
+  });
+
   test("a signal that outlives them keeps nothing of them", async () => {
     const { signal } = new AbortController();
     for (let i = 0; i < 3; i++) {

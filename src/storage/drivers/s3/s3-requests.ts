@@ -1,6 +1,4 @@
 import type { S3, S3ClientConfig } from "@aws-sdk/client-s3";
-import { Agent as HttpAgent } from "node:http";
-import { Agent as HttpsAgent } from "node:https";
 import { StillpointError, toError } from "../../../errors.ts";
 import { flawInAuthorities } from "../../../host/authorities.ts";
 import type { Clock } from "../../../host/clock.ts";
@@ -66,7 +64,12 @@ export class S3Requests {
 
   async #make(): Promise<S3> {
     const { address, patience } = this.#options;
-    const sdk = await import("@aws-sdk/client-s3");
+    const [sdk, { Agent: HttpAgent }, { Agent: HttpsAgent }] = await Promise.all([
+      import("@aws-sdk/client-s3"),
+      // Only now too: it loads Node's WebSocket and fetch, which takes longer than all of ours.
+      import("node:http"),
+      import("node:https"),
+    ]);
     const ca = await this.#authorities();
     const agent = { keepAlive: true, maxSockets: requestsAtOnce };
     // Checksums that AWS's client adds by itself confuse other stores; there, the signature covers what is sent, and every
