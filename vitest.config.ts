@@ -27,7 +27,8 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/e2e/**"],
-          testTimeout: 20_000,
+          // For a test that hangs; a busy machine takes ten times what a quiet one does.
+          testTimeout: 60_000,
           // One process for many files, which spares each the start and the imports of its own. So no file may leave anything
           // behind in its process: nothing replaced that isn't put back, no umask, no folder, and no `vi.mock`, which
           // replaces for every file after it.
