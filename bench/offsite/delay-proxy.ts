@@ -5,11 +5,30 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 /** Bytes under way in one direction of a connection at most: what Linux grows a TCP window to (net.ipv4.tcp_wmem). */
 const window = 4 * 2 ** 20;
 
+/** How many bytes had moved when. */
+class Flow {
+  /** Times in ms. */
+  readonly #moved: { readonly bytes: number; readonly time: number }[] = [];
+
+  note(bytes: number): void {
+    this.#moved.push({ bytes: (this.#moved.at(-1)?.bytes ?? 0) + bytes, time: performance.now() });
+  }
+
+  /** Bytes per second, from the moment at which the first `bytes` of them had moved, to the last. */
+  rateAfter(bytes: number): number {
+    const first = this.#moved.find((one) => one.bytes >= bytes);
+    const last = this.#moved.at(-1);
+    if (first === undefined || last === undefined) return Number.NaN;
+    return ((last.bytes - first.bytes) / (last.time - first.time)) * 1000;
+  }
+}
+
 export class DelayProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  /** How many bytes had been sent to the server when; times in ms. */
-  readonly #sent: { readonly bytes: number; readonly time: number }[] = [];
+  /** What went to the server, and what came from it. */
+  readonly sent = new Flow();
+  readonly received = new Flow();
 
   /** To `port` on loopback; a round trip takes `ms` longer. */
   constructor(port: number, ms: number) {
@@ -21,8 +40,8 @@ export class DelayProxy implements AsyncDisposable {
         // The other end notices by itself.
         socket.on("error", () => undefined);
       }
-      carry(near, far, ms / 2, (bytes) => this.#note(bytes));
-      carry(far, near, ms / 2, () => undefined);
+      carry(near, far, ms / 2, (bytes) => this.sent.note(bytes));
+      carry(far, near, ms / 2, (bytes) => this.received.note(bytes));
     });
   }
 
@@ -31,18 +50,6 @@ export class DelayProxy implements AsyncDisposable {
     this.#server.listen(0, "127.0.0.1");
     await once(this.#server, "listening");
     return (this.#server.address() as AddressInfo).port;
-  }
-
-  /** Bytes per second that went to the server, from the moment at which the first `bytes` of them had, to the last. */
-  rateAfter(bytes: number): number {
-    const first = this.#sent.find((one) => one.bytes >= bytes);
-    const last = this.#sent.at(-1);
-    if (first === undefined || last === undefined) return Number.NaN;
-    return ((last.bytes - first.bytes) / (last.time - first.time)) * 1000;
-  }
-
-  #note(bytes: number): void {
-    this.#sent.push({ bytes: (this.#sent.at(-1)?.bytes ?? 0) + bytes, time: performance.now() });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ import { settle, writeRandomly } from "../data.ts";
 import { type Command, measure, run } from "../measure.ts";
 import { offsiteOperations } from "../operations.ts";
 import type { Results } from "../results.ts";
+import { measureFarBoots } from "./far-boots.ts";
 import { measureLongLine } from "./long-line.ts";
 import { makeOffsiteSite, type OffsiteSite, type Sent, sentOf, stillpoint } from "./site.ts";
 import { startS3, startSftp, type Store } from "./stores.ts";
@@ -39,6 +40,7 @@ export async function measureOffsite(work: string, results: Results, quick: bool
     await site.capture();
     if (store.name === "s3") await countRequests(site, store, results);
     await measureLongLine(site, store, results);
+    await measureFarBoots(path.join(work, `${store.name}-boots`), store, results);
   }
 }
 
@@ -93,5 +95,11 @@ async function countRequests(site: OffsiteSite, store: Store, results: Results):
   const config = await site.withReplica("counted", store.replica("counted", Number(port)));
   const before = proxy.seen.length;
   const { bytes } = sentOf(await run(stillpoint(config, "replicate", "--json")));
-  results.facts["s3: requests for each GiB sent"] = (proxy.seen.length - before) / (bytes / 2 ** 30);
+  const sent = proxy.seen.length;
+  results.facts["s3: requests for each GiB sent"] = (sent - before) / (bytes / 2 ** 30);
+  const target = `${site.image}.restored`;
+  const restore = ["latest", "--source", "image", "--from", "counted", "--to", target, "--quiet"];
+  await run(stillpoint(config, "restore", ...restore));
+  rmSync(target);
+  results.facts["s3: requests for each GiB read"] = (proxy.seen.length - sent) / (bytes / 2 ** 30);
 }

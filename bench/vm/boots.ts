@@ -44,12 +44,13 @@ export async function measureBoots(
   results.facts["boot to the next tick, slowest against fastest"] = Math.max(...seconds) / Math.min(...seconds);
 }
 
-async function captureOne(work: string, { memory, disk }: Size): Promise<Site> {
+/** Captures a guest of that size into a new site, with replicas as a configuration has them. */
+export async function captureOne(work: string, { memory, disk }: Size, replicas = {}): Promise<Site> {
   const folder = path.join(work, "guest");
   const disks = [{}, { size: disk * 1024 * mebibyte }];
   const guest = await startBenchGuest({ folder, memory, disks, rate: 100 });
   try {
-    const site = await Site.make(path.join(work, "site"), { vm: { qmp: guest.qmp, max_pause: "60s" } });
+    const site = await Site.make(path.join(work, "site"), { vm: { qmp: guest.qmp, max_pause: "60s" } }, replicas);
     await site.capture();
     return site;
   } finally {
@@ -58,10 +59,10 @@ async function captureOne(work: string, { memory, disk }: Size): Promise<Site> {
   }
 }
 
-/** In seconds, from the start of the command. */
-async function boot(site: Site): Promise<number> {
+/** In seconds, from the start of the command, to which more arguments may be added. */
+export async function boot(site: Site, ...more: readonly string[]): Promise<number> {
   const started = performance.now();
-  const booting = site.run("boot", "latest", "--source", "one", "--json");
+  const booting = site.run("boot", "latest", "--source", "one", "--json", ...more);
   const pattern = path.join(site.folder, "state", "boots", "*", "serial0.log");
   const [seconds, answer] = await Promise.all([tickSince(started, () => globSync(pattern)[0]), booting]);
   const { boot: name } = JSON.parse(answer) as { readonly boot: string };

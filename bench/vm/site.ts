@@ -18,15 +18,17 @@ export class Site {
     this.folder = folder;
   }
 
-  /** A new configuration and repository in `folder`; `source` as a configuration has it. */
-  static async make(folder: string, source: object): Promise<Site> {
+  /** A new configuration and repository in `folder`; `source` and `replicas` as a configuration has them. */
+  static async make(folder: string, source: object, replicas = {}): Promise<Site> {
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
+    const replicate = Object.fromEntries(Object.keys(replicas).map((name) => [name, {}]));
     const configuration = {
       version: 1,
       repository: { path: path.join(folder, "repository"), key_file: path.join(folder, "key") },
+      replicas,
       sources: { one: source },
-      policies: { one: { sources: ["one"], schedule: { manual: true }, keep: { last: 100 } } },
+      policies: { one: { sources: ["one"], schedule: { manual: true }, keep: { last: 100 }, replicate } },
     };
     writeFileSync(configOf(folder), JSON.stringify(configuration));
     const site = new Site(folder);

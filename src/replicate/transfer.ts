@@ -1,12 +1,14 @@
 /** Blobs on their way to a replica: what it lacks of some points, read sealed here and sealed anew there. */
 import { release } from "../host/release.ts";
 import { BlobReader } from "../repository/blobs/blob-reader.ts";
+import { farReach } from "../repository/blobs/runs.ts";
 import { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { inlineExecutor } from "../repository/threads/executor.ts";
 import type { BlobKind } from "../repository/format.ts";
 import type { Repository } from "../repository/repository.ts";
 import { WriteSession } from "../repository/blobs/write-session.ts";
+import { isFar } from "../storage/is-far.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { adoptOrphans } from "./adopt-orphans.ts";
 import { type MissingBlobs, missingBlobs } from "./missing-blobs.ts";
@@ -51,6 +53,7 @@ export class Transfer {
       storage: primary.storage,
       index: store.index,
       packs: store.packs,
+      reach: isFar(primary.address) ? farReach : undefined,
     });
     this.#session = new WriteSession(there, inlineExecutor, signal, { packsInFlight });
     this.adopted = adopted;

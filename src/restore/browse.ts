@@ -2,13 +2,14 @@
 import { StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import { closest } from "../policy/suggest.ts";
+import { ahead } from "../repository/blobs/ahead.ts";
 import type { BlobReader } from "../repository/blobs/blob-reader.ts";
 import { blobKinds, damagedObject } from "../repository/format.ts";
 import type { DirectoryPart, Part, RecoveryPoint } from "../repository/points/manifest.ts";
 import { type DirectoryEntry, nameOf, readDirectory } from "../repository/tree/directory-tree.ts";
 import { isHole } from "../repository/tree/image-tree.ts";
 import type { CallOptions } from "../storage/storage.ts";
-import { type Content, type Piece, piecesOf } from "./pieces.ts";
+import { type Content, type DamagedRange, type Piece, piecesOf } from "./pieces.ts";
 import { stepsBelow, stepsOf } from "./selection.ts";
 
 /** Something in a recovery point: an entry of a directory (or of a folder in a disk), an image, a stream, or a disk's partition. */
@@ -65,28 +66,45 @@ export async function* openFile(
   options?: CallOptions,
 ): AsyncGenerator<Buffer> {
   const content = await contentAt(reader, point, path, options);
-  let batch: Piece[] = [];
-  for await (const piece of piecesOf(reader, content, options)) {
-    throwIfCancelled(options?.signal);
-    if (!("id" in piece))
-      throw damagedObject(`of ${path}`, `its bytes from ${String(piece.offset)} on can't be read: ${piece.reason}`);
-    batch.push(piece);
-    if (batch.length < piecesAtOnce && !isHole(piece.id)) continue;
-    yield* contentsOf(reader, batch, options);
-    batch = [];
-  }
-  yield* contentsOf(reader, batch, options);
+  const batches = batchesOf(piecesOf(reader, content, options), path, options);
+  const contents = ahead(batches, {
+    begin: async (pieces) => await contentsOf(reader, pieces, options),
+    costOf: (pieces) => pieces.reduce((sum, { id, size }) => sum + (isHole(id) ? 0 : size), 0),
+    limit: bytesAhead,
+  });
+  for await (const pieces of contents) for (const piece of pieces) yield* piece;
 }
 
 /** Reads that lie together in a pack are made as one. Chunks have 2 MiB at most. */
 const piecesAtOnce = 8;
+/** In bytes, of contents: what has been read, or is being read, before it is taken. */
+const bytesAhead = 16 * 1024 * 1024;
 const zeros = Buffer.alloc(1024 * 1024);
 
-async function* contentsOf(
+async function* batchesOf(
+  pieces: AsyncIterable<Piece | DamagedRange>,
+  path: string,
+  { signal }: CallOptions = {},
+): AsyncGenerator<readonly Piece[]> {
+  let batch: Piece[] = [];
+  for await (const piece of pieces) {
+    throwIfCancelled(signal);
+    if (!("id" in piece))
+      throw damagedObject(`of ${path}`, `its bytes from ${String(piece.offset)} on can't be read: ${piece.reason}`);
+    batch.push(piece);
+    if (batch.length < piecesAtOnce && !isHole(piece.id)) continue;
+    yield batch;
+    batch = [];
+  }
+  yield batch;
+}
+
+/** Of each piece. */
+async function contentsOf(
   reader: BlobReader,
   pieces: readonly Piece[],
   options?: CallOptions,
-): AsyncGenerator<Buffer> {
+): Promise<Iterable<Buffer>[]> {
   const solid = pieces.filter((piece) => !isHole(piece.id));
   const contents = new Map<Piece, Buffer>();
   const ids = solid.map((piece) => piece.id);
@@ -95,13 +113,14 @@ async function* contentsOf(
     contents.set(solid[position] as Piece, content);
   };
   await reader.readMany(blobKinds.data, ids, use, options);
-  for (const piece of pieces) {
+  return pieces.map((piece) => {
     const content = contents.get(piece);
-    if (content !== undefined) yield content;
-    else
-      for (let at = 0; at < piece.size; at += zeros.length)
-        yield zeros.subarray(0, Math.min(zeros.length, piece.size - at));
-  }
+    return content === undefined ? zerosOf(piece.size) : [content];
+  });
+}
+
+function* zerosOf(size: number): Generator<Buffer> {
+  for (let at = 0; at < size; at += zeros.length) yield zeros.subarray(0, Math.min(zeros.length, size - at));
 }
 
 async function contentAt(

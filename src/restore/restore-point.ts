@@ -18,6 +18,7 @@ import type { DirectoryPart, Part, RecoveryPoint } from "../repository/points/ma
 import { WriteSession } from "../repository/blobs/write-session.ts";
 import { findEntry } from "./browse.ts";
 import { orDamaged } from "./pieces.ts";
+import { isFar } from "../storage/is-far.ts";
 import { type RestoreReport, RestoreTally } from "./report.ts";
 import { restoreContent } from "./restore-content.ts";
 import { TreeRestore } from "./restore-tree.ts";
@@ -45,6 +46,9 @@ export interface RestoreOptions {
   /** Bytes in place, and bytes in all as far as it is known. */
   readonly progress?: ((progress: { readonly done: number; readonly total: number | undefined }) => void) | undefined;
 }
+
+/** Of files, in bytes, what is restored at once from a far storage: threads have what is read for it in memory, where it waits. */
+const mostFromFar = 96 * 1024 * 1024;
 
 /**
  * Damage doesn't make it throw: see the report's `complete`.
@@ -74,7 +78,7 @@ export async function restorePoint(options: RestoreOptions): Promise<RestoreRepo
     };
     const context = {
       reader: store.reader,
-      pool: new TaskPool(session),
+      pool: new TaskPool(session, isFar(store.repository.address) ? mostFromFar : Number.POSITIVE_INFINITY),
       tally,
       signal,
       advance,

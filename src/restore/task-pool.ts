@@ -2,18 +2,18 @@
 import type { Task } from "../repository/threads/executor.ts";
 import type { WriteSession } from "../repository/blobs/write-session.ts";
 
-/** Of files, in bytes: what tasks under way restore together. Threads have the sealed form of most of it in memory. */
-const mostUnderWay = 128 * 1024 * 1024;
-
 export class TaskPool {
   readonly #session: WriteSession;
   readonly #running = new Set<Promise<void>>();
+  readonly #mostBytes: number;
   #bytes = 0;
   #failed = false;
   #failure: unknown;
 
-  constructor(session: WriteSession) {
+  /** `mostBytes`: what tasks under way restore together, at most, in bytes. */
+  constructor(session: WriteSession, mostBytes: number) {
     this.#session = session;
+    this.#mostBytes = mostBytes;
   }
 
   /**
@@ -35,7 +35,7 @@ export class TaskPool {
         this.#running.delete(running);
       });
     this.#running.add(running);
-    while (this.#running.size >= this.#session.executor.parallel || this.#bytes >= mostUnderWay)
+    while (this.#running.size >= this.#session.executor.parallel || this.#bytes >= this.#mostBytes)
       await Promise.race(this.#running);
     this.#throwIfFailed();
   }

@@ -113,7 +113,7 @@ async function readEnds(
   return { info, objectKey: source.keys.objectKey(header), entries: parseTable(info) };
 }
 
-/** What a pack says of itself, without taking it apart: three small reads. Throws `damaged` or a storage error. */
+/** What a pack says of itself, without taking it apart: three small reads, in two round trips. Throws `damaged` or a storage error. */
 export async function readTable(
   { keys, storage }: PackSource,
   { id, size }: { readonly id: string; readonly size: number },
@@ -121,15 +121,17 @@ export async function readTable(
 ): Promise<{ readonly header: Buffer; readonly info: PackInfo }> {
   const name = packName(id);
   if (size < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
-  const header = await storage.get(name, { offset: 0, length: headerLength }, options);
-  const trailer = await storage.get(name, { offset: size - packTrailerLength, length: packTrailerLength }, options);
+  const [header, trailer] = await Promise.all([
+    storage.get(name, { offset: 0, length: headerLength }, options),
+    storage.get(name, { offset: size - packTrailerLength, length: packTrailerLength }, options),
+  ]);
   const length = tableLengthOf(trailer, name, size) + packTrailerLength;
   const end = await storage.get(name, { offset: size - length, length }, options);
   return { header, info: openTable(keys, id, size, header, end) };
 }
 
 /** Of blobs that follow one another, in bytes about. */
-const sliceLength = 1024 * 1024;
+const sliceLength = 4 * 1024 * 1024;
 
 function slicesOf(entries: readonly TableEntry[]): TableEntry[][] {
   const slices: TableEntry[][] = [];

@@ -35,6 +35,12 @@ export class BlobCache {
     return await Promise.all(this.#find(kind, ids));
   }
 
+  /** Whether it is there, or on its way. */
+  has(kind: BlobKind, id: Buffer): boolean {
+    const key = keyOf(kind, id);
+    return this.#kept.has(key) || this.#loading.has(key);
+  }
+
   /** Begins to read what isn't there yet. Errors are left to whoever reads it then. */
   async prepare(kind: BlobKind, ids: readonly Buffer[]): Promise<void> {
     await Promise.allSettled(this.#find(kind, ids));

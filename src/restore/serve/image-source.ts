@@ -19,6 +19,18 @@ interface Leaf {
   readonly ids: Buffer | undefined;
 }
 
+/** How much is read when less was asked for, in bytes. */
+export interface ReadAround {
+  /** Of a reader in sequence: before it. */
+  readonly ahead: number;
+  /** Of one that jumps about: the part of the image, by a multiple of this, that a block lies in; 0 for the block alone. */
+  readonly about: number;
+}
+
+export const nearAround: ReadAround = { ahead: 8 * 1024 * 1024, about: 0 };
+/** What lies near is wanted soon, and on a line costs less than a further round trip. */
+export const farAround: ReadAround = { ahead: 32 * 1024 * 1024, about: 1024 * 1024 };
+
 /** One description of runs looks at this many leaves at most, each of 32 MiB or more: whoever wants more asks again. */
 const mostLeaves = 128;
 
@@ -28,14 +40,16 @@ export class ImageSource {
   readonly #image: ImageTree;
   readonly #cache: BlobCache;
   readonly #blocks: number;
+  readonly #about: number;
   readonly #readAhead: ReadAhead;
 
-  constructor(image: ImageTree, cache: BlobCache) {
+  constructor(image: ImageTree, cache: BlobCache, { ahead, about }: ReadAround = nearAround) {
     this.size = image.size;
     this.#image = image;
     this.#cache = cache;
     this.#blocks = Math.ceil(image.size / image.block);
-    this.#readAhead = new ReadAhead(async (offset, length) => await this.#prepare(offset, length));
+    this.#about = about;
+    this.#readAhead = new ReadAhead(async (offset, length) => await this.#prepare(offset, length), ahead);
   }
 
   /**
@@ -57,6 +71,10 @@ export class ImageSource {
     const first = Math.floor(offset / block);
     const ids = await this.#idsOf(first, Math.ceil((offset + length) / block));
     if (ids.every(isHole)) return undefined;
+    if (this.#about > 0 && ids.some((id) => !isHole(id) && !this.#cache.has(blobKinds.data, id))) {
+      // What can't be read about it is for whoever asks for that to hear of.
+      await this.#beginAbout(offset, length).catch(() => undefined);
+    }
     const contents = await this.#contentsOf(first, ids);
     const [only] = contents;
     if (contents.length === 1 && only !== undefined) return only.subarray(offset - first * block).subarray(0, length);
@@ -141,13 +159,20 @@ export class ImageSource {
   }
 
   async #prepare(offset: number, length: number): Promise<void> {
+    await this.#cache.prepare(blobKinds.data, await this.#solidIds(offset, length));
+  }
+
+  /** Begins to read what is asked for together with what lies about it, so that it comes in one piece. */
+  async #beginAbout(offset: number, length: number): Promise<void> {
+    const from = offset - (offset % this.#about);
+    const ids = await this.#solidIds(from, Math.ceil((offset + length - from) / this.#about) * this.#about);
+    void this.#cache.prepare(blobKinds.data, ids);
+  }
+
+  async #solidIds(offset: number, length: number): Promise<Buffer[]> {
     const { block } = this.#image;
     const end = Math.min(this.#blocks, Math.ceil((offset + length) / block));
-    const ids = await this.#idsOf(Math.floor(offset / block), end);
-    await this.#cache.prepare(
-      blobKinds.data,
-      ids.filter((id) => !isHole(id)),
-    );
+    return (await this.#idsOf(Math.floor(offset / block), end)).filter((id) => !isHole(id));
   }
 }
 

@@ -3,8 +3,9 @@ import { StillpointError } from "../../errors.ts";
 import { BlobStore } from "../../repository/blobs/blob-store.ts";
 import type { ImagePart, RecoveryPoint } from "../../repository/points/manifest.ts";
 import type { Repository } from "../../repository/repository.ts";
+import { isFar } from "../../storage/is-far.ts";
 import { BlobCache } from "./blob-cache.ts";
-import { ImageSource } from "./image-source.ts";
+import { farAround, ImageSource, nearAround, type ReadAround } from "./image-source.ts";
 
 /** Contents of blobs kept in memory, in bytes, for all images of a point together. */
 const defaultCache = 256 * 1024 * 1024;
@@ -24,9 +25,11 @@ export interface PointImagesOptions {
 export class PointImages {
   readonly #point: RecoveryPoint;
   readonly #cache: BlobCache;
+  readonly #around: ReadAround;
 
   constructor({ repository, store, point, cache = defaultCache }: PointImagesOptions) {
     this.#point = point;
+    this.#around = isFar(repository.address) ? farAround : nearAround;
     this.#cache = new BlobCache({
       reader: store.reader,
       renew: async () => (await BlobStore.load(repository, { onDamage: () => undefined })).reader,
@@ -52,7 +55,7 @@ export class PointImages {
   }
 
   #open(part: ImagePart | undefined, what: string): ImageSource {
-    if (part !== undefined) return new ImageSource(part, this.#cache);
+    if (part !== undefined) return new ImageSource(part, this.#cache, this.#around);
     const there = this.disks.map((name) => JSON.stringify(name)).join(", ");
     throw new StillpointError("not_found", {
       what: `The recovery point ${this.#point.id} has no ${what}`,

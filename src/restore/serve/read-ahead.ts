@@ -1,8 +1,5 @@
 /** Notices who reads one thing after the other, and has the next ready. */
 
-/** Begun when less than half of it is left before the reader. In bytes. */
-const window = 8 * 1024 * 1024;
-
 /** Readers with many requests under way at once send them in no exact order. In bytes. */
 const slack = 4 * 1024 * 1024;
 
@@ -23,12 +20,17 @@ interface Stream {
 
 export class ReadAhead {
   readonly #prepare: (offset: number, length: number) => Promise<void>;
+  readonly #window: number;
   /** The least recently used first. */
   #streams: Stream[] = [];
 
-  /** `prepare` reads a range so that it is at hand, as far as there is one. */
-  constructor(prepare: (offset: number, length: number) => Promise<void>) {
+  /**
+   * `prepare` reads a range so that it is at hand, as far as there is one. `window`, in bytes, is how far; it is begun anew when less
+   * than half of it is left before the reader.
+   */
+  constructor(prepare: (offset: number, length: number) => Promise<void>, window: number) {
     this.#prepare = prepare;
+    this.#window = window;
   }
 
   /** Notes a read that is about to be made, and begins the next when it belongs to a sequence. */
@@ -36,9 +38,9 @@ export class ReadAhead {
     const stream = this.#streamAt(offset);
     stream.reads += 1;
     stream.next = Math.max(stream.next, offset + length);
-    if (stream.reads < enough || stream.busy || stream.prepared - stream.next > window / 2) return;
+    if (stream.reads < enough || stream.busy || stream.prepared - stream.next > this.#window / 2) return;
     const from = Math.max(stream.prepared, stream.next);
-    stream.prepared = stream.next + window;
+    stream.prepared = stream.next + this.#window;
     stream.busy = true;
     // What can't be read is for the reader to hear of, when it comes there.
     void this.#prepare(from, stream.prepared - from)

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { StillpointError } from "../../../src/errors.ts";
 import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
+import type { BlobReader } from "../../../src/repository/blobs/blob-reader.ts";
 import { packName } from "../../../src/repository/blobs/pack.ts";
 import { blobKinds } from "../../../src/repository/format.ts";
 import type { ImagePart, RecoveryPoint } from "../../../src/repository/points/manifest.ts";
@@ -116,6 +117,30 @@ describe("an image served from a repository", () => {
     const failed = results.filter((one) => one.status === "rejected").map((one) => one.reason as StillpointError);
     expect(failed.map(({ code }) => code)).toEqual(["damaged"]);
     expect(results[0]?.status).toBe("rejected");
+  });
+
+  it.each([
+    ["near", 0, [1, 1, 1, 1, 1, 1]],
+    ["far", 8 * blockLength, [8, 8]],
+  ])("reads what lies about a block along with it only where the repository is far: %s", async (_, about, expected) => {
+    const { repository } = await makeTestRepository();
+    const image = Array.from({ length: 40 }, (__, number) => number + 1);
+    const point = await captureTiny(repository, { image });
+    const { reader } = await BlobStore.load(repository);
+    const reads: number[] = [];
+    const counting: Pick<BlobReader, "readMany"> = {
+      readMany: async (kind, ids, use) => {
+        if (kind === blobKinds.data) reads.push(ids.length);
+        await reader.readMany(kind, ids, use);
+      },
+    };
+    const cache = new BlobCache({ reader: counting, renew: () => Promise.resolve(undefined), limit: 1e6 });
+    const source = new ImageSource(point.manifest.parts[0] as ImagePart, cache, { ahead: 0, about });
+    for (const number of [3, 1, 6, 2, 7, 12]) {
+      const read = await source.read(number * blockLength, blockLength);
+      expect(Buffer.from(read ?? []).equals(block(number + 1))).toBe(true);
+    }
+    expect(reads).toEqual(expected);
   });
 
   it("refuses a tree that isn't of the image's size", async () => {

@@ -8,7 +8,7 @@ function following(): { ahead: ReadAhead; prepared: [number, number][] } {
   const ahead = new ReadAhead((offset, length) => {
     prepared.push([offset / mib, (offset + length) / mib]);
     return Promise.resolve();
-  });
+  }, 8 * mib);
   return { ahead, prepared };
 }
 

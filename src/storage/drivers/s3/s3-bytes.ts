@@ -29,20 +29,21 @@ export function* partsOf(pieces: readonly Uint8Array[], size: number): Generator
 }
 
 /**
- * The whole body of an answer, in memory of its own.
+ * The whole body of an answer, in memory of its own unless there is some for it.
  *
  * @throws StillpointError `storage_failed`, retryable, when it is longer or shorter than the store said
  */
 export async function readBody(
   { Body: body, ContentLength: length }: GetObjectCommandOutput,
   signal: AbortSignal | undefined,
+  into?: Buffer,
 ): Promise<Buffer> {
   if (!(body instanceof Readable) || length === undefined) throw broken("has no body, or doesn't say how long it is");
   const stop = (): void => void body.destroy();
   signal?.addEventListener("abort", stop, { once: true });
   try {
     if (signal?.aborted === true) stop();
-    const data = Buffer.allocUnsafeSlow(length);
+    const data = into ?? Buffer.allocUnsafeSlow(length);
     let at = 0;
     for await (const chunk of body as AsyncIterable<Buffer>) {
       if (at + chunk.length > length) throw broken("is longer than the store said");

@@ -173,6 +173,26 @@ describe("reading a range", () => {
   });
 });
 
+test("a long range is read in parts, side by side", async () => {
+  const content = randomBytes(20 * 1024 * 1024);
+  const { storage, requests } = await scriptedStore(({ headers }) => {
+    const [, from = "", to = ""] = /^bytes=(\d+)-(\d+)$/.exec(headers.range ?? "") ?? [];
+    const body = content.subarray(Number(from), Number(to) + 1);
+    const answered = { "content-range": `bytes ${from}-${to}/${content.length}`, "content-length": `${body.length}` };
+    return { status: 206, headers: answered, body };
+  });
+  const [offset, length] = [1000, 17 * 1024 * 1024];
+  const data = await storage.get("a", { offset, length });
+  expect(data.equals(content.subarray(offset, offset + length))).toBe(true);
+  expect(requests.map(({ headers }) => headers.range ?? "").toSorted()).toEqual(
+    [
+      [1000, 8389607],
+      [16778216, 17826791],
+      [8389608, 16778215],
+    ].map(([from = 0, to = 0]) => `bytes=${from}-${to}`),
+  );
+});
+
 describe("sending in parts", () => {
   const sizes = { single: 10, part: 10 };
   const begun = xml("InitiateMultipartUploadResult", "<UploadId>u1</UploadId>");
