@@ -1,5 +1,6 @@
 /** What `stillpoint status` shows, as lines: whether all is well first, then how old everything is, what runs, and what is wrong. Pure. */
 import type { DaemonStatus, LocationStatus, PolicyStatus, WorkStatus } from "../daemon/control-protocol.ts";
+import { primaryName } from "../job/locations.ts";
 import { count, formatAge, formatBytes, formatTime, printable } from "./format.ts";
 import type { Output } from "./output.ts";
 import { ageOf, nameOf, stateOf, type StatusView, type Trouble, troublesOf, verdictOf } from "./status-facts.ts";
@@ -132,6 +133,7 @@ function lastOf({ running, lastJob }: PolicyStatus, now: number): string {
 
 const locationColumns: readonly Column[] = [
   { title: "LOCATION", cut: true },
+  { title: "FROM", cut: true },
   { title: "POINTS", align: "right" },
   { title: "SIZE", align: "right" },
   { title: "FREE", align: "right" },
@@ -141,23 +143,32 @@ const locationColumns: readonly Column[] = [
 ];
 
 function locationLines(locations: readonly LocationStatus[], now: number, screen: Screen): string[] {
-  const rows = locations.map(
-    ({ location, reachable, error, points, sizeBytes, freeBytes, backlog, lastCheck, findings }) => {
-      const lacks = backlog.reduce((sum, one) => sum + one.points, 0);
-      const state = reachable ? "ok" : error === undefined ? "not looked at yet" : "UNREACHABLE";
-      return [
-        location,
-        String(points.reduce((sum, one) => sum + one.count, 0)),
-        sizeBytes === undefined ? "" : formatBytes(sizeBytes),
-        freeBytes === undefined ? "" : formatBytes(freeBytes),
-        lacks === 0 ? "" : count(lacks, "point"),
-        lastCheck === undefined ? "never" : `${formatAge(now - lastCheck)} ago`,
-        (findings ?? 0) > 0 && reachable ? `DAMAGED: ${count(findings ?? 0, "finding")}` : state,
-      ];
-    },
-  );
-  const [titles = "", ...lines] = tableLines(locationColumns, rows, screen);
+  // Where every replica is filled from the primary, that need not be said.
+  const chained = locations.some(({ replications }) => replications.some(({ from }) => from !== primaryName));
+  const rows = locations.map((one) => {
+    const { location, points, sizeBytes, freeBytes, backlog, replications, lastCheck } = one;
+    const lacks = backlog.reduce((sum, { points: lacking }) => sum + lacking, 0);
+    return [
+      location,
+      ...(chained ? [[...new Set(replications.map(({ from }) => from))].join(", ")] : []),
+      String(points.reduce((sum, source) => sum + source.count, 0)),
+      sizeBytes === undefined ? "" : formatBytes(sizeBytes),
+      freeBytes === undefined ? "" : formatBytes(freeBytes),
+      lacks === 0 ? "" : count(lacks, "point"),
+      lastCheck === undefined ? "never" : `${formatAge(now - lastCheck)} ago`,
+      stateAt(one),
+    ];
+  });
+  const columns = locationColumns.filter(({ title }) => chained || title !== "FROM");
+  const [titles = "", ...lines] = tableLines(columns, rows, screen);
   return rows.length === 0 ? [] : ["", titles, ...lines];
+}
+
+function stateAt({ reachable, error, findings = 0, replications }: LocationStatus): string {
+  if (!reachable) return error === undefined ? "not looked at yet" : "UNREACHABLE";
+  if (findings > 0) return `DAMAGED: ${count(findings, "finding")}`;
+  const unlocked = replications.reduce((sum, one) => sum + (one.unlocked ?? 0), 0);
+  return unlocked > 0 ? `NOT LOCKED: ${count(unlocked, "point")}` : "ok";
 }
 
 function troubleLines(troubles: readonly Trouble[], screen: Screen): string[] {

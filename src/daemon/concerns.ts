@@ -13,9 +13,7 @@ export function concernsOf(sources: Sources): Concern[] {
   return [
     ...configuration(sources),
     ...captures(sources, points),
-    ...policiesAtReplicas(sources).map(({ policy, location }) =>
-      inARow({ kind: "replication", policy, location }, sources.failures.replications(policy, location)),
-    ),
+    ...replications(sources),
     ...policiesAtLocations(sources).map(({ policy, location }) =>
       inARow({ kind: "prune", policy, location }, sources.failures.prunes(policy, location)),
     ),
@@ -45,6 +43,16 @@ function captures({ failures }: Sources, points: readonly PointStatus[]): Concer
     .map(({ policy, source, newest }) =>
       inARow({ kind: "capture", policy, source }, failures.captures(policy, source, newest?.time)),
     );
+}
+
+function replications(sources: Sources): Concern[] {
+  return policiesAtReplicas(sources).map(({ policy, location, unlocked = 0 }) => {
+    const subject: Subject = { kind: "replication", policy, location };
+    const row = sources.failures.replications(policy, location);
+    if (row.count > 0 || unlocked === 0) return inARow(subject, row);
+    const trouble = `it could not lock recovery points for as long as they are to be; points: ${String(unlocked)}`;
+    return { subject, event: "failure", trouble };
+  });
 }
 
 function maintained({ maintenance: { records }, monitor }: Sources): Concern[] {

@@ -156,6 +156,16 @@ export interface LocationStatus {
   readonly findings: number | undefined;
   /** What it lacks of each policy; empty for the primary. */
   readonly backlog: readonly { readonly policy: string; readonly points: number; readonly bytes: number }[];
+  /** Of each policy that sends there. Empty for the primary. */
+  readonly replications: readonly ReplicationStatus[];
+}
+
+export interface ReplicationStatus {
+  readonly policy: string;
+  /** Where its points come from: `primary`, or another replica. */
+  readonly from: string;
+  /** Points that the last replication could not lock, or not for long enough; undefined when that is unknown, or none are to be. */
+  readonly unlocked: number | undefined;
 }
 
 /** What `/status.json` serves. The version is raised when something is renamed or removed. */

@@ -12,6 +12,7 @@ import type {
   NotificationStatus,
   PointStatus,
   PolicyStatus,
+  ReplicationStatus,
 } from "./control-protocol.ts";
 import type { Failure, FailureLog } from "./failure-log.ts";
 import type { FailureRecords } from "./failure-records.ts";
@@ -121,7 +122,8 @@ export function pointsOf({ configFile, monitor }: Pick<StatusSources, "configFil
   });
 }
 
-function locationsOf({ maintenance, monitor }: StatusSources): LocationStatus[] {
+function locationsOf(sources: StatusSources): LocationStatus[] {
+  const { maintenance, monitor } = sources;
   return monitor.watches.map(({ location, reachable, error, known }) => ({
     location,
     reachable,
@@ -136,6 +138,9 @@ function locationsOf({ maintenance, monitor }: StatusSources): LocationStatus[] 
     backlog: monitor.backlogs
       .filter((backlog) => backlog.location === location)
       .map(({ policy, points, bytes }) => ({ policy, points, bytes })),
+    replications: policiesAtReplicas(sources)
+      .filter((one) => one.location === location)
+      .map(({ policy, from, unlocked }) => ({ policy, from, unlocked })),
   }));
 }
 
@@ -167,10 +172,11 @@ export function snapshotOf(sources: StatusSources): Snapshot {
       source,
       failures: failures.captures(policy, source, newest?.time).count,
     })),
-    replications: policiesAtReplicas(sources).map(({ policy, location }) => ({
+    replications: policiesAtReplicas(sources).map(({ policy, location, unlocked }) => ({
       policy,
       location,
       failures: failures.replications(policy, location).count,
+      unlocked,
     })),
     prunes: policiesAtLocations(sources).map(({ policy, location }) => ({
       policy,
@@ -191,9 +197,15 @@ interface PolicyAt {
 }
 
 /** Each policy with every replica that it sends to. */
-export function policiesAtReplicas({ configFile }: Pick<StatusSources, "configFile">): PolicyAt[] {
+export function policiesAtReplicas({
+  configFile,
+  failures,
+}: Pick<StatusSources, "configFile" | "failures">): (PolicyAt & ReplicationStatus)[] {
   return configFile.config.policies.flatMap(({ name: policy, replicate }) =>
-    replicate.map(({ replica }) => ({ policy, location: replica.name })),
+    replicate.map(({ replica: { name: location }, from = primaryName, lock }) => {
+      const unlocked = lock === undefined ? undefined : failures.unlocked(policy, location);
+      return { policy, location, from, unlocked };
+    }),
   );
 }
 

@@ -54,7 +54,7 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     signal,
     onProgress: ({ bytes }) => progress(bytes.done, bytes.total),
   });
-  const { replicated, failed, failedNotes, unlocked, ended, bytesRead, bytesSent, backlog } = report;
+  const { replicated, failed, failedNotes, unlocked, unlockedPoints, ended, bytesRead, bytesSent, backlog } = report;
   const errors = [ended, ...failed.map(({ error }) => error), ...failedNotes.map(({ error }) => error), ...unlocked];
   const wrong = errors.filter((error) => error !== undefined).map(errorReport);
   return {
@@ -63,6 +63,7 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     bytesRead,
     bytesSent,
     backlog: backlog && { points: backlog.lacking.length, bytes: backlog.estimatedBytes },
+    unlocked: unlockedPoints,
     errors: wrong,
   };
 }

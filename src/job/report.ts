@@ -55,6 +55,8 @@ export interface Replicated {
   readonly bytesSent: number;
   /** What is still lacking there; undefined when it could not be found out. `bytes` is an estimate. */
   readonly backlog: { readonly points: number; readonly bytes: number } | undefined;
+  /** Points that are to be locked there, and aren't, or not for long enough; undefined when that is unknown, or none are to be. */
+  readonly unlocked?: number | undefined;
   readonly errors: readonly ErrorReport[];
 }
 

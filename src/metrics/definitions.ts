@@ -98,6 +98,11 @@ export const definitions = {
     "location",
   ),
   stillpoint_replication_backlog_bytes: gauge("About how many bytes they will take there.", "policy", "location"),
+  stillpoint_replication_unlocked_points: gauge(
+    "Recovery points of the policy that the last replication was to lock at the replica and could not lock for so long; only with `lock`.",
+    "policy",
+    "location",
+  ),
 
   stillpoint_policy_running: gauge("Whether the policy's job is at work (1) or not (0).", "policy"),
   stillpoint_policy_next_run_timestamp_seconds: gauge(

@@ -9,7 +9,7 @@ export interface Snapshot {
   readonly locations: readonly LocationState[];
   readonly backlogs: readonly BacklogState[];
   readonly captures: readonly CaptureState[];
-  readonly replications: readonly PolicyAtState[];
+  readonly replications: readonly ReplicationState[];
   readonly prunes: readonly PolicyAtState[];
   /** When the next sweep starts. */
   readonly nextSweep: number | undefined;
@@ -81,6 +81,11 @@ export interface PolicyAtState {
   readonly failures: number;
 }
 
+export interface ReplicationState extends PolicyAtState {
+  /** Points that the last replication could not lock. */
+  readonly unlocked: number | undefined;
+}
+
 export interface PolicyState {
   readonly policy: string;
   readonly running: boolean;
@@ -106,8 +111,9 @@ export function setGauges(samples: Samples, snapshot: Snapshot): void {
   for (const { policy, source, failures } of snapshot.captures) {
     samples.set("stillpoint_capture_consecutive_failures", { policy, source }, failures);
   }
-  for (const { policy, location, failures } of snapshot.replications) {
+  for (const { policy, location, failures, unlocked } of snapshot.replications) {
     samples.set("stillpoint_replication_consecutive_failures", { policy, location }, failures);
+    samples.set("stillpoint_replication_unlocked_points", { policy, location }, unlocked);
   }
   for (const { policy, location, failures } of snapshot.prunes) {
     samples.set("stillpoint_prune_consecutive_failures", { policy, location }, failures);

@@ -52,6 +52,8 @@ export class PointLocks {
   readonly #done: Map<string, Pin>;
   /** Versions put by this run that no record names yet. */
   readonly #put = new Map<string, string>();
+  /** Ids of all points that were to be locked until then; undefined before the first were. */
+  #due: ReadonlySet<string> | undefined;
   /** Points of which everything is locked until then. */
   readonly #bases: CatalogPoint[] = [];
   /** Locked for a shorter time, by the records of earlier quarters: read when they are first needed. */
@@ -75,11 +77,17 @@ export class PointLocks {
     return new PointLocks(replica, locks, until, await readPins(replica, locks, { ...options, from: until }));
   }
 
+  /** How many points were to be locked, and aren't, or for a shorter time; undefined when it isn't known yet which were to be. */
+  get unlocked(): number | undefined {
+    return this.#due && [...this.#due].filter((id) => !this.#points.has(id)).length;
+  }
+
   /**
    * Locks all that the points need, and records it. Returns what could not be locked, which is tried again by the next run. Throws
    * storage errors.
    */
   async lock(points: readonly CatalogPoint[], work: LockWork): Promise<StillpointError[]> {
+    this.#due = new Set([...(this.#due ?? []), ...points.map(({ id }) => id)]);
     const due = points.filter(({ id }) => !this.#points.has(id));
     this.#bases.push(...points.filter(({ id }) => this.#points.has(id)));
     if (due.length === 0) return [];

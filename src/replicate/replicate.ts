@@ -97,6 +97,7 @@ class Replication {
       failed: this.#failed,
       failedNotes: this.#notes?.failed ?? [],
       unlocked: this.#unlocked,
+      unlockedPoints: ended?.code === "cancelled" ? undefined : this.#locks?.unlocked,
       ended,
       ...this.#done,
       backlog: this.#backlog(),

@@ -24,6 +24,8 @@ export interface ReplicationReport {
   readonly failedNotes: readonly NoteFailure[];
   /** What could not be locked, though it is to be. */
   readonly unlocked: readonly StillpointError[];
+  /** How many of the points that are to be locked aren't, or for a shorter time; undefined when that wasn't found out, or none are to be. */
+  readonly unlockedPoints: number | undefined;
   /** What ended the run early: the replica failed, or the run was cancelled. */
   readonly ended: StillpointError | undefined;
   readonly blobs: number;

@@ -33,6 +33,7 @@ function place(location: string, more: Partial<LocationStatus> = {}): LocationSt
     lastCheck: now - 24 * hour,
     findings: 0,
     backlog: [],
+    replications: [],
     ...more,
   };
 }
@@ -157,6 +158,19 @@ describe("one screen", () => {
       "    No route.",
       "  <red>notices by webhook: the last 2 were not delivered</>",
       "    Nobody answers.",
+    ]);
+  });
+
+  test("where a replica is filled from, when it isn't the primary, and what isn't locked there", () => {
+    const from = (origin: string, unlocked?: number) => [{ policy: "nightly", from: origin, unlocked }];
+    const town = place("town", { replications: from("primary", 0) });
+    const far = place("far", { replications: from("town", 3) });
+    const lines = statusLines(view({ locations: [place("primary"), town, far] }), marked);
+    expect(lines.slice(-4)).toEqual([
+      "<bold>LOCATION  FROM     POINTS     SIZE       FREE  LACKS  CHECKED</>",
+      "primary                21  5.0 GiB  100.0 GiB         1d ago   <green>ok</>",
+      "town      primary      21  5.0 GiB  100.0 GiB         1d ago   <green>ok</>",
+      "far       town         21  5.0 GiB  100.0 GiB         1d ago   <red>NOT LOCKED: 3 points</>",
     ]);
   });
 

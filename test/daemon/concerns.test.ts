@@ -22,6 +22,14 @@ policies:
   "stillpoint.yaml",
 );
 
+const locking = {
+  ...config,
+  policies: config.policies.map((policy) => ({
+    ...policy,
+    replicate: policy.replicate.map((one) => ({ ...one, lock: 30 * 24 * 60 * minute })),
+  })),
+};
+
 type Sources = Parameters<typeof concernsOf>[0];
 
 interface World {
@@ -31,16 +39,21 @@ interface World {
   readonly failing?: { readonly count: number; readonly message?: string };
   readonly maintenance?: object;
   readonly refused?: string;
+  /** Points that could not be locked at the replica. */
+  readonly unlocked?: number;
 }
 
-function sources({ age, running = false, failing, maintenance = {}, refused }: World): Sources {
+function sources({ age, running = false, failing, maintenance = {}, refused, unlocked }: World): Sources {
   const newest = { time: now - (age ?? 0) * minute, source: "docs", policy: "often" };
   const row = { count: 0, last: 0, ...failing };
   // No more of each part than is looked at.
   return {
-    configFile: { config, error: refused === undefined ? undefined : { code: "config_invalid", message: refused } },
+    configFile: {
+      config: unlocked === undefined ? config : locking,
+      error: refused === undefined ? undefined : { code: "config_invalid", message: refused },
+    },
     jobs: { isRunning: () => running },
-    failures: { captures: () => row, replications: () => row, prunes: () => row },
+    failures: { captures: () => row, replications: () => row, prunes: () => row, unlocked: () => unlocked },
     maintenance: { records: { at: (location: string) => (location === "far" ? maintenance : {}) } },
     monitor: {
       watches: [{ location: "primary" }, { location: "far" }],
@@ -84,6 +97,16 @@ it("whatever fails is told with what it said, and how often in a row", () => {
     "failure: prune of often at primary: failed 2 times in a row: Cannot do it. Try again",
     "failure: prune of often at far: failed 2 times in a row: Cannot do it. Try again",
   ]);
+});
+
+it("points that could not be locked are told, unless the replication failed as a whole", () => {
+  expect(troubles({ age: 1, unlocked: 0 })).toEqual([]);
+  expect(troubles({ age: 1, unlocked: 3 })).toEqual([
+    "failure: replication of often to far: it could not lock recovery points for as long as they are to be; points: 3",
+  ]);
+  expect(troubles({ age: 1, unlocked: 3, failing: { count: 1 } })).toContain(
+    "failure: replication of often to far: failed",
+  );
 });
 
 it("sweeps, checks, damage and a refused configuration are told", () => {

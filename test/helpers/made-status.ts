@@ -63,6 +63,7 @@ export function madeStatus(over: Partial<DaemonStatus> = {}): DaemonStatus {
         lastCheck: undefined,
         findings: undefined,
         backlog: [],
+        replications: [],
       },
     ],
     notifications: [],

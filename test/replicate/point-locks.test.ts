@@ -109,7 +109,7 @@ test("what isn't there any more is told, and keeps nothing else from being locke
   site.storage.versions.delete("format");
   await captureTiny(site.primary, { image: [1, 2, 4] });
   const report = await site.send();
-  expect(report).toMatchObject({ ended: undefined, replicated: [{}] });
+  expect(report).toMatchObject({ ended: undefined, replicated: [{}], unlockedPoints: 3 });
   expect(report.unlocked.map(({ message }) => message)).toContainEqual(expect.stringContaining("format"));
   const until = lockEnd(site.clock.now(), 20 * day);
   expect(unlocked(site, until).every((name) => name.startsWith("locks/"))).toBe(true);
@@ -130,12 +130,13 @@ test.each(["hidden", "gone"])(
     }
     site.clock.pass(6 * day);
     const report = await site.send();
+    expect(report.unlockedPoints).toBe(1);
     expect(report.unlocked.map(({ message }) => message)).toEqual([
       expect.stringContaining(`all of the recovery point ${id}`),
     ]);
     expect((await lockedPoints(site.replica, {})).get(id)).toBeLessThan(lockEnd(site.clock.now(), 20 * day));
     await repairRepository(site.replica, { executor: inlineExecutor, replicas: [site.primary], replica: true });
-    expect(await site.send()).toMatchObject({ unlocked: [], ended: undefined });
+    expect(await site.send()).toMatchObject({ unlocked: [], unlockedPoints: 0, ended: undefined });
     expect((await lockedPoints(site.replica, {})).get(id)).toBe(lockEnd(site.clock.now(), 20 * day));
   },
 );

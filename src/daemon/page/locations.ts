@@ -26,6 +26,7 @@ function card(one: LocationStatus, { status: { now }, history, scale }: Picture)
       ["Free", html`${freeBytes === undefined ? "unknown" : formatBytes(freeBytes)}`],
       ["Points", html`${one.points.reduce((sum, { count: points }) => sum + points, 0)}`],
       ...(location === "primary" ? [] : [["Lacks", html`${lacking(one)}`] as const]),
+      ...inReplications(one),
       ["Swept", html`${ago(lastSweep)}`],
       ["Checked", html`${ago(lastCheck)}${damage}`],
     ])}
@@ -43,6 +44,16 @@ function lacking({ backlog }: LocationStatus): string {
     .filter(({ points }) => points > 0)
     .map(({ policy, points, bytes }) => `${policy}: ${count(points, "point")}, ${formatBytes(bytes)}`);
   return all.length === 0 ? "nothing" : all.join("; ");
+}
+
+/** What isn't as usual of how points get there: from another replica, or without the locks that they are to have. */
+function inReplications({ replications }: LocationStatus): (readonly [string, Html])[] {
+  const origins = replications.filter(({ from }) => from !== "primary");
+  const bare = replications.filter(({ unlocked = 0 }) => unlocked > 0);
+  return [
+    ...origins.map(({ policy, from }) => ["From", html`${from} (${policy})`] as const),
+    ...bare.map(({ policy, unlocked = 0 }) => ["Not locked", html`${policy}: ${count(unlocked, "point")}`] as const),
+  ];
 }
 
 function inWords(location: string, samples: LocationSizes["samples"]): string {
