@@ -34,6 +34,14 @@ describe("the page", () => {
     );
   });
 
+  it("shows where a replica is filled from, when it isn't the primary, and what isn't locked there", () => {
+    const replications = [{ policy: "often", from: "town", unlocked: 3 }];
+    const locations = madeStatus().locations.map((one) => ({ ...one, location: "far", replications }));
+    const text = textOf(render({ ...view, status: madeStatus({ locations }) }).text);
+    expect(text).toMatch(/From +town \(often\) +Not locked +often: 3 points/);
+    expect(textOf(render(view).text)).not.toContain("Not locked");
+  });
+
   it("shows what runs with its share, rate and time left, and what waits", () => {
     const none = { source: undefined, location: undefined, done: undefined, total: undefined, rate: undefined };
     const work = [
