@@ -2,36 +2,31 @@
 import type { Clock } from "../host/clock.ts";
 import { type Bandwidth, rateAt } from "../policy/bandwidth.ts";
 import type { Config } from "../policy/config.ts";
-import { BandwidthMeter, meterMemory } from "../storage/bandwidth-meter.ts";
-
-interface Line {
-  readonly bandwidth: Bandwidth;
-  readonly memory: SharedArrayBuffer;
-}
+import { BandwidthMeter } from "../storage/bandwidth-meter.ts";
 
 const unlimited: Bandwidth = { usual: undefined, timezone: "UTC", windows: [] };
 
 export class Lines {
   readonly #config: () => Config;
-  readonly #lines = new Map<string, Line>();
+  readonly #meters = new Map<string, BandwidthMeter>();
 
   /** `config` gives the one in force: a rate that it changes holds from then on. */
   constructor(config: () => Config) {
     this.#config = config;
   }
 
-  /** With the rates as they are now. A replica that is in the configuration no more has its last ones. */
-  to(replica: string): Line {
-    const configured = this.#config().replicas.find(({ name }) => name === replica);
-    const last = this.#lines.get(replica);
-    const bandwidth = configured === undefined ? last?.bandwidth : configured.bandwidth;
-    const line = { bandwidth: bandwidth ?? unlimited, memory: last?.memory ?? meterMemory() };
-    this.#lines.set(replica, line);
-    return line;
-  }
-
+  /** The one meter of a replica. One that is in the configuration no more keeps its last rates. */
   meterOf(replica: string, clock: Clock): BandwidthMeter {
-    const { memory } = this.to(replica);
-    return new BandwidthMeter({ clock, memory, rate: () => rateAt(this.to(replica).bandwidth, clock.now()) });
+    const known = this.#meters.get(replica);
+    if (known !== undefined) return known;
+    let last = unlimited;
+    const rate = (): number | undefined => {
+      const configured = this.#config().replicas.find(({ name }) => name === replica);
+      if (configured !== undefined) last = configured.bandwidth ?? unlimited;
+      return rateAt(last, clock.now());
+    };
+    const meter = new BandwidthMeter({ clock, rate });
+    this.#meters.set(replica, meter);
+    return meter;
   }
 }

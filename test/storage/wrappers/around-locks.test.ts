@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { StillpointError } from "../../../src/errors.ts";
 import { systemRandom } from "../../../src/host/random.ts";
-import { BandwidthMeter, meterMemory } from "../../../src/storage/bandwidth-meter.ts";
+import { BandwidthMeter } from "../../../src/storage/bandwidth-meter.ts";
 import { withBandwidthLimit } from "../../../src/storage/wrappers/limit-bandwidth.ts";
 import { withConcurrencyLimit } from "../../../src/storage/wrappers/limit-concurrency.ts";
 import { type StorageCall, withObserver } from "../../../src/storage/wrappers/observe.ts";
@@ -18,7 +18,7 @@ function wrapped(rate?: number) {
   const clock = new ManualClock();
   const inner = new VersionedStorage(clock);
   const seen: StorageCall[] = [];
-  const meter = new BandwidthMeter({ clock, memory: meterMemory(), rate: () => rate });
+  const meter = new BandwidthMeter({ clock, rate: () => rate });
   const observed = withObserver(inner, (call) => seen.push(call), clock);
   const limited = withBandwidthLimit(withConcurrencyLimit(observed, 1), meter);
   const storage = withRetry(limited, { clock, random: systemRandom });

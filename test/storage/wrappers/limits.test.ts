@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { BandwidthMeter, meterMemory } from "../../../src/storage/bandwidth-meter.ts";
+import { BandwidthMeter } from "../../../src/storage/bandwidth-meter.ts";
 import { withBandwidthLimit } from "../../../src/storage/wrappers/limit-bandwidth.ts";
 import { withConcurrencyLimit } from "../../../src/storage/wrappers/limit-concurrency.ts";
 import { type StorageCall, withObserver } from "../../../src/storage/wrappers/observe.ts";
@@ -83,10 +83,9 @@ describe("withBandwidthLimit", () => {
     const clock = new ManualClock();
     const faulty = await faultyStorage(clock);
     const line = { rate: 100 as number | undefined };
-    const memory = meterMemory();
-    const meter = (): BandwidthMeter => new BandwidthMeter({ clock, memory, rate: () => line.rate });
+    const meter = new BandwidthMeter({ clock, rate: () => line.rate });
     await clock.advance(1000 * second);
-    return { clock, faulty, line, meter, storage: withBandwidthLimit(faulty, meter()) };
+    return { clock, faulty, line, meter, storage: withBandwidthLimit(faulty, meter) };
   }
 
   test("a burst of one second is free, then the rate holds", async () => {
@@ -155,13 +154,12 @@ describe("withBandwidthLimit", () => {
     await Promise.all([long, next]);
   });
 
-  test("meters of one memory keep to the rate together", async () => {
+  test("many that use one line keep to its rate together", async () => {
     const { clock, meter } = await setUp();
     const start = clock.now();
     const ends: number[] = [];
     const all = Array.from({ length: 8 }, async () => {
-      const one = meter();
-      for (let piece = 0; piece < 25; piece++) await one.take(7);
+      for (let piece = 0; piece < 25; piece++) await meter.take(7);
       ends.push(clock.now() - start);
     });
     await clock.runUntil(Promise.all(all));
