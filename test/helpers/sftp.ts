@@ -77,8 +77,10 @@ function cut(pipe: ProgramPipe, after = Number.POSITIVE_INFINITY): ProgramPipe {
   const output = new PassThrough();
   let left = after;
   pipe.output.on("data", (chunk: Buffer) => {
+    // Before it is handed on: its reader gives the memory back at once.
+    const { length } = chunk;
     if (left > 0) output.write(chunk.subarray(0, left));
-    left -= chunk.length;
+    left -= length;
     if (left <= 0) pipe.kill();
   });
   return { ...pipe, output };
