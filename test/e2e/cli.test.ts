@@ -39,7 +39,7 @@ describe("run", () => {
       finished: time,
       outcome: "ok",
       sources: ["data", "disk", "dump"].map((source) => ({ source, outcome: "ok", point, ...stage })),
-      replicas: ["usb", "vault"].map((replica) => ({ replica, outcome: "ok", ...sent, ...stage })),
+      replicas: ["usb", "vault"].map((replica) => ({ replica, outcome: "ok", ...sent, unlocked: null, ...stage })),
       prune: ["primary", "usb", "vault"].map((location) => ({
         location,
         outcome: "ok",
