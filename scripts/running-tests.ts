@@ -5,8 +5,8 @@ import type { Reporter, TestCase, TestModule } from "vitest/node";
  * SIGTERM, as timeout(1) does it), which were at work then: so that a test that hangs is known by its name.
  */
 export default class RunningTests implements Reporter {
-  /** What each file is doing, and since when, in ms. */
-  readonly #running = new Map<TestModule, { readonly what: string; readonly since: number }>();
+  /** What each file is doing, by its id (one file may have several objects), and since when, in ms. */
+  readonly #running = new Map<string, { readonly file: string; readonly what: string; readonly since: number }>();
   readonly #after: number;
   #timer: NodeJS.Timeout | undefined;
   readonly #stop = (): never => {
@@ -38,7 +38,7 @@ export default class RunningTests implements Reporter {
   }
 
   onTestModuleEnd(module: TestModule): void {
-    this.#running.delete(module);
+    this.#running.delete(module.id);
   }
 
   onTestRunEnd(): void {
@@ -47,15 +47,15 @@ export default class RunningTests implements Reporter {
   }
 
   /** Between tests a file is loaded, or its hooks are at work. */
-  #set(module: TestModule, what = "outside of its tests"): void {
-    this.#running.set(module, { what, since: performance.now() });
+  #set({ id, relativeModuleId: file }: TestModule, what = "outside of its tests"): void {
+    this.#running.set(id, { file, what, since: performance.now() });
   }
 
   #slowerThan(limit: number): string[] {
     const now = performance.now();
-    return [...this.#running].flatMap(([{ relativeModuleId }, { what, since }]) => {
+    return [...this.#running.values()].flatMap(({ file, what, since }) => {
       const seconds = String(Math.round((now - since) / 1000));
-      return now - since < limit ? [] : [`still running after ${seconds} s: ${relativeModuleId} > ${what}`];
+      return now - since < limit ? [] : [`still running after ${seconds} s: ${file} > ${what}`];
     });
   }
 }

@@ -14,6 +14,8 @@ test("hangs", { timeout: 600_000 }, async () => { await new Promise(() => {}); }
   "b.test.ts": `import { beforeAll, test } from "vitest";
 beforeAll(async () => { await new Promise(() => {}); }, 600_000);
 test("never begun", () => {});`,
+  "c.test.ts": `import { test } from "vitest";
+test("done", () => {});`,
 };
 
 const hanging = [
@@ -26,7 +28,7 @@ test("names the tests that hang, and once more when the run is told to end", asy
   symlinkSync(`${import.meta.dirname}/../../node_modules`, `${box.root}/node_modules`);
   box.copy("scripts/running-tests.ts");
   for (const [name, text] of Object.entries(files)) box.write(name, text);
-  const arguments_ = ["node_modules/vitest/vitest.mjs", "run", "--disable-console-intercept", "--max-workers=2"];
+  const arguments_ = ["node_modules/vitest/vitest.mjs", "run", "--disable-console-intercept", "--max-workers=3"];
   const run = spawn(process.execPath, arguments_, { cwd: box.root, stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(run, "close");
   let output = "";
@@ -37,4 +39,5 @@ test("names the tests that hang, and once more when the run is told to end", asy
   expect(await ended).toEqual([143, null]);
   for (const line of hanging) expect(output).toMatch(line);
   expect(output).toContain("told to end; ");
+  expect(output).not.toContain("c.test.ts");
 });
