@@ -13,6 +13,7 @@ import { SentPages } from "./sent-pages.ts";
 import {
   closing,
   discard,
+  loaded,
   opening,
   packaged,
   type PageRecord,
@@ -63,6 +64,8 @@ export class PostcopySource {
   readonly #socket: net.Socket;
   readonly #clock: Clock;
   readonly #over = new AbortController();
+  /** Settled when QEMU has loaded the devices. */
+  readonly #loaded = Promise.withResolvers<undefined>();
   readonly #done = Promise.withResolvers<undefined>();
   /** Answers on their way. */
   readonly #answers = new Set<Promise<void>>();
@@ -100,6 +103,7 @@ export class PostcopySource {
       read: options.content(block, number),
       sent: new SentPages(block.size / head.page),
     }));
+    this.#loaded.promise.catch(() => undefined);
     this.#done.promise.catch(() => undefined);
     const returned = new ReturnPath();
     socket.on("data", (chunk: Buffer) => this.#receive(returned, chunk));
@@ -134,6 +138,9 @@ export class PostcopySource {
 
   async #sendRest(): Promise<void> {
     for (const block of this.#blocks) await this.#sendAll(block);
+    // Until then a device may wait for a page of zeros that wasn't sent. After the end QEMU brings no page, and lets what waits
+    // for one have zeros only once the devices are loaded: it would stand still for ever.
+    await this.#loaded.promise;
     while (this.#answers.size > 0) await Promise.all(this.#answers);
     this.#closed = true;
     this.#write(closing(this.#head));
@@ -158,6 +165,7 @@ export class PostcopySource {
       for (const message of returned.take(chunk)) {
         if (message.type === "request") this.#request(message.block, message.offset, message.length);
         else if (message.type === "shut") this.#shut(message.status);
+        else if (message.number === loaded) this.#loaded.resolve(undefined);
       }
     } catch (error) {
       this.#fail(error);
@@ -233,6 +241,7 @@ export class PostcopySource {
   /** Only the first reason counts: those that follow are its consequences. */
   #fail(error: unknown): void {
     if (this.#over.signal.aborted) return;
+    this.#loaded.reject(error);
     this.#done.reject(error);
     this.#over.abort();
     this.#socket.destroy();

@@ -55,14 +55,14 @@ export function packaged(tail: Uint8Array): Buffer {
   const inside = Buffer.concat([
     command(commands.listen),
     withoutEnd(Buffer.from(tail)),
-    command(commands.ping, u32(pingNumber)),
+    command(commands.ping, u32(loaded)),
     command(commands.run),
   ]);
   return Buffer.concat([command(commands.packaged, u32(inside.length)), inside]);
 }
 
-/** As QEMU's own sources have it here. */
-const pingNumber = 3;
+/** What QEMU answers when it has loaded the devices; the number that its own sources have here. */
+export const loaded = 3;
 
 export interface PageRecord {
   /** In the block, in bytes. */

@@ -96,7 +96,8 @@ interface Run {
   readonly peer: net.Socket;
 }
 
-async function begin(read?: (block: number) => ReadMemory, signal?: AbortSignal): Promise<Run> {
+/** `loads`: whether the devices are loaded at once, and that is said. */
+async function begin(read?: (block: number) => ReadMemory, signal?: AbortSignal, loads = true): Promise<Run> {
   const socket = path.join(await tempDir(), "socket");
   const destination = new Destination();
   const failures: string[] = [];
@@ -104,7 +105,9 @@ async function begin(read?: (block: number) => ReadMemory, signal?: AbortSignal)
   const server = net.createServer((peer) => {
     peer.on("error", () => undefined);
     peer.on("data", (chunk: Buffer) => {
+      const before = destination.before;
       destination.take(chunk);
+      if (loads && before < 0 && destination.before >= 0) peer.write(pong);
       if (destination.ended) peer.end(Buffer.concat([Buffer.of(0, 1, 0, 4), u(4, 0)]));
     });
     connected.resolve(peer);
@@ -132,6 +135,8 @@ async function begin(read?: (block: number) => ReadMemory, signal?: AbortSignal)
   });
   return { destination, source, failures, peer };
 }
+
+const pong = Buffer.concat([Buffer.of(0, 2, 0, 4), u(4, 3)]);
 
 const ask = (block: string, number: number, length = page): Buffer =>
   Buffer.concat([Buffer.of(0, 3, 0, 13 + block.length), u(8, number * page), u(4, length), counted(block)]);
@@ -166,6 +171,18 @@ test("answers requests before it goes on, with the pages around, zeros too, and 
   const answered = destination.received.filter(({ block }) => block === "pc.ram").map((one) => one.page);
   expect(answered).toEqual(Array.from({ length: 16 }, (_, index) => 592 + index));
   held.resolve(undefined);
+  await source.done;
+  judge(destination);
+});
+
+test("doesn't end before the devices are loaded: until then one may wait for zeros that weren't sent", async () => {
+  const { destination, source, peer } = await begin(undefined, undefined, false);
+  const filledPages = made.blocks.flatMap(({ pages: all }) => all).filter((content) => content !== undefined).length;
+  await expect.poll(() => destination.received.length).toBe(filledPages);
+  peer.write(ask("pc.ram", 600));
+  await expect.poll(() => destination.received.map((one) => one.page)).toContain(600);
+  expect(destination.ended).toBe(false);
+  peer.write(pong);
   await source.done;
   judge(destination);
 });
