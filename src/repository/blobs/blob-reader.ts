@@ -126,7 +126,7 @@ export class BlobReader {
         if ("lost" in portion || portion.bytes !== undefined) return portion;
         return { ...portion, bytes: await this.#readRun(portion.pack, portion.run, options) };
       },
-      costOf: (portion) => ("run" in portion && portion.bytes === undefined ? portion.run.length : 0),
+      costOf: (portion) => ("run" in portion ? portion.run.length : 0),
       limit: this.#reach.ahead,
     });
     for await (const portion of portions) {

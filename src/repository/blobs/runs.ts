@@ -5,7 +5,7 @@ import type { TableEntry } from "./pack.ts";
 
 /** How a reader goes about, in bytes. */
 export interface Reach {
-  /** What is under way, or there and not used yet, at most. */
+  /** What is under way, or there and not used yet, at most; of packs that are read as a whole, one more. */
   readonly ahead: number;
   /** The longest read. */
   readonly run: number;

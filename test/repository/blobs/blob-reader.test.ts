@@ -164,6 +164,24 @@ test("of a far storage packs are read as a whole, two at a time, when most of th
   expect(most).toBeLessThan(36 * mebibyte);
 });
 
+test("of a far storage no more packs are read while those that came aren't used", async () => {
+  const { reader, reads, ids, packs } = await writtenFar(96);
+  const held = Promise.withResolvers<undefined>();
+  const reading = reader.readMany(blobKinds.data, ids, async () => {
+    await held.promise;
+  });
+  let ended = 0;
+  for (let idle = 0; idle < 20; idle++) {
+    for (; ended < reads.length; idle = 0) reads[ended++]?.end();
+    await new Promise(setImmediate);
+  }
+  expect(packs.count).toBe(6);
+  expect(reads).toHaveLength(3);
+  held.resolve(undefined);
+  for (; ended < packs.count; await new Promise(setImmediate)) for (; ended < reads.length; ) reads[ended++]?.end();
+  await reading;
+});
+
 test("of a far storage only what is wanted is read where that is little, and header and end at the same time", async () => {
   const { reader, reads, ids } = await writtenFar(18);
   const wanted = [ids[1], ids[2], ids[12]] as Buffer[];
