@@ -116,7 +116,7 @@ export class OpenPacks {
       return (await readPack(keys, storage, { id, size, tableLength }, options)).opened;
     const pack = await storage.get(packName(id), { offset: 0, length: size }, options);
     const read: Read = (offset, length) => Promise.resolve(pack.subarray(offset, offset + length));
-    const { opened } = await openPack(keys, read, { id, size, tableLength });
+    const { opened } = openedBy(keys, await endsOf(keys, read, { id, size, tableLength }));
     if (take === undefined) this.#keep(id, { offset: 0, bytes: pack });
     else take(pack);
     return opened;
@@ -135,20 +135,36 @@ export interface ReadPack {
   readonly opened: OpenedPack;
 }
 
-/** Reads what a pack says of itself: header and end. Throws `damaged` or a storage error. */
+/** What a pack says of itself, not taken apart. */
+export interface PackEnds {
+  readonly header: Buffer;
+  readonly info: PackInfo;
+}
+
+/** Reads a pack's header and end, and takes its table apart. Throws `damaged` or a storage error. */
 export async function readPack(
   keys: KeyRing,
   storage: Pick<Storage, "get">,
   pack: PackToOpen,
   options?: CallOptions,
 ): Promise<ReadPack> {
+  return openedBy(keys, await readEnds(keys, storage, pack, options));
+}
+
+/** Header and end of a pack: in two round trips, or in one when the table's length is known. Throws `damaged` or a storage error. */
+export async function readEnds(
+  keys: KeyRing,
+  storage: Pick<Storage, "get">,
+  pack: PackToOpen,
+  options?: CallOptions,
+): Promise<PackEnds> {
   const read: Read = async (offset, length) => await storage.get(packName(pack.id), { offset, length }, options);
-  return await openPack(keys, read, pack);
+  return await endsOf(keys, read, pack);
 }
 
 type Read = (offset: number, length: number) => Promise<Buffer>;
 
-async function openPack(keys: KeyRing, read: Read, pack: PackToOpen): Promise<ReadPack> {
+async function endsOf(keys: KeyRing, read: Read, pack: PackToOpen): Promise<PackEnds> {
   const name = packName(pack.id);
   const { id, size } = pack;
   if (size < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
@@ -159,6 +175,10 @@ async function openPack(keys: KeyRing, read: Read, pack: PackToOpen): Promise<Re
     return await read(size - length, length);
   };
   const [header, end] = await Promise.all([read(0, headerLength), readEnd()]);
-  const info = openTable(keys, id, size, header, end);
+  return { header, info: openTable(keys, id, size, header, end) };
+}
+
+function openedBy(keys: KeyRing, { header, info }: PackEnds): ReadPack {
+  const { id, size } = info;
   return { info, opened: { id, size, objectKey: keys.objectKey(header), table: new PackTable(info) } };
 }

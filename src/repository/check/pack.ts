@@ -6,6 +6,7 @@ import { type BadBlobs, verifyBlobs } from "./blobs.ts";
 import { blobKinds, damagedObject, headerLength, packTrailerLength } from "../format.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
 import { isDamage } from "../mark/mark.ts";
+import { readEnds } from "../blobs/open-packs.ts";
 import { openTable, type PackInfo, packName, type TableEntry, tableLengthOf } from "../blobs/pack.ts";
 import { parseTable } from "../blobs/pack-table.ts";
 
@@ -63,7 +64,8 @@ export async function verifyPack(
   const { id } = pack;
   let ends: WholePack;
   try {
-    ends = await readEnds(source, pack, options);
+    const { header, info } = await readEnds(source.keys, source.storage, { id, size: pack.size }, options);
+    ends = { info, objectKey: source.keys.objectKey(header), entries: parseTable(info) };
   } catch (error) {
     if (!isDamage(error)) throw error;
     const missing = error.code === "object_missing";
@@ -102,32 +104,6 @@ function verifySlice(
   const sealed = (entry: TableEntry): Buffer =>
     data.subarray(entry.offset - start, entry.offset - start + entry.sealedLength);
   return verifyBlobs({ keys, objectKey, pack: info.id, sealed }, slice);
-}
-
-async function readEnds(
-  source: PackSource,
-  pack: { readonly id: string; readonly size: number },
-  options?: CallOptions,
-): Promise<WholePack> {
-  const { header, info } = await readTable(source, pack, options);
-  return { info, objectKey: source.keys.objectKey(header), entries: parseTable(info) };
-}
-
-/** What a pack says of itself, without taking it apart: three small reads, in two round trips. Throws `damaged` or a storage error. */
-export async function readTable(
-  { keys, storage }: PackSource,
-  { id, size }: { readonly id: string; readonly size: number },
-  options?: CallOptions,
-): Promise<{ readonly header: Buffer; readonly info: PackInfo }> {
-  const name = packName(id);
-  if (size < headerLength + packTrailerLength) throw damagedObject(name, "it is too short for a pack");
-  const [header, trailer] = await Promise.all([
-    storage.get(name, { offset: 0, length: headerLength }, options),
-    storage.get(name, { offset: size - packTrailerLength, length: packTrailerLength }, options),
-  ]);
-  const length = tableLengthOf(trailer, name, size) + packTrailerLength;
-  const end = await storage.get(name, { offset: size - length, length }, options);
-  return { header, info: openTable(keys, id, size, header, end) };
 }
 
 /** Of blobs that follow one another, in bytes about. */

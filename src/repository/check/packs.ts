@@ -3,11 +3,11 @@ import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import { type Damage, forEachAtOnce } from "../points/catalog.ts";
-import { readTable } from "./pack.ts";
 import { type BadRead, blobRecordLength, type PackToRead, readPacks } from "./read-task.ts";
 import type { ExecutorFactory } from "../threads/executor.ts";
 import { type BlobKind, damagedObject } from "../format.ts";
 import { openIndex } from "../blobs/index-object.ts";
+import { readEnds } from "../blobs/open-packs.ts";
 import { sha256 } from "../keys/key-ring.ts";
 import { isDamage } from "../mark/mark.ts";
 import { type PackInfo, packName } from "../blobs/pack.ts";
@@ -170,9 +170,10 @@ class PackChecking implements PacksChecked {
 
   async checkTable(pack: PackToRead, { signal }: CallOptions): Promise<void> {
     throwIfCancelled(signal);
-    const { id } = pack;
+    const { id, size } = pack;
+    const { keys, storage } = this.store.repository;
     try {
-      const { info } = await readTable(this.store.repository, pack, { signal });
+      const { info } = await readEnds(keys, storage, { id, size }, { signal });
       if (pack.table === undefined) parseTable(info);
       else if (sha256(info.table).toString("hex") !== pack.table) this.#noteOtherTable(id);
     } catch (error) {
