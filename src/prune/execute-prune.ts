@@ -1,8 +1,7 @@
 /** Forgets what a plan says. The space is freed by sweeps. */
 import { throwIfCancelled } from "../host/cancel.ts";
-import { type CatalogPoint, forgetPoint } from "../repository/points/catalog.ts";
-import { isRead } from "../repository/points/readers.ts";
-import { exists, type Repository } from "../repository/repository.ts";
+import { type CatalogPoint, forgetUnlessKept } from "../repository/points/catalog.ts";
+import type { Repository } from "../repository/repository.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import type { PrunePlan } from "./plan-prune.ts";
 
@@ -30,12 +29,11 @@ export async function executePrune(
     for (const point of remove) {
       throwIfCancelled(signal);
       // The plan may be some minutes old; a hold placed meanwhile counts, even one that can't be read, and so does a reader.
-      const isHeld = await exists(repository.storage, `holds/${point.id}`, { signal });
-      if (isHeld || (await isRead(repository, point.id, { signal }))) {
+      const keeper = await forgetUnlessKept(repository, point, `no rule of ${policy} keeps it`, { signal });
+      if (keeper !== undefined) {
         held.push(point.id);
         continue;
       }
-      await forgetPoint(repository, point, `no rule of ${policy} keeps it`, { signal });
       forgotten.push(point.id);
       onForgotten?.(point);
     }

@@ -149,17 +149,18 @@ export function findPoint<T extends { readonly id: string }>(points: readonly T[
   });
 }
 
-/**
- * Deletes a point: first the record that it was meant, then the manifest. Throws `usage` when it is held: when the catalog
- * says so, and when there is a hold now, be it newer than the catalog or so damaged that the catalog lacks it; and when it is being read.
- */
+/** Why a point isn't forgotten. */
+export type Keeper = "hold" | "reader";
+
+/** As `forgetUnlessKept`; throws `usage` when the point is kept. */
 export async function forgetPoint(
   repository: Repository,
   point: CatalogPoint,
   reason: string,
   options?: CallOptions,
 ): Promise<void> {
-  if (point.hold !== undefined || (await exists(repository.storage, `holds/${point.id}`, options))) {
+  const keeper = await forgetUnlessKept(repository, point, reason, options);
+  if (keeper === "hold") {
     const why = point.hold === undefined ? "" : ` ("${point.hold.reason}")`;
     throw new StillpointError("usage", {
       what: `Cannot forget ${point.id}: it is held${why}`,
@@ -167,13 +168,28 @@ export async function forgetPoint(
       next: `Release it first: \`stillpoint release ${point.id}\`.`,
     });
   }
-  if (await isRead(repository, point.id, { signal: options?.signal })) {
+  if (keeper === "reader") {
     throw new StillpointError("usage", {
       what: `Cannot forget ${point.id}: it is being read, by a booted machine or \`stillpoint serve\``,
       safe: "Nothing was deleted.",
       next: "End that first; when its process was killed, wait three days.",
     });
   }
+}
+
+/**
+ * Deletes a point: first the record that it was meant, then the manifest. Returns why not, when it is held: when the catalog says
+ * so, and when there is a hold now, be it newer than the catalog or so damaged that the catalog lacks it; and when it is being read.
+ * Throws a storage error.
+ */
+export async function forgetUnlessKept(
+  repository: Repository,
+  point: CatalogPoint,
+  reason: string,
+  options: CallOptions = {},
+): Promise<Keeper | undefined> {
+  if (point.hold !== undefined || (await exists(repository.storage, `holds/${point.id}`, options))) return "hold";
+  if (await isRead(repository, point.id, options)) return "reader";
   await putSmallObject(
     repository,
     "forgotten",
@@ -189,6 +205,7 @@ export async function forgetPoint(
     options,
   );
   await repository.storage.delete(point.name, options);
+  return undefined;
 }
 
 /**

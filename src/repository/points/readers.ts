@@ -58,13 +58,13 @@ export class Reading implements AsyncDisposable {
 
   /** Throws `not_found` when the point has just been forgotten; a storage error. */
   static async begin(repository: Repository, point: RecoveryPoint, options: ReadingOptions): Promise<Reading> {
-    const reading = new Reading(repository, point, options);
+    await using undo = new AsyncDisposableStack();
+    const reading = undo.use(new Reading(repository, point, options));
     await reading.#renew(options.signal);
-    if (!(await exists(repository.storage, point.name, options))) {
-      await reading[Symbol.asyncDispose]();
+    if (!(await exists(repository.storage, point.name, options)))
       throw new StillpointError("not_found", { what: `The recovery point ${point.id} has just been forgotten` });
-    }
     reading.#renewing = reading.#renewRegularly();
+    undo.move();
     return reading;
   }
 

@@ -136,6 +136,12 @@ describe("a reader", () => {
     expect([await notices(), clock.sleeping]).toEqual([[], 0]);
   });
 
+  test("that can't see whether its point is there leaves nothing", async () => {
+    const stat: Repository["storage"]["stat"] = async () => await Promise.reject(new Error("away"));
+    await expect(read({ storage: overriding(repository.storage, { stat }) })).rejects.toThrow("away");
+    expect([await notices(), clock.sleeping]).toEqual([[], 0]);
+  });
+
   test("hears when its point is forgotten all the same", async () => {
     await using _ = await read();
     await repository.storage.delete(old.name);
