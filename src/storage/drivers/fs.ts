@@ -10,6 +10,7 @@ import { removeLeftovers, writeDurably } from "../../host/write-durably.ts";
 import { isObjectName, requireObjectName, requirePrefix } from "../names.ts";
 import type { ByteRange, CallOptions, ObjectInfo, Storage } from "../storage.ts";
 import { storageErrorFrom } from "./fs-errors.ts";
+import { vanished } from "./vanished.ts";
 
 export interface FsStorageOptions {
   readonly location: string;
@@ -192,26 +193,20 @@ export class FsStorage implements Storage {
    */
   async #requireRoot(): Promise<void> {
     const entries = await orAbsent(this.#files.list(this.#root));
-    if (entries === absent) throw this.#vanished(`there is no folder ${this.#root}`);
-    if (entries.length === 0) throw this.#vanished(`the folder ${this.#root} is empty`);
+    if (entries === absent) throw vanished(this.#place, `there is no folder ${this.#root}`);
+    if (entries.length === 0) throw vanished(this.#place, `the folder ${this.#root} is empty`);
   }
 
   /** Before anything is written, `tmp` itself is asked for. */
   async #requireTmp(): Promise<void> {
     await this.#requireRoot();
     const info = await orAbsent(this.#files.stat(this.#tmp));
-    if (info !== absent) return;
-    const copied = `; for a copy that lost its empty folders, make ${this.#tmp}`;
-    throw this.#vanished(`the folder ${this.#root} holds no folder tmp, as each storage does`, copied);
+    if (info === absent)
+      throw vanished(this.#place, `the folder ${this.#root} holds no folder tmp, as each storage does`, this.#tmp);
   }
 
-  /** Only of a folder that holds something may it be said what to make in it: others are mount points. */
-  #vanished(what: string, more = ""): StillpointError {
-    return new StillpointError("storage_unreachable", {
-      what: `Cannot use the storage ${this.location}: ${what}`,
-      safe: "Nothing was made anew in its place.",
-      next: `See that ${this.#root} is the right folder and that its disk is mounted${more}.`,
-    });
+  get #place(): { readonly location: string; readonly root: string } {
+    return { location: this.location, root: this.#root };
   }
 
   #folderVanished(folder: string): StillpointError {

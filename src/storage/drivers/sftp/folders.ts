@@ -1,12 +1,12 @@
 /** The folders of a storage on one connection: those that objects go to, the one for unfinished work, and the root itself. */
 
-import { StillpointError } from "../../../errors.ts";
 import type { Clock } from "../../../host/clock.ts";
 import { isLeftover } from "../../../host/write-durably.ts";
 import type { FolderEntry, Handle, SftpClient } from "./client.ts";
 import { kindOf } from "./file-kind.ts";
 import { inLanes } from "./in-lanes.ts";
 import { hasStatus, StatusError, statusCodes, Violation } from "./protocol.ts";
+import { vanished } from "../vanished.ts";
 
 export interface Place {
   readonly location: string;
@@ -70,8 +70,8 @@ export class Folders {
     const { root } = this.#place;
     if ((await orAbsent(this.#client.stat(`${root}tmp`))) !== absent) return;
     const entries = await readFolder(this.#client, root);
-    if (entries === absent) throw this.#vanished(`there is no folder ${root} on the server`);
-    if (entries.length === 0) throw this.#vanished(`the folder ${root} on the server is empty`);
+    if (entries === absent) throw vanished(this.#place, `there is no folder ${root} on the server`);
+    if (entries.length === 0) throw vanished(this.#place, `the folder ${root} on the server is empty`);
   }
 
   /** Before anything is written, `tmp` itself is asked for. */
@@ -80,8 +80,11 @@ export class Folders {
     if (info !== absent) return;
     await this.requireRoot();
     const { root } = this.#place;
-    const copied = `; for a copy that lost its empty folders, make ${root}tmp`;
-    throw this.#vanished(`the folder ${root} on the server holds no folder tmp, as each storage does`, copied);
+    throw vanished(
+      this.#place,
+      `the folder ${root} on the server holds no folder tmp, as each storage does`,
+      `${root}tmp`,
+    );
   }
 
   /** What killed writers have left, if this user may delete it. */
@@ -99,16 +102,6 @@ export class Folders {
     await inLanes(old, 8, async ({ name }) => {
       // Gone meanwhile, or not ours to remove: either way it harms nobody.
       await this.#client.remove(`${tmp}/${name}`).catch(() => undefined);
-    });
-  }
-
-  /** Only of a folder that holds something may it be said what to make in it: others are mount points. */
-  #vanished(what: string, more = ""): StillpointError {
-    const { location, root } = this.#place;
-    return new StillpointError("storage_unreachable", {
-      what: `Cannot use the storage ${location}: ${what}`,
-      safe: "Nothing was made anew in its place.",
-      next: `See that ${root} is the right folder and that its disk is mounted${more}.`,
     });
   }
 }
