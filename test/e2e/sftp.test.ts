@@ -1,16 +1,7 @@
 /** Replicas on a real sshd: the contract, the ways in, everything that may befall a connection, and an empty machine. */
 
 import { spawn, spawnSync } from "node:child_process";
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,6 +16,7 @@ import { rejection } from "../helpers/rejection.ts";
 import { type Sshd, startSshd } from "../helpers/sshd.ts";
 import { runProgram } from "../helpers/sftp.ts";
 import { freePort } from "../helpers/free-port.ts";
+import { listensAt } from "../helpers/listening.ts";
 import { ended, Host, isRoot, startStillpoint, stillpoint } from "./host.ts";
 
 let sshd: Sshd;
@@ -90,7 +82,7 @@ describe("the way in", () => {
     const socket = join(sshd.folder, "agent");
     const agent = spawn("ssh-agent", ["-D", "-a", socket], { stdio: "ignore" });
     onTestFinished(() => void agent.kill());
-    while (!existsSync(socket)) await systemClock.sleep(20);
+    while (!(await listensAt(socket))) await systemClock.sleep(20);
     const before = process.env["SSH_AUTH_SOCK"];
     process.env["SSH_AUTH_SOCK"] = socket;
     onTestFinished(() => {

@@ -15,6 +15,7 @@ import { contradictions, readMemoryRecord, readSerialCount } from "../helpers/gu
 import { waitFor } from "../helpers/guest/qemu.ts";
 import { type SaveOptions, saveGuest } from "../helpers/guest/save-guest.ts";
 import { VmSite } from "../helpers/guest/vm-site.ts";
+import { listensAt } from "../helpers/listening.ts";
 import { makeTestRepository } from "../helpers/repository.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 
@@ -108,7 +109,7 @@ test("-S stays at the instant, and can be left and entered again; resumed once, 
   const { folder } = await restored();
   for (const turn of [1, 2]) {
     const waiting = launch(folder, ["-S"]);
-    await waitFor(`QMP in turn ${turn}`, () => fs.existsSync(path.join(folder, "qmp.sock")));
+    await waitFor(`QMP in turn ${turn}`, () => listensAt(path.join(folder, "qmp.sock")));
     const qmp = await Qmp.connect(path.join(folder, "qmp.sock"));
     await waitFor("the state to be loaded", async () => {
       return (await qmp.execute<{ readonly status: string }>("query-status")).status === "paused";

@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import * as fs from "node:fs/promises";
 import * as path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
+import { listensAt } from "../helpers/listening.ts";
 
 export type RealServer = "qemu-nbd" | "nbdkit" | "nbdkit without structured replies";
 
@@ -32,17 +32,12 @@ export async function startServer(kind: RealServer, folder: string, file: string
         ]);
   const ended = once(server, "exit");
   onTestFinished(async () => {
-    server.kill();
+    // qemu-nbd forgets a SIGTERM that comes before its main loop.
+    server.kill("SIGKILL");
     await ended;
   });
   for (let tries = 0; tries < 500; tries++) {
-    if (
-      await fs.stat(socket).then(
-        () => true,
-        () => false,
-      )
-    )
-      return socket;
+    if (await listensAt(socket)) return socket;
     await sleep(10);
   }
   throw new Error(`${kind} doesn't listen`);
