@@ -52,7 +52,9 @@ async function measureLongRestore(
   results: Results,
 ): Promise<void> {
   const target = `${site.image}.restored`;
-  await run(stillpoint(config, "restore", "latest", "--source", "image", "--from", name, "--to", target, "--quiet"));
+  await run(
+    stillpoint(config, "restore", "latest", "--source", "image", "--location", name, "--to", target, "--quiet"),
+  );
   rmSync(target);
   const reached = proxy.received.rateAfter(32 * mebibyte) / mebibyte;
   results.facts[fact] = reached;

@@ -66,8 +66,8 @@ async function measureRound(round: Round, mebibytes: number): Promise<void> {
     (sent?.bytes ?? Number.NaN) / (await site.newBytes());
 
   const target = path.join(folder, "restored");
-  const from = ["latest", "--source", "image", "--from", name("stillpoint"), "--to", target];
-  await measureOne(round, restore, "stillpoint", stillpoint(config, "restore", ...from, "--quiet"));
+  const asked = ["latest", "--source", "image", "--location", name("stillpoint"), "--to", target];
+  await measureOne(round, restore, "stillpoint", stillpoint(config, "restore", ...asked, "--quiet"));
   await run({ program: "cmp", args: [site.image, target] });
   rmSync(target, { recursive: true });
   await measureOne(round, restore, "restic", store.restic(name("restic"), ["restore", "latest", "--target", target]));
@@ -98,7 +98,7 @@ async function countRequests(site: OffsiteSite, store: Store, results: Results):
   const sent = proxy.seen.length;
   results.facts["s3: requests for each GiB sent"] = (sent - before) / (bytes / 2 ** 30);
   const target = `${site.image}.restored`;
-  const restore = ["latest", "--source", "image", "--from", "counted", "--to", target, "--quiet"];
+  const restore = ["latest", "--source", "image", "--location", "counted", "--to", target, "--quiet"];
   await run(stillpoint(config, "restore", ...restore));
   rmSync(target);
   results.facts["s3: requests for each GiB read"] = (proxy.seen.length - sent) / (bytes / 2 ** 30);

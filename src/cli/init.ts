@@ -51,19 +51,20 @@ export const define: DefineVerb = (command, cli) => {
       "after",
       `
 Makes what is missing, and never overwrites: the configuration (a small one to begin with), the key file it names, the
-repository, and the replicas' folders. Run it again after adding a replica.
+repository, and the replicas. Run it again after adding a replica, or whenever you like: what is there stays as it is.
 
 Examples:
   stillpoint init
   stillpoint init --systemd
   stillpoint init --config ./stillpoint.yaml --repository ./repository`,
     )
-    .action(async (flags: Flags) => await init(cli, flags));
+    .action(async (flags: Flags) => await init(cli, flags, command.getOptionValueSource("repository") === "cli"));
 };
 
-async function init(cli: Cli, flags: Flags): Promise<void> {
+async function init(cli: Cli, flags: Flags, placed: boolean): Promise<void> {
   const steps = await makeConfig(cli, flags);
   const config = await readConfig(flags, cli);
+  if (placed) refuseOtherPlace(cli, flags, config);
   const there = await hasRepository(config);
   if (!there) {
     await refuseSecond(cli, config);
@@ -75,7 +76,6 @@ async function init(cli: Cli, flags: Flags): Promise<void> {
   steps.push({ what: "repository", place: config.repository.path, made: !there });
   for (const replica of config.replicas) steps.push(await makeReplica(cli, config, primary, replica.name));
   if (flags.systemd === true) steps.push(await makeSheetOnce(cli, flags, config, primary));
-  if (!steps.some(({ made, error }) => made || error !== undefined)) throw nothingToDo(config);
   if (steps.some(({ error }) => error !== undefined)) cli.exit = exitStatus.partial;
   if (flags.json === true) cli.output.json({ repository: primary.repository.keys.repositoryId, steps });
   else report(cli, flags, steps);
@@ -94,6 +94,18 @@ async function makeConfig(cli: Cli, flags: Flags): Promise<Step[]> {
     { what: "config", place: file, made: true },
     { what: "schema", place: schema, made: lacks },
   ];
+}
+
+/** Only a new configuration takes the place from the command line. */
+function refuseOtherPlace(cli: Cli, flags: Flags, { repository }: Config): void {
+  const asked = path.resolve(flags.repository);
+  if (asked === repository.path) return;
+  const file = configPath(flags, cli);
+  throw new StillpointError("usage", {
+    what: `Cannot put the repository in ${asked}: ${file} is there already, and says ${repository.path}`,
+    safe: "Nothing was made.",
+    next: "Leave --repository out, or name another place for a new configuration with --config.",
+  });
 }
 
 async function hasRepository(config: Config): Promise<boolean> {
@@ -190,20 +202,17 @@ async function isRepository(address: StorageAddress, { clock, signal }: Cli): Pr
   }
 }
 
-function nothingToDo(config: Config): StillpointError {
-  return new StillpointError("repository_exists", {
-    what: `Cannot make a repository in ${config.repository.path}: there is one already, and nothing is missing`,
-    safe: "Nothing was changed.",
-    next: "`stillpoint status` shows how it is.",
-  });
-}
-
 function report(cli: Cli, flags: Flags, steps: readonly Step[]): void {
   const { output } = cli;
   for (const { what, name, place, made, error } of steps) {
     const thing = name === undefined ? what : `${what} ${name}`;
     if (error !== undefined) output.print(`failed  ${thing}: ${error}`);
     else output.print(`${made ? "made  " : "there "}  ${thing.padEnd(12)} ${place}`);
+  }
+  if (!steps.some(({ made, error }) => made || error !== undefined)) {
+    output.print();
+    output.print("Everything is there, and nothing was changed. `stillpoint status` shows how it is.");
+    return;
   }
   const key = steps.find(({ what, made }) => what === "key" && made);
   if (key !== undefined) {

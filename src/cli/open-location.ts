@@ -39,9 +39,9 @@ export function addConfigOption(command: Command): Command {
 }
 
 /** The options by which `openLocation` finds a repository. */
-export function addLocationOptions(command: Command, locationFlag = "--location <name>"): Command {
+export function addLocationOptions(command: Command): Command {
   const located = addConfigOption(command)
-    .option(locationFlag, "a location of the configuration: primary, or a replica's name", primaryName)
+    .option("--location <name>", "a location of the configuration: primary, or a replica's name", primaryName)
     .option(
       "--repository <place>",
       "a repository anywhere, by path, s3:// or sftp:// URL: needs no configuration, but a key",

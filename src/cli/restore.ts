@@ -12,8 +12,7 @@ import { addLocationOptions, type LocationFlags, type OpenedLocation, openLocati
 import { Progress, type ProgressFlags } from "./progress.ts";
 import { readConfig } from "./read-config.ts";
 
-interface Flags extends Omit<LocationFlags, "location">, ProgressFlags {
-  readonly from: string;
+interface Flags extends LocationFlags, ProgressFlags {
   readonly to: string;
   readonly path: readonly string[];
   readonly source?: string;
@@ -23,7 +22,7 @@ interface Flags extends Omit<LocationFlags, "location">, ProgressFlags {
 }
 
 export const define: DefineVerb = (command, cli) => {
-  addLocationOptions(command.argument("<id>", pointHelp), "--from <location>")
+  addLocationOptions(command.argument("<id>", pointHelp))
     .requiredOption("--to <path>", "what it becomes: a folder, or a file for an image or a command's output")
     .option(
       "--path <path>",
@@ -54,7 +53,7 @@ not captured, it boots. Arguments of launch.sh are passed on to QEMU: -S stays p
 Examples:
   stillpoint restore 3f5a91c2 --to /srv/restored
   stillpoint restore latest --source etc --path ssh --path fstab --to /tmp/etc
-  stillpoint restore latest --source disk --from usb --to /var/lib/disk.raw
+  stillpoint restore latest --source disk --location usb --to /var/lib/disk.raw
   stillpoint restore latest --source web --to /srv/web && /srv/web/launch.sh
 
 On an empty machine, from a replica with the key alone:
@@ -106,15 +105,14 @@ const mendedElsewhere: ReadonlySet<ErrorCode> = new Set([
 
 /** Whoever restores has lost something already, and should hear at once where else it is. */
 async function openOrAdvise(cli: Cli, flags: Flags): Promise<OpenedLocation> {
-  const { from, ...others } = flags;
   try {
-    return await openLocation(cli, { ...others, location: from }, { write: false });
+    return await openLocation(cli, flags, { write: false });
   } catch (error) {
     if (!isStillpointError(error) || flags.repository !== undefined || !mendedElsewhere.has(error.code)) throw error;
     const { replicas } = await readConfig(flags, cli);
-    const elsewhere = replicas.map(({ name }) => name).filter((name) => name !== from);
+    const elsewhere = replicas.map(({ name }) => name).filter((name) => name !== flags.location);
     if (elsewhere.length === 0) throw error;
-    const advice = `To restore from a replica: add --from ${elsewhere.join(", or --from ")}.`;
+    const advice = `To restore from a replica: add --location ${elsewhere.join(", or --location ")}.`;
     const { next, ...parts } = error.parts;
     throw new StillpointError(error.code, { ...parts, next: next === undefined ? advice : `${next} ${advice}` });
   }
@@ -144,7 +142,7 @@ function print({ output }: Cli, { place, complete, damaged, shortfalls, problems
   output.print(`restored to ${place}`);
   if (complete) return;
   output.print(
-    "The rest is whole. Try another location (--from), or `stillpoint repair` and then the same again: it fetches",
+    "The rest is whole. Try another location (--location), or `stillpoint repair` and then the same again: it",
   );
-  output.print("only what is missing. To take it as it is, with zeros in place of what is damaged, add --keep-going.");
+  output.print("fetches only what is missing. To take it as it is, with zeros where the damage is, add --keep-going.");
 }

@@ -56,17 +56,28 @@ describe("init in an empty place", () => {
 });
 
 describe("init again", () => {
-  test("with nothing to do changes nothing, and fails", async () => {
+  test("with nothing to do says so, and changes nothing", async () => {
     const { folder, config } = await initialised();
     const before = [config, join(folder, "repository.key"), join(folder, "repository/format")].map((file) =>
       readFileSync(file),
     );
-    const { status, stderr } = await stillpoint(["init", "--config", config]);
-    expect(status).toBe(1);
-    expect(stderr).toContain("there is one already, and nothing is missing");
+    const { status, stdout } = await stillpoint(["init", "--config", config]);
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^there {3}repository .*\n\nEverything is there, and nothing was changed\. .*\n$/m);
+    const { stdout: json } = await stillpoint(["init", "--config", config, "--json"]);
+    expect(JSON.parse(json)).toMatchObject({ steps: [{ made: false }, { made: false }, { made: false }] });
     expect(
       [config, join(folder, "repository.key"), join(folder, "repository/format")].map((file) => readFileSync(file)),
     ).toEqual(before);
+  });
+
+  test("refuses another place for the repository than the configuration says", async () => {
+    const { folder, config } = await initialised();
+    const other = join(folder, "other");
+    const { status, stderr } = await stillpoint(["init", "--config", config, "--repository", other]);
+    expect(status).toBe(2);
+    expect(stderr).toContain(`${config} is there already, and says ${join(folder, "repository")}`);
+    expect(existsSync(other)).toBe(false);
   });
 
   test("makes a replica that was added to the configuration", async () => {

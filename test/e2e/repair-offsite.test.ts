@@ -86,9 +86,9 @@ describe.each(["s3", "sftp"] as const)("with a replica by %s", (kind) => {
       expect([location, repaired.status, repaired.stderr]).toEqual([location, 0, ""]);
       clean(location);
     }
-    expect(host.run("restore", "latest", "--source", "data", "--to", host.path("back"), "--from", "far").status).toBe(
-      0,
-    );
+    expect(
+      host.run("restore", "latest", "--source", "data", "--to", host.path("back"), "--location", "far").status,
+    ).toBe(0);
     expect(readFileSync(host.path("back/hello.txt"), "utf8")).toBe("hello 1\n");
   });
 });

@@ -58,7 +58,7 @@ describe("replicate --from", () => {
     const far = await list("far");
     expect(far.map(({ id }) => id)).toEqual(points.slice(1).map(({ id }) => id));
     expect(far.at(-1)).toMatchObject({ id: newest, held: true, tags: ["kept"] });
-    await verb("restore", newest, "--from", "far", "--to", site.at("back"));
+    await verb("restore", newest, "--location", "far", "--to", site.at("back"));
     expect(await fs.readFile(site.at("back", "letter"), "utf8")).toBe("three");
     expect(await fs.readdir(site.root)).not.toContain("repository");
   });
