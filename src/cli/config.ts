@@ -1,4 +1,5 @@
 import * as path from "node:path";
+import { exposedSecrets } from "../job/exposed-secrets.ts";
 import type { Config } from "../policy/config.ts";
 import { loadConfig } from "../policy/load.ts";
 import { configSchemaText } from "../policy/json-schema.ts";
@@ -18,7 +19,7 @@ export const define: DefineVerb = (command, cli) => {
   addConfigOption(command.command("check"))
     .summary("check a configuration file")
     .description(
-      "Checks a configuration file, shows every problem at its place, and warns of sources that aren't here. Changes nothing.",
+      "Checks a configuration file and shows every problem at its place; warns of sources that aren't here, and of keys that every user can read. Changes nothing.",
     )
     .argument("[file]", "instead of the configuration that the other verbs would use")
     .option("--json", "print JSON")
@@ -27,7 +28,7 @@ export const define: DefineVerb = (command, cli) => {
       const chosen = file === undefined ? configPath(flags, cli) : path.resolve(file);
       const config = loadConfig(await readConfigText(chosen), chosen);
       const { sources, policies, replicas } = config;
-      const warnings = [...config.warnings, ...(await missingSources(config))];
+      const warnings = [...config.warnings, ...(await missingSources(config)), ...(await exposedSecrets(config))];
       for (const warning of warnings) cli.output.note(`${warning} (a warning)`);
       const names = (list: readonly { readonly name: string }[]): string[] => list.map(({ name }) => name);
       if (flags.json === true) {

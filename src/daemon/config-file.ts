@@ -3,6 +3,7 @@ import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Files } from "../host/files.ts";
 import type { Logger } from "../host/log.ts";
+import { exposedSecrets } from "../job/exposed-secrets.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
 import type { Config } from "../policy/config.ts";
 import { loadConfig } from "../policy/load.ts";
@@ -68,7 +69,8 @@ export class ConfigFile {
   async load(): Promise<Config> {
     this.#readStamp = await this.#stamp();
     this.#loaded = await this.#read();
-    return this.#warned(this.#loaded.config);
+    await this.#warn(this.#loaded.config);
+    return this.#loaded.config;
   }
 
   /** Reloads the file whenever it has changed, until the signal aborts. */
@@ -112,13 +114,13 @@ export class ConfigFile {
     }
     log.info("configuration reloaded", { file: this.path });
     await applied();
-    this.#warned(this.#inForce.config);
+    await this.#warn(this.#inForce.config);
     return true;
   }
 
-  #warned(config: Config): Config {
-    for (const warning of config.warnings) this.#options.log.warn("configuration", { warning });
-    return config;
+  async #warn(config: Config): Promise<void> {
+    const warnings = [...config.warnings, ...(await exposedSecrets(config))];
+    for (const warning of warnings) this.#options.log.warn("configuration", { warning });
   }
 
   get #inForce(): Loaded {

@@ -10,7 +10,11 @@ export interface NamedSecret {
   readonly setting: string;
   /** Of a file its absolute path. */
   readonly name: string;
+  /** Whether whoever reads it has a key or a password; certificates and host keys are for everybody. */
+  readonly confidential: boolean;
 }
+
+const forEverybody = /\.(?:ca_file|known_hosts_file|ssh_config)$/;
 
 /**
  * By the names of the settings, which all follow one rule, so that no kind of secret can be forgotten here. Throws
@@ -25,9 +29,10 @@ export function namedSecrets({ path, text }: ConfigText): NamedSecret[] {
     }
     if (typeof value !== "string") return;
     const setting = at.join(".");
-    if (setting.endsWith("_credential")) found.push({ kind: "credential", setting, name: value });
+    const confidential = !forEverybody.test(setting);
+    if (setting.endsWith("_credential")) found.push({ kind: "credential", setting, name: value, confidential });
     else if (setting.endsWith("_file") || setting.endsWith(".ssh_config"))
-      found.push({ kind: "file", setting, name: posix.resolve(posix.dirname(path), value) });
+      found.push({ kind: "file", setting, name: posix.resolve(posix.dirname(path), value), confidential });
   };
   walk(readYaml(text, path).value, []);
   return found;

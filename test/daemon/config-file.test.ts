@@ -1,4 +1,5 @@
 import * as fs from "node:fs/promises";
+import { dirname } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { ConfigFile } from "../../src/daemon/config-file.ts";
@@ -80,6 +81,17 @@ describe("a reload", () => {
     await fs.writeFile(path, text("last: 7").replace("path: repository", "path: elsewhere"));
     expect(String(await rejection(file.reload()))).toContain("restart");
     expect(file.config.repository.path).toMatch(/repository$/);
+  });
+
+  it("warns of a key that every user can read", async () => {
+    const { path, file, state } = await loaded();
+    const key = path.replace("stillpoint.yaml", "key");
+    await fs.writeFile(key, "");
+    await fs.chmod(key, 0o644);
+    await fs.chmod(dirname(path), 0o755);
+    await fs.writeFile(path, text("last: 7"));
+    await file.reload();
+    expect(state.log).toContain(`chmod o= ${key}`);
   });
 
   it("survives that the file is gone for a while", async () => {

@@ -13,12 +13,12 @@ sources:
   a_file: { image: { path: /dev/sda } }
 `;
   expect(namedSecrets({ path: "/etc/stillpoint/stillpoint.yaml", text })).toEqual([
-    { kind: "file", setting: "repository.key_file", name: "/etc/stillpoint/repository.key" },
-    { kind: "file", setting: "replicas.town.s3.credentials_file", name: "/etc/stillpoint/s3-key" },
-    { kind: "file", setting: "replicas.town.s3.ca_file", name: "/etc/ca.pem" },
-    { kind: "credential", setting: "replicas.moon.s3.credentials_credential", name: "moon" },
-    { kind: "file", setting: "replicas.far.sftp.identity_file", name: "/etc/ssh/key" },
-    { kind: "file", setting: "replicas.far.sftp.known_hosts_file", name: "/etc/stillpoint/known" },
-    { kind: "file", setting: "replicas.far.sftp.ssh_config", name: "/etc/ssh/special" },
+    { kind: "file", setting: "repository.key_file", name: "/etc/stillpoint/repository.key", confidential: true },
+    { kind: "file", setting: "replicas.town.s3.credentials_file", name: "/etc/stillpoint/s3-key", confidential: true },
+    { kind: "file", setting: "replicas.town.s3.ca_file", name: "/etc/ca.pem", confidential: false },
+    { kind: "credential", setting: "replicas.moon.s3.credentials_credential", name: "moon", confidential: true },
+    { kind: "file", setting: "replicas.far.sftp.identity_file", name: "/etc/ssh/key", confidential: true },
+    { kind: "file", setting: "replicas.far.sftp.known_hosts_file", name: "/etc/stillpoint/known", confidential: false },
+    { kind: "file", setting: "replicas.far.sftp.ssh_config", name: "/etc/ssh/special", confidential: false },
   ]);
 });
