@@ -9,6 +9,7 @@ import {
   type PartChange,
   type ReadConfig,
   readWritten,
+  type SettingChange,
 } from "../policy/compare-configs.ts";
 import type { Config } from "../policy/config.ts";
 import type { Cli } from "./cli.ts";
@@ -73,11 +74,12 @@ function describe(
   return {
     file,
     against: base.what,
-    parts: parts.map(({ runs, ...part }) => ({
+    parts: parts.map(({ runs, settings: changed, ...part }) => ({
       ...part,
+      settings: changed.map(withNull),
       runs: runs === undefined ? null : { before: runs.before.map(time), after: runs.after.map(time) },
     })),
-    settings,
+    settings: settings.map(withNull),
     retention: plans.map(({ change, ...plan }) => ({
       ...(describeReport(plan) as object),
       blocked: change === undefined ? null : isBlocked(change),
@@ -85,29 +87,35 @@ function describe(
   };
 }
 
+/** JSON has no undefined. */
+function withNull({ setting, before = null, after = null }: SettingChange): object {
+  return { setting, before, after };
+}
+
 function print(cli: Cli, { what }: Base, { parts, settings }: ConfigChanges): void {
   const { output } = cli;
   if (parts.length + settings.length === 0) output.print(`Nothing is different from ${what}.`);
   else output.print(`Different from ${what}:`);
   for (const part of parts) printPart(cli, part);
-  for (const { setting, before, after } of settings) {
-    output.print(`${output.style("yellow", "changed")}  ${setting}: ${show(before)} -> ${show(after)}`);
-  }
+  for (const change of settings) output.print(`${output.style("yellow", "changed")}  ${describeChange(change)}`);
 }
 
 const styles = { added: "green", removed: "red", changed: "yellow" } as const;
 
 function printPart({ output }: Cli, { kind, name, change, settings, runs }: PartChange): void {
   output.print(`${output.style(styles[change], change.padEnd(7))}  ${kind} ${name}`);
-  for (const { setting, before, after } of settings)
-    output.print(`           ${setting}: ${show(before)} -> ${show(after)}`);
+  for (const change of settings) output.print(`           ${describeChange(change)}`);
   if (runs === undefined) return;
   output.print(`           next runs (UTC) before: ${showRuns(runs.before)}`);
   output.print(`           next runs (UTC) after:  ${showRuns(runs.after)}`);
 }
 
+function describeChange({ setting, before, after }: SettingChange): string {
+  return `${setting}: ${show(before)} -> ${show(after)}`;
+}
+
 function show(value: unknown): string {
-  return value === undefined ? "(default)" : JSON.stringify(value);
+  return value === undefined ? "(not set)" : JSON.stringify(value);
 }
 
 function showRuns(runs: readonly number[]): string {

@@ -35,7 +35,7 @@ export interface PartChange {
   readonly runs?: { readonly before: readonly number[]; readonly after: readonly number[] };
 }
 
-/** `before` and `after` are as they are written; undefined where there is nothing, and the default counts. */
+/** `before` and `after` are as they are written; undefined where there is nothing, and the default counts if there is one. */
 export interface SettingChange {
   readonly setting: string;
   readonly before: unknown;
@@ -106,20 +106,22 @@ function nextRuns(schedule: Schedule, policy: string, now: number): number[] {
   return runs;
 }
 
-/** Instead of the values of environment variables: there are passwords among them. */
-const hidden = "(not shown)";
-
-/** Setting by setting; a list is one setting. */
+/** Setting by setting; a list is one setting, and so is what a section names, such as a replica, where it comes or goes as a whole. */
 function compareSettings(path: readonly string[], before: unknown, after: unknown): SettingChange[] {
   if (isDeepStrictEqual(before, after)) return [];
   const [was, is] = [mapOf(before), mapOf(after)];
   const keys = [...new Set([...Object.keys(was), ...Object.keys(is)])];
-  // Nothing to go into: values, or a map without settings that wasn't there, such as `usb: {}`.
-  if (keys.length === 0) {
-    const secret = path.includes("environment");
-    return [{ setting: path.join("."), before: secret ? hidden : before, after: secret ? hidden : after }];
-  }
-  return keys.flatMap((key) => compareSettings([...path, key], was[key], is[key]));
+  const asWhole = path.length > 1 && (before === undefined || after === undefined);
+  // Without keys there is nothing to go into: values, or a map without settings.
+  if (!asWhole && keys.length > 0) return keys.flatMap((key) => compareSettings([...path, key], was[key], is[key]));
+  return [{ setting: path.join("."), before: withoutSecrets(path, before), after: withoutSecrets(path, after) }];
+}
+
+/** Values of environment variables aren't shown: there are passwords among them. */
+function withoutSecrets(path: readonly string[], value: unknown): unknown {
+  if (isMap(value))
+    return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, withoutSecrets([...path, key], one)]));
+  return path.includes("environment") && value !== undefined ? "(not shown)" : value;
 }
 
 function isMap(value: unknown): value is Written {

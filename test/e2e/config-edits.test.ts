@@ -39,7 +39,7 @@ it("shows what an edit would forget, forgets nothing until that is accepted, and
   const diff = await stillpoint(["config", "diff", draft, ...config]);
   expect(diff).toMatchObject({ status: 0, stderr: "" });
   expect(diff.stdout).toContain("changed  policy often\n           keep.last: 10 -> 1\n");
-  expect(diff.stdout).toContain('changed  maintenance.grace: (default) -> "36h"');
+  expect(diff.stdout).toContain('changed  maintenance.grace: (not set) -> "36h"');
   expect(diff.stdout).toContain("often: docs at primary: 3 of 4 recovery points would be forgotten (75 %)");
   expect(diff.stdout.match(/kept until now: last/g)).toHaveLength(3);
   expect(diff.stdout).toContain("BLOCKED: often forgets nothing at primary");

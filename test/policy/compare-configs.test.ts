@@ -85,6 +85,21 @@ describe("parts", () => {
     ]);
   });
 
+  test("a replica that a policy names no more, or anew, is one line", () => {
+    const far = { keep: { daily: 7, weekly: 4 }, lock: "30d" };
+    const [, changes] = changed(
+      [
+        "usb: { path: /mnt/usb/r }",
+        "usb: { path: /mnt/usb/r }, far: { s3: { bucket: abc, region: x }, object_lock: governance }",
+      ],
+      ["replicate: { usb: {} }", `replicate: { far: ${JSON.stringify(far)} }`],
+    ).parts;
+    expect(changes?.settings).toEqual([
+      { setting: "replicate.usb", before: {}, after: undefined },
+      { setting: "replicate.far", before: undefined, after: far },
+    ]);
+  });
+
   test("a source that changes is no change of its policies", () => {
     expect(changed(["/etc }", "/srv/etc }"]).parts.map(({ kind, name }) => `${kind} ${name}`)).toEqual(["source etc"]);
   });
@@ -101,6 +116,10 @@ describe("parts", () => {
     const text = JSON.stringify(changed(["old-word", "new-word"]));
     expect(text).toContain("command.environment.PASSWORD");
     expect(text).not.toMatch(/(?:old|new)-word/);
+    const gone = changed([", environment: { PASSWORD: old-word }", ""]).parts;
+    expect(gone).toMatchObject([
+      { settings: [{ setting: "command.environment", before: { PASSWORD: "(not shown)" }, after: undefined }] },
+    ]);
   });
 });
 
