@@ -97,14 +97,14 @@ function print(cli: Cli, { what }: Base, { parts, settings }: ConfigChanges): vo
   if (parts.length + settings.length === 0) output.print(`Nothing is different from ${what}.`);
   else output.print(`Different from ${what}:`);
   for (const part of parts) printPart(cli, part);
-  for (const change of settings) output.print(`${output.style("yellow", "changed")}  ${describeChange(change)}`);
+  for (const setting of settings) output.print(`${output.style("yellow", "changed")}  ${describeChange(setting)}`);
 }
 
 const styles = { added: "green", removed: "red", changed: "yellow" } as const;
 
 function printPart({ output }: Cli, { kind, name, change, settings, runs }: PartChange): void {
   output.print(`${output.style(styles[change], change.padEnd(7))}  ${kind} ${name}`);
-  for (const change of settings) output.print(`           ${describeChange(change)}`);
+  for (const setting of settings) output.print(`           ${describeChange(setting)}`);
   if (runs === undefined) return;
   output.print(`           next runs (UTC) before: ${showRuns(runs.before)}`);
   output.print(`           next runs (UTC) after:  ${showRuns(runs.after)}`);

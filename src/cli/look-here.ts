@@ -1,4 +1,5 @@
 /** What `status` finds out by itself when no daemon runs. */
+import { isStillpointError } from "../errors.ts";
 import type { DaemonStatus, LocationStatus, NewestPoint, PointStatus } from "../daemon/control-protocol.ts";
 import { type KnownLocation, knownLocation, newestOf, seriesOf } from "../daemon/known-location.ts";
 import { openLocation, primaryName } from "../job/locations.ts";
@@ -58,6 +59,7 @@ async function look(cli: Cli, config: Config, location: string): Promise<Seen> {
     });
     return { location, error: undefined, known: condense(points, clock.now() + tolerance) };
   } catch (error) {
+    if (isStillpointError(error, "cancelled")) throw error;
     const known = await new StateFolder(config.repository.state).read(`locations/${location}.json`, knownLocation);
     return { location, error: errorReport(error), known };
   }

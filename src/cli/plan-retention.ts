@@ -1,4 +1,5 @@
 /** What the next prunes would forget because of rules that are new: for `config diff` and `config accept`. Changes nothing. */
+import { isStillpointError } from "../errors.ts";
 import { primaryName } from "../job/locations.ts";
 import { judgementOf, type PruneContext, surveyPrune } from "../job/prune-stage.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
@@ -83,6 +84,7 @@ async function planLocation(
       },
     ];
   } catch (error) {
+    if (isStillpointError(error, "cancelled")) throw error;
     return [{ ...place, sources: [], change: undefined, error: errorReport(error) }];
   }
 }

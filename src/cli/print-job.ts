@@ -1,4 +1,5 @@
 /** What a job came to, for people. */
+import { cancelled } from "../host/cancel.ts";
 import type { CaptureReport, ErrorReport, JobReport, PruneReport, ReplicaReport } from "../job/report.ts";
 import type { Cli } from "./cli.ts";
 import { count, formatAge, formatBytes } from "./format.ts";
@@ -43,6 +44,16 @@ function printPrune({ output }: Cli, { location, forgotten, kept, givenUp, error
   printErrors(output, location, errors);
 }
 
+/** What was cancelled hasn't failed; `endIfCancelled` says the rest. */
 export function printErrors(output: Cli["output"], name: string, errors: readonly ErrorReport[]): void {
-  for (const { message } of errors) output.print(`${name}: ${output.style("red", "FAILED")}: ${message}`);
+  for (const { code, message } of errors) {
+    const what =
+      code === "cancelled" ? output.style("yellow", "cancelled") : `${output.style("red", "FAILED")}: ${message}`;
+    output.print(`${name}: ${what}`);
+  }
+}
+
+/** Ends a verb that has reported on its parts as one without parts ends. Throws `cancelled` when one of the parts was. */
+export function endIfCancelled(errors: readonly (ErrorReport | undefined)[]): void {
+  if (errors.some((error) => error?.code === "cancelled")) throw cancelled();
 }

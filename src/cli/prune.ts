@@ -11,7 +11,7 @@ import { findPolicy } from "./find-policy.ts";
 import { count, formatTime } from "./format.ts";
 import { lookingContext } from "./looking-context.ts";
 import { addConfigOption } from "./open-location.ts";
-import { printErrors } from "./print-job.ts";
+import { endIfCancelled, printErrors } from "./print-job.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
 import { formatTable } from "./table.ts";
@@ -69,6 +69,7 @@ async function prune(cli: Cli, name: string | undefined, flags: Flags): Promise<
     cli.output.print("Nothing is to be pruned: no policy that was asked for replicates there.");
   else for (const result of results) print(cli, result, flags);
   cli.exit = exitOf(results);
+  endIfCancelled(results.map(({ error }) => error));
 }
 
 /** All that this host may delete at; or the one asked for, if the policy has it. */

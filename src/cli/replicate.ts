@@ -9,7 +9,7 @@ import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { findPolicy } from "./find-policy.ts";
 import { addConfigOption } from "./open-location.ts";
-import { printReplica } from "./print-job.ts";
+import { endIfCancelled, printReplica } from "./print-job.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
 import type { Verification } from "./verify-replica.ts";
@@ -73,7 +73,9 @@ async function replicate(cli: Cli, name: string | undefined, flags: Flags): Prom
     const shown = reports.map((report) => ({ ...report, ...(verified && { verified: verified.get(report.replica) }) }));
     cli.output.json(describeReport(shown));
   } else await print(cli, reports, verified);
-  cli.exit = exitOf(reports, [...(verified?.values() ?? [])]);
+  const verifications = [...(verified?.values() ?? [])];
+  cli.exit = exitOf(reports, verifications);
+  endIfCancelled([...reports.flatMap(({ errors }) => errors), ...verifications.map(({ error }) => error)]);
 }
 
 /** Throws `not_found`, or `usage` when no policy replicates there. */

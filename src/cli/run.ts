@@ -6,7 +6,7 @@ import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { findPolicy, findSource } from "./find-policy.ts";
 import { addConfigOption } from "./open-location.ts";
-import { printJob } from "./print-job.ts";
+import { endIfCancelled, printJob } from "./print-job.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
 
@@ -44,6 +44,7 @@ async function run(cli: Cli, policy: string, flags: Flags): Promise<void> {
     if (flags.json === true) cli.output.json(describeReport(report));
     else printJob(cli, report);
     cli.exit = exitOf(report);
+    endIfCancelled([...report.sources, ...report.replicas, ...report.prune].flatMap(({ errors }) => errors));
   } finally {
     progress.end();
   }

@@ -1,7 +1,7 @@
 /** Asking the daemon, if one runs. */
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { StillpointError } from "../errors.ts";
+import { isStillpointError, StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import type { JobEvent, JobReport } from "../job/report.ts";
 import type { Tested } from "../notify/test-channels.ts";
@@ -45,7 +45,16 @@ export async function askRun(state: string, options: AskRunOptions): Promise<Job
   const { policy, source, onEvent, signal } = options;
   const request = { version: 1, request: "run", policy, ...(source === undefined ? {} : { source }) } as const;
   const heard = (event: unknown): void => onEvent?.(event as JobEvent);
-  return (await ask(state, request, { signal, onEvent: heard })) as JobReport | undefined;
+  try {
+    return (await ask(state, request, { signal, onEvent: heard })) as JobReport | undefined;
+  } catch (error) {
+    if (!isStillpointError(error, "cancelled") || signal?.aborted !== true) throw error;
+    throw new StillpointError("cancelled", {
+      what: `Stopped waiting for the run of ${policy}`,
+      safe: "The daemon goes on with it.",
+      next: "`stillpoint status` shows how far it is.",
+    });
+  }
 }
 
 /** Whether another configuration is in force now. Undefined when no daemon runs. Throws as `askRun` does. */
@@ -82,12 +91,10 @@ interface Listening extends AskOptions {
 async function ask(state: string, request: ControlRequest, { signal, onEvent }: Listening): Promise<unknown> {
   const socket = await open(controlSocketOf(state));
   if (socket === undefined) return undefined;
-  const stop = (): void => void socket.destroy();
-  signal?.addEventListener("abort", stop, { once: true });
   try {
     throwIfCancelled(signal);
     socket.write(`${JSON.stringify(request)}\n`);
-    for await (const line of linesOf(socket)) {
+    for await (const line of linesOf(socket, signal)) {
       const answer = JSON.parse(line) as ControlAnswer;
       if ("error" in answer) throw errorFrom(answer.error);
       if ("result" in answer) return answer.result;
@@ -96,15 +103,14 @@ async function ask(state: string, request: ControlRequest, { signal, onEvent }: 
     throwIfCancelled(signal);
     throw daemonEnded(state);
   } finally {
-    signal?.removeEventListener("abort", stop);
     socket.destroy();
   }
 }
 
-/** Until the connection ends, one way or another. */
-async function* linesOf(socket: Socket): AsyncGenerator<string> {
+/** Until the connection ends, one way or another, or the signal aborts. */
+async function* linesOf(socket: Socket, signal: AbortSignal | undefined): AsyncGenerator<string> {
   try {
-    yield* createInterface({ input: socket });
+    yield* createInterface({ input: socket, ...(signal && { signal }) });
   } catch {
     // Cut off: as with any other end, what matters is whether the last line has come.
   }

@@ -93,6 +93,19 @@ describe("the control socket", () => {
     resolve(1);
   });
 
+  it("is left by who has had enough, and says that the daemon goes on", async () => {
+    const { promise: run, resolve: end } = Promise.withResolvers<string>();
+    const enough = new AbortController();
+    const state = await served(async (_request, sendEvent) => {
+      sendEvent({ event: "capture-started", source: "docs" });
+      return await run;
+    });
+    const asked = askRun(state, { policy: "often", signal: enough.signal, onEvent: () => enough.abort() });
+    const error = await rejection(asked);
+    expect(error).toMatchObject({ code: "cancelled", parts: { safe: "The daemon goes on with it." } });
+    end("done");
+  });
+
   it("refuses a state folder whose path is too long for a socket", async () => {
     const path = `${await tempDir()}/${"d".repeat(100)}/control.sock`;
     expect(await rejection(serveControl(path, () => Promise.resolve(1), systemClock))).toMatchObject({ code: "usage" });

@@ -234,8 +234,8 @@ describe("being cut off", () => {
       child.kill(signal);
       const result = await end;
       expect(result.status).toBe(1);
-      expect(result.stdout).toContain("cancelled");
-      expectClear(result, "");
+      expect(result.stdout).toBe("dump: cancelled\nusb: cancelled\nprimary: cancelled\n");
+      expectClear(result, "The work was cancelled");
       expect(host.json("list", "--source", "dump")).toEqual(before);
       expect(spawnSync("pgrep", ["-f", host.path(signal)], { encoding: "utf8" }).stdout).toBe("");
       expect(host.run("run", "all", "--source", "dump").status).toBe(0);
