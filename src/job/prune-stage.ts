@@ -2,6 +2,7 @@
 import type { Config, Policy } from "../policy/config.ts";
 import { executePrune, type ExecutePruneOptions } from "../prune/execute-prune.ts";
 import type { RetentionRules } from "../prune/guard-retention.ts";
+import { asFirstReceived } from "../repository/locks/first-received.ts";
 import { lockedPoints } from "../repository/locks/pins.ts";
 import { type PlannedGroup, planPrune, type PruneGroup, type PrunePlan } from "../prune/plan-prune.ts";
 import { surveyPoints } from "../replicate/survey.ts";
@@ -87,7 +88,11 @@ export async function surveyPrune(context: PruneContext, request: PruneRequest):
   const { repository } = await context.locations.location(location, signal);
   const { points, damaged } = await loadCatalog(repository, { signal });
   const mine = belongsTo(context.config().policies, policy);
-  const own = points.filter(({ manifest }) => mine(manifest));
+  const own = await asFirstReceived(
+    points.filter(({ manifest }) => mine(manifest)),
+    repository.storage,
+    { signal },
+  );
   const missingAt = await whoLacks(context, request, own);
   const locked = await lockedPoints(repository, { signal });
   const now = context.clock.now();

@@ -3,6 +3,7 @@ import { isStillpointError, StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
 import { BlobStore } from "../repository/blobs/blob-store.ts";
 import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
+import { asFirstReceived } from "../repository/locks/first-received.ts";
 import { openManifest } from "../repository/points/manifest.ts";
 import { exists, type Repository } from "../repository/repository.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
@@ -173,7 +174,7 @@ class Replication {
     this.#locks = await PointLocks.begin(this.#replica, lock, this.#call);
     this.#replica = this.#locks.replica;
     const { points } = await loadCatalog(this.#replica, this.#call);
-    const kept = lock.keeps(points);
+    const kept = lock.keeps(await asFirstReceived(points, this.#replica.storage, this.#call));
     const load = async (): Promise<BlobStore> => await BlobStore.load(this.#replica, this.#call);
     await this.#lock(
       points.filter(({ id }) => kept.has(id)),

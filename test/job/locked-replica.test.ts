@@ -11,7 +11,8 @@ import { StateFolder } from "../../src/job/state-folder.ts";
 import { makeStages } from "../../src/job/stages.ts";
 import { lockEnd } from "../../src/replicate/point-locks.ts";
 import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
-import { loadCatalog } from "../../src/repository/points/catalog.ts";
+import { commitPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
+import type { Manifest } from "../../src/repository/points/manifest.ts";
 import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { openStorage } from "../../src/storage/open.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
@@ -21,7 +22,7 @@ import { VersionedStorage } from "../helpers/versioned-storage.ts";
 
 const hour = 3_600_000;
 const day = 24 * hour;
-const rest = `
+const rest = (keep: string): string => `
 replicas:
   vault: { s3: { bucket: recovery, endpoint: "http://127.0.0.1:1" }, object_lock: compliance }
 sources: { docs: { directory: { path: docs } } }
@@ -30,12 +31,12 @@ policies:
     sources: [docs]
     schedule: { manual: true }
     keep: { last: 5 }
-    replicate: { vault: { keep: { last: 1 }, lock: 4d } }
+    replicate: { vault: { keep: ${keep}, lock: 4d } }
 `;
 
-async function working() {
+async function working(keep = "{ last: 1 }") {
   const clock = new ManualClock(Date.UTC(2026, 10, 22));
-  const site = await makeSite({ clock, rest });
+  const site = await makeSite({ clock, rest: rest(keep) });
   const storage = new VersionedStorage(clock);
   const repository = await prepareReplica({ primary: site.primary, storage, create: true });
   const vault = { name: "vault", repository };
@@ -52,6 +53,8 @@ async function working() {
   return {
     clock,
     storage,
+    repository,
+    prune: async () => await stages.prune({ policy, location: vault.name }),
     points: async () => (await loadCatalog(repository)).points,
     run: async (): Promise<JobReport> => {
       await writeFile(site.at("docs", "letter"), `letter ${++runs}`);
@@ -81,9 +84,44 @@ test("what the rules keep is renewed; what they give up stays until its lock end
   expect(storage.until(names.at(-1) ?? "")).toBe(lockEnd(clock.now(), 4 * day));
 });
 
+test("points of the future, and of sources that the policy hasn't, aren't locked with the policy's own", async () => {
+  const { clock, storage, repository, points, run } = await working();
+  await run();
+  const [genuine] = await points();
+  if (genuine === undefined) throw new Error("no point");
+  const forge = async (changes: Partial<Manifest>) =>
+    await commitPoint(repository, { ...genuine.manifest, ...changes });
+  const inDays = (days: number): string => new Date(clock.now() + days * day).toISOString();
+  const due = await forge({ time: inDays(10) });
+  const strangers = [due, await forge({ time: inDays(400) }), await forge({ source: "other" })];
+  await clock.advance(11 * day);
+  // Its time has come, and it looks as if it had been received after that.
+  await storage.put(due.name, [await storage.get(due.name)]);
+  await run();
+  expect(strangers.map(({ name }) => storage.until(name))).toEqual([undefined, undefined, undefined]);
+  expect(storage.until("format")).toBe(lockEnd(clock.now(), 4 * day));
+});
+
+test("who puts the genuine points there again, as they were, and forged ones beside them, pushes none out", async () => {
+  const { clock, storage, repository, points, prune, run } = await working("{ daily: 9 }");
+  for (let days = 0; days < 3; days++) {
+    await run();
+    await clock.advance(day);
+  }
+  const genuine = await points();
+  for (const { name, manifest, time } of genuine) {
+    await storage.put(name, [await storage.get(name)]);
+    await commitPoint(repository, { ...manifest, time: new Date(time + hour).toISOString() });
+  }
+  await clock.advance(9 * day);
+  await prune();
+  const left = new Set((await points()).map(({ id }) => id));
+  expect(genuine.filter(({ id }) => !left.has(id))).toEqual([]);
+});
+
 test("a bucket that doesn't lock isn't the replica that the configuration means", async () => {
   const clock = new ManualClock(Date.UTC(2026, 10, 22));
-  const { config, primary } = await makeSite({ clock, rest });
+  const { config, primary } = await makeSite({ clock, rest: rest("{ last: 1 }") });
   const storage = new VersionedStorage(clock, "vault", { enabled: false });
   const seen = { path: "s3://recovery/?endpoint=http://127.0.0.1:1&region=us-east-1" };
   const state = new StateFolder(config.repository.state);

@@ -2,6 +2,7 @@
 import type { ObjectVersion } from "../../storage/object-locks.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { behindChanges } from "../locks/behind-changes.ts";
+import { firstReceipt } from "../locks/first-received.ts";
 import { type Pins, readPins } from "../locks/pins.ts";
 import { findTampering, type Tampering } from "../locks/tampering.ts";
 import { versionsByName } from "../locks/versions.ts";
@@ -53,7 +54,7 @@ export async function describeLocked(
   points: readonly CatalogPoint[],
   options: DescribeLockedOptions,
 ): Promise<Finding[]> {
-  const { pins, tampering, intact, versions } = view;
+  const { pins, tampering } = view;
   const findings = tampering.map(({ kind, until, info: { name } }): Finding => {
     return { kind: "lock", object: name, message: `${name}, locked until ${day(until)}, ${deeds[kind]}`, affected: [] };
   });
@@ -65,9 +66,7 @@ export async function describeLocked(
   }
   findings.push(...(await findShortLocks(view, options)));
   for (const point of points) {
-    // What is locked may have been hidden before, and brought back by a repair.
-    const history = pins.objects.has(point.name) ? [] : (versions.get(point.name) ?? []);
-    const message = await suspicion(intact, point, history, options);
+    const message = await suspicion(view, point, options);
     if (message !== undefined) findings.push({ kind: "point", object: point.name, message, affected: [] });
   }
   return findings;
@@ -99,17 +98,20 @@ async function findShortLocks(
 }
 
 async function suspicion(
-  repository: Repository,
-  { id, manifest, time, received }: CatalogPoint,
-  versions: readonly ObjectVersion[],
+  { intact, pins, versions }: LockedView,
+  point: CatalogPoint,
   options: CallOptions,
 ): Promise<string | undefined> {
-  const point = `The recovery point ${id} of ${manifest.source}`;
+  const { id, name, manifest, time } = point;
+  const history = versions.get(name) ?? [];
+  const received = firstReceipt(point, history);
+  const subject = `The recovery point ${id} of ${manifest.source}`;
   if (time > received + tolerance)
-    return `${point} claims to be of ${manifest.time}, and the store received it before, on ${day(received)}`;
-  const back = versions.at(-1)?.marker === false && versions.some(({ marker }) => marker);
-  if (!back || !(await exists(repository.storage, `forgotten/${id}`, options))) return undefined;
-  return `${point} was forgotten, and somebody has put it there again`;
+    return `${subject} claims to be of ${manifest.time}, and the store received it before, on ${day(received)}`;
+  // What is locked may have been hidden before, and brought back by a repair.
+  const back = !pins.objects.has(name) && history.at(-1)?.marker === false && history.some(({ marker }) => marker);
+  if (!back || !(await exists(intact.storage, `forgotten/${id}`, options))) return undefined;
+  return `${subject} was forgotten, and somebody has put it there again`;
 }
 
 /** `2026-12-26 00:00 UTC`. */

@@ -16,7 +16,7 @@ export interface CatalogPoint extends RecoveryPoint {
   readonly readUntil: number;
   /** The newest proof, passed or failed. */
   readonly proof: Proof | undefined;
-  /** When the store says that the manifest was written, by its own clock, in ms since the epoch. */
+  /** When the store says that the manifest was written, by its own clock, in ms since the epoch: see `asFirstReceived`, too. */
   readonly received: number;
 }
 

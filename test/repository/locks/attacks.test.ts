@@ -1,12 +1,14 @@
 /** What somebody with the access key, and even the repository's key, can do to a locked replica: seen by a check, undone by a repair. */
 import { describe, expect, test } from "vitest";
 import { checkRepository } from "../../../src/repository/check/check.ts";
+import { viewLocked } from "../../../src/repository/check/locks.ts";
 import { sealLockRecord } from "../../../src/repository/locks/lock-record.ts";
 import { commitPoint, forgetPoint, loadCatalog } from "../../../src/repository/points/catalog.ts";
+import { keepConfig } from "../../../src/repository/points/kept-configs.ts";
 import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
 import { repairRepository } from "../../../src/repository/repair/repair.ts";
 import { openRepository } from "../../../src/repository/repository.ts";
-import { planSweep } from "../../../src/repository/sweep/plan.ts";
+import { planSweep, type SweepPlan, usualLimits } from "../../../src/repository/sweep/plan.ts";
 import { inlineExecutor as executor } from "../../../src/repository/threads/executor.ts";
 import { day, type LockedSite, makeLockedSite } from "../../helpers/locked-site.ts";
 import { captureTiny, expectedContents, readTiny } from "../../helpers/repository.ts";
@@ -40,6 +42,9 @@ async function expectRepaired(site: LockedSite & { readonly point: RecoveryPoint
   expect(objects.filter(({ action }) => action === "uncover")).toHaveLength(undone);
   expect(lost).toEqual([]);
   expect(await findings(site)).toEqual([]);
+  // What is back is locked as what was hidden.
+  for (const { name } of objects.filter(({ action }) => action === "uncover"))
+    expect(site.storage.versions.get(name)?.at(-1)?.until).toBe(site.storage.until(name));
   const repository = await open(site);
   expect((await loadCatalog(repository)).points.map(({ id }) => id)).toContain(site.point.id);
   expect(await readTiny(repository, site.point)).toEqual(expectedContents(content));
@@ -126,6 +131,22 @@ test("a lock that was taken back, or never set", async () => {
   second.until = site.clock.now() + day;
   const found = await findings(site);
   expect(found.map(({ kind, object }) => `${kind} ${object}`).toSorted()).toEqual(names.map((name) => `lock ${name}`));
+  // A check that reads no content asks for the locks of points alone.
+  const structure = await checkRepository(await open(site), { executor, replica: true });
+  expect(structure.findings.map(({ object }) => object)).toEqual([site.point.name]);
+});
+
+test("a locked version that is gone all the same, with or without something in its place", async () => {
+  const site = await lockedSite();
+  const [pack = "", other = ""] = site.objects.filter((name) => name.startsWith("packs/"));
+  for (const name of [pack, other]) site.storage.versions.delete(name);
+  await site.storage.put(other, [Buffer.from("forged")]);
+  const gone = (await findings(site)).filter(({ kind }) => kind === "lock");
+  expect(gone.map(({ object }) => object)).toEqual([pack, other].toSorted());
+  for (const { message } of gone) expect(message).toContain("not even its locked version");
+  const { objects } = await repairRepository(await open(site), { executor, replicas: [site.primary], replica: true });
+  expect(objects).toEqual([]);
+  expect(await readTiny(site.replica, site.point)).toEqual(expectedContents(content));
 });
 
 test("a point that was hidden, and was sent again in another quarter", async () => {
@@ -161,12 +182,17 @@ describe("forged by someone with the repository's key", () => {
     const name = `locks/20990101T000000000Z-${"0".repeat(16)}`;
     await site.storage.put(name, [Buffer.from("forged")]);
     expect(await findings(site)).toMatchObject([{ kind: "object", object: name }]);
+    const { plan } = await planSweep(site.replica, { grace: day, now: site.clock.now() });
+    expect(plan.cleanup).toEqual([]);
   });
 
-  test("a point dated in the future", async () => {
+  test("a point dated in the future, which its time doesn't make honest when it is put there again then", async () => {
     const site = await lockedSite();
-    const time = new Date(site.clock.now() + 400 * day).toISOString();
+    const time = new Date(site.clock.now() + 10 * day).toISOString();
     const { name } = await commitPoint(site.replica, { ...site.point.manifest, time });
+    expect(await findings(site)).toMatchObject([{ kind: "point", object: name }]);
+    site.clock.pass(11 * day);
+    await site.storage.put(name, [await site.storage.get(name)]);
     expect(await findings(site)).toMatchObject([{ kind: "point", object: name }]);
   });
 
@@ -186,7 +212,40 @@ describe("forged by someone with the repository's key", () => {
   });
 });
 
+test("with objects hidden or replaced, threads aren't told where the storage is: they would see what was done to it", async () => {
+  const site = await lockedSite();
+  const address = { kind: "fs", location: "vault", path: "/vault" } as const;
+  const view = async (): Promise<unknown> => (await viewLocked({ ...site.replica, address }, {}))?.intact.address;
+  expect(await view()).toBe(address);
+  await site.storage.delete(site.point.name);
+  expect(await view()).toBeUndefined();
+});
+
 describe("a sweep", () => {
+  test("rewrites, joins and clears away nothing that is locked", async () => {
+    const site = await lockedSite();
+    await captureTiny(site.primary, { image: [7, 8] });
+    for (let number = 0; number < 11; number++) {
+      await keepConfig(site.replica, {
+        host: "web1",
+        path: "/etc/stillpoint.yaml",
+        text: `version: ${String(number)}`,
+      });
+      site.clock.pass(1000);
+    }
+    await site.send();
+    const plan = async (): Promise<SweepPlan> => {
+      const limits = { ...usualLimits, share: 2, smallPack: 0, smallIndexes: 1 };
+      return (await planSweep(site.replica, { grace: day, now: site.clock.now(), limits })).plan;
+    };
+    site.clock.pass(2 * day);
+    expect(await plan()).toMatchObject({ rewrite: [], replaceIndexes: [], cleanup: [] });
+    site.clock.pass(30 * day);
+    const free = await plan();
+    expect([free.rewrite.length, free.replaceIndexes.length]).toEqual([4, 2]);
+    expect(free.cleanup.filter((name) => name.startsWith("config/"))).toHaveLength(1);
+  });
+
   test("keeps what is locked and not needed, and says until when", async () => {
     const site = await lockedSite();
     const until = site.storage.until(site.point.name) ?? 0;
