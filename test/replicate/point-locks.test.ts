@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { StillpointError } from "../../src/errors.ts";
 import { forgetPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
+import { keepConfig } from "../../src/repository/points/kept-configs.ts";
 import { lockEnd } from "../../src/replicate/point-locks.ts";
 import { lockedPoints, readPins } from "../../src/repository/locks/pins.ts";
 import { repairRepository } from "../../src/repository/repair/repair.ts";
@@ -10,7 +11,7 @@ import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { day, type LockedSite, makeLockedSite } from "../helpers/locked-site.ts";
 import { captureTiny } from "../helpers/repository.ts";
 
-const toBeLocked = /^(?:format$|keys\/|packs\/|index\/|points\/|locks\/)/;
+const toBeLocked = /^(?:format$|keys\/|packs\/|index\/|points\/|config\/|locks\/)/;
 
 /** The names of objects that aren't locked until then, of those that are to be. */
 function unlocked({ storage }: LockedSite, until: number): string[] {
@@ -33,6 +34,7 @@ test("a lock lasts as long as asked at least, and a quarter more at most", () =>
 test("all that a point needs is locked from its first moment, and pinned", async () => {
   const site = await makeLockedSite();
   const point = await captureTiny(site.primary, { image: [1, 2, 3], files: { a: [4] } });
+  await keepConfig(site.replica, { host: "web1", path: "/etc/stillpoint.yaml", text: "version: 1" });
   expect(await site.send()).toMatchObject({ failed: [], unlocked: [], ended: undefined });
   const until = lockEnd(site.clock.now(), 20 * day);
   expect(unlocked(site, until)).toEqual([]);
@@ -42,6 +44,17 @@ test("all that a point needs is locked from its first moment, and pinned", async
   expect(pinned.toSorted()).toEqual(stored.toSorted());
   expect([...pins.points]).toEqual([[point.id, until]]);
   expect(site.storage.versions.get(point.name)).toHaveLength(1);
+});
+
+test("locks are measured by the store's clock, however wrong the host's is", async () => {
+  const site = await makeLockedSite();
+  const { id } = await captureTiny(site.primary, { image: [1] });
+  const storesTime = site.clock.now() - 400 * day;
+  locksOf(site).require = async () => await Promise.resolve(storesTime);
+  await site.send();
+  const until = lockEnd(storesTime, 20 * day);
+  expect(site.storage.until("format")).toBe(until);
+  expect((await readPins(site.replica, locksOf(site), {})).points.get(id)).toBe(until);
 });
 
 test("what is locked already isn't looked at again, until the next quarter", async () => {
@@ -114,6 +127,21 @@ test("what isn't there any more is told, and keeps nothing else from being locke
   const until = lockEnd(site.clock.now(), 20 * day);
   expect(unlocked(site, until).every((name) => name.startsWith("locks/"))).toBe(true);
   expect((await lockedPoints(site.replica, {})).get(id)).toBeLessThan(until);
+});
+
+test("what was put in the place of a locked version that is gone isn't locked instead", async () => {
+  const site = await makeLockedSite();
+  const { id } = await captureTiny(site.primary, { image: [1, 2] });
+  await site.send();
+  const pack = [...site.storage.versions.keys()].find((name) => name.startsWith("packs/")) ?? "";
+  const data = await site.storage.get(pack);
+  site.storage.versions.delete(pack);
+  await site.storage.put(pack, [Buffer.alloc(data.length)]);
+  site.clock.pass(6 * day);
+  const { unlocked: told } = await site.send();
+  expect(told.map(({ message }) => message)).toEqual([expect.stringContaining(`${pack}: it isn't there any more`)]);
+  expect(site.storage.until(pack)).toBeUndefined();
+  expect((await lockedPoints(site.replica, {})).get(id)).toBeLessThan(lockEnd(site.clock.now(), 20 * day));
 });
 
 test.each(["hidden", "gone"])(

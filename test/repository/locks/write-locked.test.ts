@@ -4,6 +4,7 @@ import { checkRepository } from "../../../src/repository/check/check.ts";
 import type { Finding } from "../../../src/repository/check/findings.ts";
 import { sealLockRecord } from "../../../src/repository/locks/lock-record.ts";
 import { readPins } from "../../../src/repository/locks/pins.ts";
+import { writeLocked } from "../../../src/repository/locks/write-locked.ts";
 import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
 import { repairRepository, type RepairReport } from "../../../src/repository/repair/repair.ts";
 import { type SweepLimits, usualLimits } from "../../../src/repository/sweep/plan.ts";
@@ -114,6 +115,36 @@ test("a forged record doesn't make anybody lock for longer than the store holds 
   await site.storage.locks?.put(name, [data], until);
   const put = await putBy(site, async () => await visit(site, { share: 2, smallPack: 0 }));
   expect(put.loose).toEqual(put.names.slice(-1));
+});
+
+test("of several locked points, the one that is locked longest says for how long", async () => {
+  const site = await makeSite();
+  site.clock.pass(6 * day);
+  const later = await captureTiny(site.primary, { image: [9] }, { source: "third" });
+  await site.send({ keeps: () => new Set() });
+  const until = site.storage.until(later.name) ?? 0;
+  expect(until).toBeGreaterThan(site.until);
+  const put = await putBy({ ...site, until }, async () => await visit(site, { share: 2, smallPack: 0 }));
+  expect(put.loose).toEqual(put.names.slice(-1));
+});
+
+test("a lock that somebody made longer at the store doesn't make anybody else's longer", async () => {
+  const site = await makeSite();
+  const version = site.storage.versions.get(site.held.name)?.[0]?.id ?? "";
+  await site.storage.locks?.extend(site.held.name, version, site.until + 1000 * day);
+  const put = await putBy(site, async () => await visit(site, { share: 2, smallPack: 0 }));
+  expect(put.loose).toEqual(put.names.slice(-1));
+});
+
+test("threads, which would lock nothing, aren't told where the storage is", async () => {
+  const site = await makeSite();
+  const repository = { ...site.replica, address: { kind: "fs", location: "vault", path: "/vault" } as const };
+  if (site.storage.locks === undefined) throw new Error("no locks");
+  const pins = await readPins(repository, site.storage.locks, {});
+  const addresses = [pins, undefined].map(
+    async (known) => await writeLocked(repository, { pins: known }, ({ address }) => Promise.resolve(address)),
+  );
+  expect(await Promise.all(addresses)).toEqual([undefined, repository.address]);
 });
 
 test("where no point is locked, nothing is", async () => {

@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { behindChanges } from "../../../src/repository/locks/behind-changes.ts";
+import { collect } from "../../helpers/collect.ts";
+import { ManualClock } from "../../helpers/manual-clock.ts";
+import { rejection } from "../../helpers/rejection.ts";
+import { VersionedStorage } from "../../helpers/versioned-storage.ts";
+
+test("what was replaced or hidden is there once, as its true version is; all else is as it is", async () => {
+  const storage = new VersionedStorage(new ManualClock());
+  const { locks } = storage;
+  if (locks === undefined) throw new Error("no locks");
+  const names = ["a/hidden", "a/replaced", "a/untouched", "b/hidden"];
+  for (const name of names) await storage.put(name, [Buffer.from(`true ${name}`)]);
+  const versions = await Promise.all(
+    names
+      .filter((name) => name !== "a/untouched")
+      .map(async (name) => ({ version: storage.versions.get(name)?.[0]?.id ?? "", info: await storage.stat(name) })),
+  );
+  for (const name of ["a/hidden", "b/hidden"]) await storage.delete(name);
+  await storage.put("a/replaced", [Buffer.from("forged")]);
+  const behind = behindChanges(storage, locks, versions);
+  const listed = await collect(behind.list("a/"));
+  expect(listed.map(({ name, size }) => `${name} ${String(size)}`).toSorted()).toEqual([
+    "a/hidden 13",
+    "a/replaced 15",
+    "a/untouched 16",
+  ]);
+  for (const name of names) {
+    expect((await behind.get(name)).toString()).toBe(`true ${name}`);
+    expect((await behind.get(name, { offset: 5, length: 3 })).toString()).toBe(name.slice(0, 3));
+    expect((await behind.stat(name)).size).toBe(5 + name.length);
+  }
+  expect(await rejection(behind.get("c"))).toMatchObject({ code: "object_missing" });
+});
