@@ -63,6 +63,11 @@ export const errorTable = {
     false,
     "New keep rules would forget more than `retention_guard` allows at once, and nobody has accepted that.",
   ),
+  replica_shared: kind(
+    exitStatus.failed,
+    false,
+    "Another host, or somebody with this host's keys, writes to a replica as if it were this one.",
+  ),
   capture_too_old: kind(
     exitStatus.failed,
     true,

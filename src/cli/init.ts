@@ -121,9 +121,9 @@ async function refuseSecond(cli: Cli, config: Config): Promise<void> {
     throwIfCancelled(cli.signal);
     if (!there) continue;
     throw new StillpointError("repository_exists", {
-      what: `Cannot make a repository in ${config.repository.path}: the replica ${replica.name} has one, so this host's was there before`,
+      what: `Cannot make a repository in ${config.repository.path}: ${replica.name}, named as its replica, has one already`,
       safe: "Nothing was made.",
-      next: `Mount its disk, or rebuild it with \`stillpoint recover --repository '${placeOf(address)}'\` (docs/disaster.md). For a new repository give its replicas new places.`,
+      next: `If that is this host's, mount the disk of the repository, or rebuild it with \`stillpoint recover --repository '${placeOf(address)}'\` (docs/disaster.md). If it is another host's, or this one is to begin anew, give the replica a place of its own.`,
     });
   }
 }

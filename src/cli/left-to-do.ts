@@ -11,6 +11,8 @@ export interface LeftToDo {
   readonly name: string;
   /** A path, or the name of a credential. */
   readonly place: string;
+  /** Of a source: the folder that it is to be in, where that is missing too. */
+  readonly folder?: string;
 }
 
 /** In the order of the configuration. Of systemd's credentials all are named: a command can't see which the service gets. */
@@ -25,7 +27,12 @@ export async function leftToDo(config: Config): Promise<LeftToDo[]> {
   const missing = await Promise.all(
     wanted.map(async ({ what, place }) => what === "credential" || !(await isThere(place))),
   );
-  return wanted.filter((_, number) => missing[number]);
+  return await Promise.all(wanted.filter((_, number) => missing[number]).map(withFolder));
+}
+
+async function withFolder(one: LeftToDo): Promise<LeftToDo> {
+  const folder = path.dirname(one.place);
+  return one.what !== "source" || (await isThere(folder)) ? one : { ...one, folder };
 }
 
 function neededBy(source: Source): LeftToDo[] {

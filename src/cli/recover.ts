@@ -76,10 +76,15 @@ async function recover(cli: Cli, flags: Flags): Promise<void> {
   const report = state === "there" ? undefined : await rebuild(cli, flags, { replica, catalog, address });
   const left = found?.config === undefined ? [] : await leftToDo(found.config);
   if (report !== undefined && report.failed.length + report.failedNotes.length > 0) cli.exit = exitStatus.damage;
-  const outcome = { found, folder, report, left, took: cli.clock.monotonic() - begun };
+  const outcome = { found, folder, report, left, quiet: quietSince(cli, catalog), took: cli.clock.monotonic() - begun };
   if (flags.json === true) cli.output.json(describe(replica, outcome));
   else print(cli, outcome);
   reportDamage(cli, catalog);
+}
+
+function quietSince({ clock }: Cli, { points }: Catalog): number | undefined {
+  if (points.length === 0) return undefined;
+  return Math.max(0, clock.now() - Math.max(...points.map(({ received }) => received)));
 }
 
 /** Throws `target_exists` when another file is where the configuration is to be, or a storage error. */
@@ -149,6 +154,8 @@ interface Outcome {
   /** Undefined when the repository was there already. */
   readonly report: RecoverReport | undefined;
   readonly left: readonly LeftToDo[];
+  /** How long ago the replica was given its newest point, in ms, by this machine's clock; undefined when it has none. */
+  readonly quiet: number | undefined;
   /** In ms. */
   readonly took: number;
 }
@@ -173,7 +180,7 @@ function describe({ keys }: Repository, { found, folder, report, left }: Outcome
 
 function print(cli: Cli, outcome: Outcome): void {
   const { output } = cli;
-  const { found, folder, report, took } = outcome;
+  const { found, folder, report, quiet, took } = outcome;
   const made = (was: boolean): string => (was ? "made  " : "there ");
   if (found !== undefined) {
     const { kept } = found;
@@ -190,6 +197,11 @@ function print(cli: Cli, outcome: Outcome): void {
   output.print();
   const usual = found === undefined || found.file === configPath({}, cli);
   const config = usual ? "" : ` --config ${found.file}`;
+  const host = found === undefined ? "the lost host" : printable(found.kept.host);
+  const sign = quiet === undefined ? "" : `; the newest point came to this copy ${formatAge(quiet)} ago`;
+  output.print(
+    `First make sure that ${host} is off: two hosts that write to one replica push out each other's points${sign}.`,
+  );
   output.print(`Next: \`stillpoint check${config}\`, then start the daemon.`);
 }
 
@@ -203,7 +215,10 @@ function printTrouble({ output }: Cli, { failed, failedNotes, unknown }: Recover
 }
 
 function printLeft({ output }: Cli, { found, folder, left }: Outcome): void {
-  const lines = left.map(({ what, name, place }) => sentences[what](printable(name), printable(place)));
+  const lines = left.map(({ what, name, place, folder: above }) => {
+    const first = above === undefined ? "" : `mkdir -p ${printable(above)} && `;
+    return sentences[what](printable(name), printable(place), first);
+  });
   if (found === undefined)
     lines.push("write a configuration: this copy holds none (docs/operations.md, The first policy)");
   else if (found.config === undefined) lines.push(`correct the configuration: ${found.problem?.parts.what ?? ""}`);
@@ -217,12 +232,12 @@ function printLeft({ output }: Cli, { found, folder, left }: Outcome): void {
   for (const line of lines) output.print(`  ${line}`);
 }
 
-const sentences: Readonly<Record<LeftToDo["what"], (name: string, place: string) => string>> = {
+const sentences: Readonly<Record<LeftToDo["what"], (name: string, place: string, first: string) => string>> = {
   file: (name, place) => `put back the file ${place} (${name})`,
   credential: (name, place) => `give the service the credential ${place} (${name})`,
   replica: (name, place) => `mount the disk or share of the replica ${name}: there is no folder ${place}`,
-  source: (name, place) =>
-    `bring back the source ${name}: \`stillpoint restore latest --source ${name} --to ${place}\``,
+  source: (name, place, first) =>
+    `bring back the source ${name}: \`${first}stillpoint restore latest --source ${name} --to ${place}\``,
   machine: (name, place) => `start the virtual machine ${name}, or restore it: there is no socket ${place}`,
   program: (name, place) => `install the program of the source ${name}: there is no ${place}`,
 };

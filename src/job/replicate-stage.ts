@@ -1,6 +1,7 @@
 /** The second stage of a job: one replica, brought up to date with what the policy has at the primary, or at another replica. */
 import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Policy, Replication } from "../policy/config.ts";
+import { foreignPoints } from "../replicate/foreign-points.ts";
 import { replicate } from "../replicate/replicate.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { belongsTo } from "./belonging.ts";
@@ -54,8 +55,23 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     signal,
     onProgress: ({ bytes }) => progress(bytes.done, bytes.total),
   });
-  const { replicated, failed, failedNotes, unlocked, unlockedPoints, ended, bytesRead, bytesSent, backlog } = report;
-  const errors = [ended, ...failed.map(({ error }) => error), ...failedNotes.map(({ error }) => error), ...unlocked];
+  const {
+    replicated,
+    failed,
+    failedNotes,
+    unlocked,
+    unlockedPoints,
+    ended,
+    bytesRead,
+    bytesSent,
+    backlog,
+    there = [],
+  } = report;
+  // Another replica has what the primary lacks, and gives it on.
+  const foreign =
+    from === primaryName ? await foreignPoints({ primary: source.repository, points, there, signal }) : [];
+  const shared = sharedReplica(to.replica.name, foreign);
+  const errors = [ended, shared, ...[...failed, ...failedNotes].map(({ error }) => error), ...unlocked];
   const wrong = errors.filter((error) => error !== undefined).map(errorReport);
   return {
     outcome: wrong.length === 0 ? "ok" : ended === undefined || replicated.length > 0 ? "partial" : "failed",
@@ -66,6 +82,19 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     unlocked: unlockedPoints,
     errors: wrong,
   };
+}
+
+/** Undefined when no foreign point is there. */
+function sharedReplica(name: string, foreign: readonly CatalogPoint[]): StillpointError | undefined {
+  const newest = foreign.at(-1);
+  if (newest === undefined) return undefined;
+  const sources = [...new Set(foreign.map(({ manifest }) => manifest.source))].join(", ");
+  const { time, source, host } = newest.manifest;
+  return new StillpointError("replica_shared", {
+    what: `Somebody else writes to ${name} as this host does: recovery points of ${sources} came there that weren't captured here (${String(foreign.length)} since the last run), the newest ${newest.id.slice(0, 8)} of ${source}, at ${time} on ${host}`,
+    safe: "All points are whole, those of this host are sent all the same, and this run forgets none there.",
+    next: "End the other one: the host that this one has replaced, or a copy of it; one that is to stay needs a repository and replicas of its own (docs/disaster.md). If you know of none, somebody has this host's keys (docs/security.md).",
+  });
 }
 
 /** Another replica is asked in the primary's place, and not the other way round: there are reasons why it is named. */

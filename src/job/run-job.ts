@@ -47,10 +47,12 @@ export async function runJob(context: JobContext, request: JobRequest): Promise<
   onCaptured?.();
   const replicas = await replicateAll(context, request);
   const reached = replicas.filter(({ outcome }) => outcome === "ok" || outcome === "partial");
+  // Where another host writes too, its points would push out this one's.
+  const unshared = reached.filter(({ errors }) => !errors.some(({ code }) => code === "replica_shared"));
   const appendOnly = new Set(
     policy.replicate.filter(({ replica }) => replica.appendOnly).map(({ replica }) => replica.name),
   );
-  const prunable = reached.map(({ replica }) => replica).filter((replica) => !appendOnly.has(replica));
+  const prunable = unshared.map(({ replica }) => replica).filter((replica) => !appendOnly.has(replica));
   const locations = [primaryName, ...prunable];
   const prunes = await Promise.all(locations.map((location) => prune(context, request, location)));
 

@@ -24,7 +24,7 @@ export interface RecoverOptions extends CallOptions {
   readonly onProgress?: (progress: ReplicationProgress) => void;
 }
 
-export interface RecoverReport extends Omit<ReplicationReport, "ended" | "backlog"> {
+export interface RecoverReport extends Omit<ReplicationReport, "ended" | "backlog" | "there"> {
   /** Ids of points that later ones continue, and that the replica neither has nor knows to be forgotten. */
   readonly unknown: readonly string[];
 }
@@ -84,7 +84,8 @@ export async function recoverPrimary(options: RecoverOptions): Promise<RecoverRe
   await addKeys(replica.storage, storage, await namesOf(storage, "keys/", { signal }), { signal });
   const {
     ended,
-    backlog: _,
+    backlog: _backlog,
+    there: _there,
     ...report
   } = await replicate({
     primary: await BlobStore.load(replica, { signal }),

@@ -11,7 +11,7 @@ import { withObserver } from "../storage/wrappers/observe.ts";
 import { planReplication, type ReplicationPlan } from "./plan.ts";
 import { type LockRules, PointLocks } from "./point-locks.ts";
 import type { PointFailure, ReplicationProgress, ReplicationReport } from "./replication-report.ts";
-import { type PointSurvey, surveyPoints } from "./survey.ts";
+import { type LocationSurvey, surveyPoints } from "./survey.ts";
 import { longestReliance } from "./sweep-notices.ts";
 import { NoteSynchroniser } from "./synchronise-notes.ts";
 import { Transfer } from "./transfer.ts";
@@ -68,7 +68,7 @@ class Replication {
   readonly #gone = new Set<string>();
   #notes: NoteSynchroniser | undefined;
   /** As it was when the run began. */
-  #there: PointSurvey | undefined;
+  #there: LocationSurvey | undefined;
   #plan: ReplicationPlan | undefined;
 
   constructor(options: ReplicateOptions) {
@@ -102,6 +102,7 @@ class Replication {
       ended,
       ...this.#done,
       backlog: this.#backlog(),
+      there: this.#there?.there,
     };
   }
 

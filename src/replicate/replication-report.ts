@@ -37,4 +37,6 @@ export interface ReplicationReport {
   readonly adoptedPacks: number;
   /** What is still lacking; undefined when the replica could not even be listed. */
   readonly backlog: ReplicationPlan | undefined;
+  /** The replica's points as the run found them; undefined when it could not even be listed. */
+  readonly there: readonly CatalogPoint[] | undefined;
 }

@@ -1,6 +1,6 @@
 /** What a location holds of a primary's points, and of the notes on them. */
 import { isStillpointError } from "../errors.ts";
-import { forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
+import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
 import { getSmallObject } from "../repository/points/small-objects.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
@@ -11,6 +11,11 @@ const readsAtOnce = 16;
 export interface PointSurvey {
   readonly points: ReadonlySet<string>;
   readonly forgotten: ReadonlySet<string>;
+}
+
+export interface LocationSurvey extends PointSurvey {
+  /** The points themselves, oldest first. */
+  readonly there: readonly CatalogPoint[];
 }
 
 /** Names of the objects in force, by the point's id. */
@@ -28,15 +33,16 @@ export async function surveyPoints(
   repository: Repository,
   wanted: Iterable<string>,
   options: CallOptions = {},
-): Promise<PointSurvey> {
-  const points = new Set((await loadCatalog(repository, options)).points.map(({ id }) => id));
+): Promise<LocationSurvey> {
+  const there = (await loadCatalog(repository, options)).points;
+  const points = new Set(there.map(({ id }) => id));
   const lacking = new Set(wanted).difference(points);
   const forgotten = new Set<string>();
   const records = await newestNames(repository.storage, "forgotten", options);
   await forEachAtOnce(records, readsAtOnce, async ([id, name]) => {
     if (lacking.has(id) && (await opens(repository, name, options))) forgotten.add(id);
   });
-  return { points, forgotten };
+  return { points, forgotten, there };
 }
 
 async function opens(repository: Repository, record: string, options: CallOptions): Promise<boolean> {

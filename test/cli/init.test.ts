@@ -105,7 +105,7 @@ describe("init again", () => {
     rmSync(join(folder, "repository"), { recursive: true });
     const { status, stderr } = await stillpoint(["init", "--config", config]);
     expect(status).toBe(1);
-    expect(stderr).toContain("the replica usb has one");
+    expect(stderr).toContain("usb, named as its replica, has one already");
     expect(stderr).toContain(`stillpoint recover --repository '${usb}'`);
     expect(existsSync(join(folder, "repository"))).toBe(false);
   });

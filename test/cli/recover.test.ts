@@ -51,6 +51,9 @@ describe("recover", () => {
       "  install the program of the source dump: there is no /nowhere/dump",
       `  start the virtual machine web, or restore it: there is no socket ${at("web.sock")}`,
     ]);
+    expect(stdout).toMatch(
+      /^First make sure that .* is off: .*; the newest point came to this copy \d+m?s( \d+s)? ago\.$/m,
+    );
     expect(stdout).toContain(`Next: \`stillpoint check --config ${at("stillpoint.yaml")}\``);
     cpSync(join(folder, "repository.key"), at("repository.key"));
     const listed = await stillpoint(["list", "--json", "--config", at("stillpoint.yaml")]);

@@ -242,7 +242,9 @@ describe.runIf(isRoot)("a host that is lost with all it had", () => {
 
     const recovered = succeed(machine.run(town + page.take("stillpoint recover "))).stdout;
     expect(recovered).toContain("/var/lib/stillpoint/repository: 7 recovery points, ");
-    expect(recovered.split("by hand:\n")[1]).toMatch(/^ {2}bring back the source disk: .*\n\nNext/);
+    expect(recovered.split("by hand:\n")[1]).toMatch(
+      /^ {2}bring back the source disk: .*\n\nFirst make sure that \S+ is off: .*\nNext/,
+    );
     expect(summary(json(machine, "stillpoint list"))).toEqual(summary(points));
     succeed(machine.run(page.take("stillpoint restore latest --source disk ")));
     expect(readFileSync(machine.path("/srv/disk.raw")).equals(disk)).toBe(true);

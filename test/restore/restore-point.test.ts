@@ -83,7 +83,11 @@ test("a target made while the restore runs isn't replaced", async () => {
 });
 
 test.each([
-  ["its parent isn't there", "/nowhere/target", "its parent folder doesn't exist"],
+  [
+    "its parent isn't there",
+    "/nowhere/target",
+    "its parent folder doesn't exist. The recovery point is untouched. Mount its disk, or make it (`mkdir -p '/nowhere'`), and run",
+  ],
   ["its parent is a file", "/etc/passwd/target", "its parent isn't a folder"],
 ])("a target that can't be made is an error that says why: %s", async (_, target, reason) => {
   const { tested, point } = await prepare();

@@ -149,6 +149,9 @@ export function findPoint<T extends { readonly id: string }>(points: readonly T[
   });
 }
 
+/** For so long, in ms, the record that a point was forgotten stays, whether anything asks for it or not. */
+export const recordLasts = 96 * 3_600_000;
+
 /** Why a point isn't forgotten. */
 export type Keeper = "hold" | "reader";
 

@@ -1,7 +1,7 @@
 /** Small objects that nobody needs any more. */
 import { isStillpointError } from "../../errors.ts";
 import type { CallOptions } from "../../storage/storage.ts";
-import { type Catalog, forEachAtOnce } from "../points/catalog.ts";
+import { type Catalog, forEachAtOnce, recordLasts } from "../points/catalog.ts";
 import { untilOf } from "../locks/lock-record.ts";
 import { compactTime, parsePointName } from "../points/manifest.ts";
 import { noticeLasts } from "../points/readers.ts";
@@ -33,10 +33,11 @@ export async function planCleanup(repository: Repository, options: CleanupOption
   const lost = catalog.damaged.map(({ name }) => name).filter((name) => acceptLost.has(parsePointName(name)?.id ?? ""));
   const records = finishedRecords(options);
   const staying = options.records.filter(({ name }) => !records.includes(name));
-  // A forgotten object is asked for by later manifests' chain and by records; whoever asks for it goes first.
+  // A forgotten object is asked for by later manifests' chain and by records; whoever asks for it goes first. Replication asks for new ones.
   const asked = new Set(catalog.points.map(({ manifest }) => manifest.previous));
   const listed = new Set(staying.flatMap(({ record }) => record.points));
-  const unasked = [...forgotten].filter(([id, { digest }]) => !asked.has(digest) && !listed.has(id));
+  const old = ({ time }: Forgotten): boolean => Date.parse(time) + recordLasts <= options.now;
+  const unasked = [...forgotten].filter(([id, one]) => old(one) && !asked.has(one.digest) && !listed.has(id));
   const configs = await listOldConfigs(repository, options);
   const locks = await planLocks(repository, options);
   const readers = await planReaders(repository, options);

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
-import { forgetPoint, loadCatalog } from "../../../src/repository/points/catalog.ts";
+import { forgetPoint, loadCatalog, recordLasts } from "../../../src/repository/points/catalog.ts";
 import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
 import { packName } from "../../../src/repository/blobs/pack.ts";
 import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
@@ -354,6 +354,9 @@ describe("small objects", () => {
     expect(await namesOf(repository.storage, "forgotten/")).toEqual([`forgotten/${first.id}`]);
     await forget(second);
     await visit();
+    await visit();
+    expect(await namesOf(repository.storage, "forgotten/")).toHaveLength(2);
+    here.clock.pass(recordLasts);
     await visit();
     // The third names the second; nobody names the first any more.
     expect(await namesOf(repository.storage, "forgotten/")).toEqual([`forgotten/${second.id}`]);

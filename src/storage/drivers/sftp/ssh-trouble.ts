@@ -26,6 +26,11 @@ const reasons: readonly Reason[] = [
     code: "storage_denied",
     next: "Compare the server's fingerprint with what its administrator says, then put its key into the known_hosts file (docs/offsite.md). A key that has changed may be somebody in between.",
   },
+  {
+    words: /bad permissions/i,
+    code: "storage_denied",
+    next: "Let nobody but its owner read the file of the key: `chmod 600`.",
+  },
   refused,
   {
     words: /subsystem request failed/i,

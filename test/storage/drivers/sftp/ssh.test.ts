@@ -136,6 +136,9 @@ describe("what the end of a connection means", () => {
       "Bring back the key /etc/key",
     );
     expect(connectionError(far, trouble).message).toContain("authorized_keys");
+    const words = 'Load key "/etc/key": bad permissions / web1@host: Permission denied (publickey).';
+    const open = connectionError(far, { ...trouble, end: { ...end, words } });
+    expect(open.parts.next).toContain("chmod 600");
   });
 
   test("a place without another name is said once", () => {
