@@ -15,6 +15,7 @@ import { errnoOf } from "../host/files.ts";
 import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { ExecutorFactory } from "../repository/threads/executor.ts";
 import type { DirectoryPart, Part, RecoveryPoint } from "../repository/points/manifest.ts";
+import type { DirectoryEntry } from "../repository/tree/directory-tree.ts";
 import { WriteSession } from "../repository/blobs/write-session.ts";
 import { findEntry } from "./browse.ts";
 import { orDamaged } from "./pieces.ts";
@@ -64,13 +65,13 @@ export async function restorePoint(options: RestoreOptions): Promise<RestoreRepo
   const isMachine = point.manifest.kind === "vm";
   if (isMachine || part.kind !== "directory") refuseSelection(isMachine ? "virtual machine" : part.kind, paths);
   refuseExisting(target);
-  if (part.kind === "directory") await refuseMissing(options, part, paths);
+  const whole = paths.length === 0 || part.kind !== "directory";
+  const total = whole ? point.manifest.statistics.size : await sizeOfSelection(options, part, new Set(paths));
   const place = workingName(target, point, isMachine ? [options.format ?? "raw"] : paths);
   const tally = new RestoreTally();
   // A session is what starts threads; nothing is ever written through this one.
   const session = new WriteSession(store, options.executor, signal);
   try {
-    const total = paths.length === 0 ? point.manifest.statistics.size : undefined;
     let done = 0;
     const advance = (bytes: number): void => {
       done += bytes;
@@ -119,16 +120,22 @@ function refuseSelection(kind: string, paths: readonly string[]): void {
   });
 }
 
-/** A path that is mistyped, before anything is made for it. */
-async function refuseMissing(
+/**
+ * Bytes of single files; undefined when there are folders among them, or what can't be read on the way, which is for the restore to
+ * report. Throws `not_found` for a path that is mistyped, before anything is made for it.
+ */
+async function sizeOfSelection(
   { store, point, signal }: RestoreOptions,
   part: DirectoryPart,
-  paths: readonly string[],
-): Promise<void> {
+  paths: ReadonlySet<string>,
+): Promise<number | undefined> {
+  const files: DirectoryEntry[] = [];
   for (const wanted of paths) {
-    // What can't be read on the way is for the restore to report.
-    await orDamaged(async () => await findEntry(store.reader, point, part, stepsBelow(part.path, wanted), { signal }));
+    const steps = stepsBelow(part.path, wanted);
+    const entry = await orDamaged(async () => await findEntry(store.reader, point, part, steps, { signal }));
+    if (typeof entry !== "string" && entry.type !== "directory") files.push(entry);
   }
+  return files.length < paths.size ? undefined : files.reduce((sum, { size = 0 }) => sum + size, 0);
 }
 
 function refuseExisting(target: string): void {

@@ -75,6 +75,19 @@ test("nothing is written over", async () => {
   expect(partials(folder)).toEqual([]);
 });
 
+test.each([
+  { paths: ["deep/large", "small"], total: 12_000_005 },
+  { paths: ["deep/large", "deep/er"], total: undefined },
+])("progress goes by bytes, also within a large file: $paths of $total", async ({ paths, total }) => {
+  const { tested, point, target } = await prepare();
+  const seen: { done: number; total: number | undefined }[] = [];
+  await restore(tested, point, target, { paths, progress: (progress) => seen.push(progress) });
+  expect(new Set(seen.map((progress) => progress.total))).toEqual(new Set([total]));
+  // Two parts of the large file, and the small ones.
+  expect(seen.length).toBeGreaterThanOrEqual(2);
+  expect(seen.at(-1)?.done).toBeGreaterThanOrEqual(12_000_000);
+});
+
 test("a target made while the restore runs isn't replaced", async () => {
   const { tested, point, target } = await prepare();
   const progress = (): void => fs.writeFileSync(target, "mine");

@@ -1,4 +1,5 @@
 /** The walk over a directory: what changed is read, what didn't is taken over, and each folder becomes a node. */
+import type { Advance } from "../../repository/threads/executor.ts";
 import { forEachAtOnce } from "../../repository/points/catalog.ts";
 import { type DirectoryEntry, nameOf, readDirectory } from "../../repository/tree/directory-tree.ts";
 import type { CaptureContext } from "../capture.ts";
@@ -167,25 +168,32 @@ export class DirectoryWalk {
 
   /** A file's complete entry; undefined when it has gone or can't be read. */
   async #readFile(folder: Folder, found: FoundFile): Promise<DirectoryEntry | undefined> {
-    const { name, path, size, link } = found;
-    const file = await (link === undefined ? this.#readOnce(path, size) : this.#readLinked(path, size, link));
-    this.#advance(size);
+    const { name, size, link } = found;
+    let left = size;
+    // It may have grown since it was found.
+    const advance = (bytes: number): void => {
+      const counted = Math.min(bytes, left);
+      left -= counted;
+      this.#advance(counted);
+    };
+    const file = await (link === undefined ? this.#readOnce(found, advance) : this.#readLinked(found, link, advance));
+    this.#advance(left);
     if (typeof file !== "string") return nameEntry(name, file.entry);
     if (!isGone(file)) folder.leaveOut([{ name, failure: file }]);
     return undefined;
   }
 
-  async #readLinked(path: Uint8Array, size: number, link: string): Promise<ReadFile | string> {
+  async #readLinked(found: FoundFile, link: string, advance: Advance): Promise<ReadFile | string> {
     const earlier = this.#links.get(link);
     const file = earlier === undefined ? "ENOENT" : await earlier;
     if (typeof file !== "string") return file;
-    const reading = this.#readOnce(path, size);
+    const reading = this.#readOnce(found, advance);
     this.#links.set(link, reading);
     return await reading;
   }
 
-  async #readOnce(path: Uint8Array, size: number): Promise<ReadFile | string> {
-    const file = await this.#queue.read(path, size);
+  async #readOnce({ path, size }: FoundFile, advance: Advance): Promise<ReadFile | string> {
+    const file = await this.#queue.read(path, size, advance);
     if (typeof file !== "string") this.read += file.read;
     return file;
   }

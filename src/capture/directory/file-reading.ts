@@ -43,6 +43,11 @@ export class FileReading {
     if (this.#end > 0 && this.stats.isFile()) readAhead(this.#fd, 0, Math.min(buffer.length, this.#end));
   }
 
+  /** Bytes of the file, holes too, that were passed by the chunks before the last one. */
+  get position(): number {
+    return this.#base + this.#at;
+  }
+
   close(): void {
     closeSync(this.#fd);
   }

@@ -6,6 +6,7 @@ import { type ReadFile, readFiles, readTools } from "./read-files.ts";
 export interface ReadInput {
   /** The device of the source's own folder. */
   readonly device: bigint;
+  /** A large file comes alone: what the task has done is how far that is. */
   readonly paths: readonly Uint8Array[];
 }
 
@@ -17,8 +18,8 @@ export interface ReadOutput {
 
 export const readFilesTask: Task<ReadInput, ReadOutput> = {
   name: "read-files",
-  async run(context, { paths, device }) {
-    const tools = readTools(context, device);
+  async run(context, { paths, device }, advance) {
+    const tools = readTools(context, device, advance);
     const results: (ReadFile | string)[] = [];
     for await (const file of readFiles(tools, paths)) results.push(file);
     return { results, nodes: tools.outbox.nodes };

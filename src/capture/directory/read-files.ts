@@ -2,7 +2,7 @@
 import { throwIfCancelled } from "../../host/cancel.ts";
 import { gearTable, type GearTable } from "../stream/chunker.ts";
 import { storeChunk } from "../stream/store-chunk.ts";
-import type { TaskContext } from "../../repository/threads/executor.ts";
+import type { Advance, TaskContext } from "../../repository/threads/executor.ts";
 import type { DirectoryEntry } from "../../repository/tree/directory-tree.ts";
 import { type Chunk, writeStreamTree } from "../../repository/tree/stream-tree.ts";
 import { linkOf, makeEntry } from "./entry.ts";
@@ -25,10 +25,15 @@ export interface ReadTools {
   readonly table: GearTable;
   /** Of the source's own folder. */
   readonly device: bigint;
+  /** Told now and then how far a large file is; what is left when it ends isn't told. */
+  readonly advance: Advance;
 }
 
-export function readTools(context: TaskContext, device: bigint): ReadTools {
-  return { context, outbox: new NodeOutbox(context), table: gearTable(context.keys), device };
+/** Bytes of a file between two words about them. */
+const bytesPerWord = 8 * 1024 * 1024;
+
+export function readTools(context: TaskContext, device: bigint, advance: Advance = () => undefined): ReadTools {
+  return { context, outbox: new NodeOutbox(context), table: gearTable(context.keys), device, advance };
 }
 
 /** For each path the file, or the errno's name. */
@@ -57,13 +62,20 @@ function begin(path: Uint8Array | undefined): FileReading | string {
   }
 }
 
-async function finish({ context, outbox, table, device }: ReadTools, reading: FileReading): Promise<ReadFile | string> {
+async function finish(tools: ReadTools, reading: FileReading): Promise<ReadFile | string> {
+  const { context, outbox, table, device, advance } = tools;
   const { path, stats } = reading;
   try {
     if (!stats.isFile()) return "ENOENT"; // Something else has taken the file's place.
     const xattrs = readXattrs(path);
     const chunks: Chunk[] = [];
-    for (const chunk of reading.chunks(table)) chunks.push("id" in chunk ? chunk : await storeChunk(context, chunk));
+    let told = 0;
+    for (const chunk of reading.chunks(table)) {
+      chunks.push("id" in chunk ? chunk : await storeChunk(context, chunk));
+      if (reading.position - told < bytesPerWord) continue;
+      advance(reading.position - told);
+      told = reading.position;
+    }
     const content = { ...(await writeStreamTree(outbox, chunks)), sparse: reading.sparse };
     return {
       entry: makeEntry(undefined, "file", stats, { link: linkOf(stats, device), content, xattrs }),

@@ -4,6 +4,7 @@
  * Files go before folders, so that not more is found than can soon be read; of the folders the one found last goes first,
  * so that few are open at a time.
  */
+import type { Advance } from "../../repository/threads/executor.ts";
 import type { WriteSession } from "../../repository/blobs/write-session.ts";
 import { type MadeNode, storeNodes } from "./node-outbox.ts";
 import { readFilesTask } from "./read-files-task.ts";
@@ -27,7 +28,12 @@ interface Batch<Out> {
   readonly nodes: readonly MadeNode[];
 }
 
-type WaitingFile = Waiting<Uint8Array, ReadFile | string>;
+interface FileToRead {
+  readonly path: Uint8Array;
+  readonly advance: Advance;
+}
+
+type WaitingFile = Waiting<FileToRead, ReadFile | string>;
 type WaitingFolder = Waiting<ScanFolder, ScannedFolder>;
 
 export class WorkQueue {
@@ -48,9 +54,12 @@ export class WorkQueue {
     return await this.#enqueue(this.#folders, folder, 0);
   }
 
-  /** The file, or the errno's name; `size` in bytes is what it is expected to have. */
-  async read(path: Uint8Array, size: number): Promise<ReadFile | string> {
-    return await this.#enqueue(this.#files, path, size);
+  /**
+   * The file, or the errno's name; `size` in bytes is what it is expected to have. Of a file that is large, `advance` is told how far
+   * it is.
+   */
+  async read(path: Uint8Array, size: number, advance: Advance): Promise<ReadFile | string> {
+    return await this.#enqueue(this.#files, { path, advance }, size);
   }
 
   async #enqueue<In, Out>(queue: Waiting<In, Out>[], input: In, weight: number): Promise<Out> {
@@ -79,8 +88,9 @@ export class WorkQueue {
     const full = files > 0 && (files < this.#files.length || files === filesPerTask);
     if (full || (files > 0 && this.#folders.length === 0)) {
       const batch = this.#files.splice(0, files);
-      const input = { device: this.#options.device, paths: batch.map((one) => one.input) };
-      return this.#settle(batch, async () => await this.#session.run(readFilesTask, input));
+      const input = { device: this.#options.device, paths: batch.map((one) => one.input.path) };
+      const advance = batch.length === 1 ? batch[0]?.input.advance : undefined;
+      return this.#settle(batch, async () => await this.#session.run(readFilesTask, input, advance));
     }
     if (this.#folders.length === 0) return undefined;
     const batch = this.#folders.splice(-foldersPerTask).reverse();

@@ -3,7 +3,7 @@ import { toError } from "../../errors.ts";
 import { isFar } from "../../storage/is-far.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { BlobWriter, type WriteStatistics } from "./blob-writer.ts";
-import { type Executor, type ExecutorFactory, type Task, presenceOf } from "../threads/executor.ts";
+import { type Advance, type Executor, type ExecutorFactory, type Task, presenceOf } from "../threads/executor.ts";
 import { sealIndexes } from "./index-object.ts";
 import type { PackInfo } from "./pack.ts";
 import type { Repository } from "../repository.ts";
@@ -58,8 +58,8 @@ export class WriteSession {
     });
   }
 
-  async run<In, Out>(task: Task<In, Out>, input: In): Promise<Out> {
-    return await this.executor.run(task, input);
+  async run<In, Out>(task: Task<In, Out>, input: In, advance?: Advance): Promise<Out> {
+    return await this.executor.run(task, input, advance);
   }
 
   /** Makes everything added durable and indexed: from then on a manifest may name it. */

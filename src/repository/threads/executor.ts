@@ -19,12 +19,15 @@ export interface TaskContext {
   readonly signal: AbortSignal | undefined;
 }
 
+/** Told that so many bytes more are done. Each call is a message to the main thread: for every few MiB, not for every block. */
+export type Advance = (bytes: number) => void;
+
 /** A piece of work. Input and output are structured-cloneable. */
 export interface Task<In, Out> {
   readonly name: string;
   /** May run beside others of its kind in one thread: while one waits for the storage, another goes on. */
   readonly overlaps?: true;
-  run(context: TaskContext, input: In): Promise<Out>;
+  run(context: TaskContext, input: In, advance: Advance): Promise<Out>;
 }
 
 export interface Executor {
@@ -32,7 +35,7 @@ export interface Executor {
   readonly parallel: number;
   /** Makes ready what tasks run in, meanwhile: for whoever has something else to do before the first task. */
   start(): void;
-  run<In, Out>(task: Task<In, Out>, input: In): Promise<Out>;
+  run<In, Out>(task: Task<In, Out>, input: In, advance?: Advance): Promise<Out>;
   /** Makes durable what the tasks' writers were given. Returns the sums over all of them. */
   flush(): Promise<WriteStatistics>;
   /** Ends the threads; what isn't flushed is dropped. */
@@ -96,8 +99,8 @@ export const inlineExecutor: ExecutorFactory = (options) => {
   return {
     parallel: 1,
     start: () => undefined,
-    run: async (task, input) => {
-      const running = last.then(async () => await task.run(context, input));
+    run: async (task, input, advance = () => undefined) => {
+      const running = last.then(async () => await task.run(context, input, advance));
       last = running.catch(() => undefined);
       return await running;
     },

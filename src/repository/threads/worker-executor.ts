@@ -5,7 +5,7 @@ import { startThread } from "../../host/module-beside.ts";
 import type { WriteStatistics } from "../blobs/blob-writer.ts";
 import { answerRequest } from "./asked-storage.ts";
 import { bufferOver } from "./buffer-over.ts";
-import type { Executor, ExecutorOptions, Task } from "./executor.ts";
+import type { Advance, Executor, ExecutorOptions, Task } from "./executor.ts";
 import { type FromWorker, fromPlainError, type StorageRequest, type ToWorker } from "./worker-protocol.ts";
 
 /**
@@ -14,15 +14,19 @@ import { type FromWorker, fromPlainError, type StorageRequest, type ToWorker } f
  */
 const tasksPerThread = { near: 2, far: 6 };
 
-interface Thread {
-  readonly worker: Worker;
-  readonly pending: Map<number, PromiseWithResolvers<unknown>>;
+interface Pending {
+  readonly result: PromiseWithResolvers<unknown>;
+  readonly advance: Advance | undefined;
 }
 
-interface Job {
+interface Thread {
+  readonly worker: Worker;
+  readonly pending: Map<number, Pending>;
+}
+
+interface Job extends Pending {
   readonly task: string;
   readonly input: unknown;
-  readonly result: PromiseWithResolvers<unknown>;
 }
 
 export class WorkerExecutor implements Executor {
@@ -51,10 +55,10 @@ export class WorkerExecutor implements Executor {
     while (this.#failure === undefined && this.#startable > 0) this.#start();
   }
 
-  async run<In, Out>(task: Task<In, Out>, input: In): Promise<Out> {
+  async run<In, Out>(task: Task<In, Out>, input: In, advance?: Advance): Promise<Out> {
     if (this.#options.context.signal?.aborted === true) throw cancelled();
     const result = Promise.withResolvers<unknown>();
-    this.#queue.push({ task: task.name, input, result });
+    this.#queue.push({ task: task.name, input, result, advance });
     this.#dispatch();
     return (await result.promise) as Out;
   }
@@ -101,17 +105,17 @@ export class WorkerExecutor implements Executor {
     const job = this.#queue.shift();
     if (job === undefined) return;
     const message = { kind: "run", task: job.task, input: job.input } as const;
-    this.#send(thread, message)
+    this.#send(thread, message, job.advance)
       .then(job.result.resolve, job.result.reject)
       .finally(() => this.#dispatch());
   }
 
-  async #send(thread: Thread, message: DistributiveOmit<ToWorker, "id">): Promise<unknown> {
+  async #send(thread: Thread, message: DistributiveOmit<ToWorker, "id">, advance?: Advance): Promise<unknown> {
     const id = this.#nextId++;
     const result = Promise.withResolvers<unknown>();
     // A thread that has ended answers nothing any more.
     if (this.#failure !== undefined) throw this.#failure;
-    thread.pending.set(id, result);
+    thread.pending.set(id, { result, advance });
     thread.worker.postMessage({ ...message, id });
     return await result.promise;
   }
@@ -141,10 +145,14 @@ export class WorkerExecutor implements Executor {
       void this.#answer(thread, message.call, message.request);
       return;
     }
-    const result = thread.pending.get(message.id);
+    const pending = thread.pending.get(message.id);
+    if (message.kind === "advanced") {
+      pending?.advance?.(message.bytes);
+      return;
+    }
     thread.pending.delete(message.id);
-    if (message.kind === "done") result?.resolve(message.output);
-    else result?.reject(fromPlainError(message.error));
+    if (message.kind === "done") pending?.result.resolve(message.output);
+    else pending?.result.reject(fromPlainError(message.error));
   }
 
   async #answer({ worker }: Thread, call: number, request: StorageRequest): Promise<void> {
@@ -156,7 +164,7 @@ export class WorkerExecutor implements Executor {
   #fail(error: Error): void {
     this.#failure ??= error;
     for (const thread of this.#threads) {
-      for (const result of thread.pending.values()) result.reject(this.#failure);
+      for (const { result } of thread.pending.values()) result.reject(this.#failure);
       thread.pending.clear();
     }
     for (const job of this.#queue.splice(0)) job.result.reject(this.#failure);

@@ -42,6 +42,7 @@ export function serveTasks(
     }
     const task = byName.get(message.task);
     if (task === undefined) throw new Error(`no task ${message.task}`);
-    return await task.run(context, message.input as never);
+    const { id } = message;
+    return await task.run(context, message.input as never, (bytes) => post({ kind: "advanced", id, bytes }));
   }
 }

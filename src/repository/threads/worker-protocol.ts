@@ -10,6 +10,7 @@ export type ToWorker =
   | { readonly kind: "answer"; readonly call: number; readonly answer: Uint8Array | PlainError | undefined };
 
 export type FromWorker =
+  | { readonly kind: "advanced"; readonly id: number; readonly bytes: number }
   | { readonly kind: "done"; readonly id: number; readonly output: unknown }
   | { readonly kind: "failed"; readonly id: number; readonly error: PlainError }
   | { readonly kind: "pack"; readonly pack: PackInfo }

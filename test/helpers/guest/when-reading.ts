@@ -7,9 +7,9 @@ export function whenReading(meanwhile: () => Promise<unknown>): ExecutorFactory 
     const inner = inlineExecutor(options);
     return {
       ...inner,
-      run: async (task, input) => {
+      run: async (task, input, advance) => {
         if (task.name === "capture-disk-region") await (done ??= meanwhile());
-        return await inner.run(task, input);
+        return await inner.run(task, input, advance);
       },
     };
   };

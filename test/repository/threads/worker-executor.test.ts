@@ -24,6 +24,7 @@ const asking = `
 const thread = `
   import { parentPort } from "node:worker_threads";
   parentPort.on("message", ({ kind, id, task }) => {
+    for (const bytes of task === "advance" ? [3, 4] : []) parentPort.postMessage({ kind: "advanced", id, bytes });
     parentPort.postMessage({ kind: "done", id, output: kind === "flush" ? { newBytes: 1, storedBytes: 1 } : task });
     if (task === "throw") setImmediate(() => { throw new Error("out of the blue"); });
     if (task === "exit") setImmediate(() => process.exit(7));
@@ -69,6 +70,17 @@ describe("threads", () => {
       expect(failure).toMatchObject({ message: expect.stringMatching(why) as string });
       expect(await rejection(threads.flush())).toBe(failure);
       expect(await rejection(threads.run(task("anything"), null))).toBe(failure);
+    } finally {
+      await threads.close();
+    }
+  });
+
+  test("tell how far a task is, before it is done", async () => {
+    const threads = executor();
+    try {
+      const heard: number[] = [];
+      await threads.run(task("advance"), null, (bytes) => void heard.push(bytes));
+      expect(heard).toEqual([3, 4]);
     } finally {
       await threads.close();
     }
