@@ -138,7 +138,7 @@ install_npm_packages() {
 }
 
 build() {
-  if [ ! -e dist/.stamp ] || [ -n "$(find src tsconfig.json tsconfig.build.json -newer dist/.stamp -print -quit)" ]; then
+  if [ ! -e dist/.stamp ] || [ -n "$(find src scripts/bundle* package-lock.json -newer dist/.stamp -print -quit)" ]; then
     sh scripts/build.sh
   fi
 }

@@ -7,7 +7,8 @@ import { statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { buildDebian } from "./package/build-debian.ts";
-import { buildExecutable, packageVersion, project } from "./package/build-executable.ts";
+import { project } from "./bundle/settings.ts";
+import { buildExecutable, packageVersion } from "./package/build-executable.ts";
 import { licencesOf } from "./package/third-party.ts";
 
 const { values } = parseArgs({ options: { version: { type: "string" }, into: { type: "string" } } });

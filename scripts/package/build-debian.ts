@@ -3,7 +3,8 @@ import { createHash } from "node:crypto";
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
-import { project, run } from "./build-executable.ts";
+import { project } from "../bundle/settings.ts";
+import { run } from "./build-executable.ts";
 
 export interface DebianPackage {
   readonly version: string;

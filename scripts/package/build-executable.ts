@@ -4,12 +4,10 @@
  */
 import { spawnSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { stripTypeScriptTypes } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { build, type BuildOptions, type Plugin } from "esbuild";
-import { pageFiles } from "../../src/daemon/page-assets.ts";
-
-export const project = join(import.meta.dirname, "../..");
+import { writePageFiles } from "../bundle/page-files.ts";
+import { project, settings } from "../bundle/settings.ts";
 
 /**
  * Makes the executable at `output`, with this process's own Node. `version` is what it will say it is. Returns the sources that are
@@ -21,11 +19,11 @@ export async function buildExecutable(output: string, version: string): Promise<
   mkdirSync(parts, { recursive: true });
   const main = join(parts, "main.mjs");
   const worker = join(parts, "worker.cjs");
-  const common = { ...settings, plugins: [versionOf(version)] };
+  const common = { ...executableSettings, plugins: [...settings.plugins, versionOf(version)] };
   // What is imported lazily stays lazy: esbuild makes it a function, which V8 reads when it is called.
   const entry = "scripts/package/executable-main.ts";
-  const { metafile } = await build({ ...common, entryPoints: [entry], format: "esm", banner, outfile: main });
-  await build({ ...common, entryPoints: ["src/job/worker.ts"], format: "cjs", outfile: worker });
+  const { metafile } = await build({ ...common, entryPoints: [entry], format: "esm", outfile: main });
+  await build({ ...common, entryPoints: ["src/job/worker.ts"], format: "cjs", banner: {}, outfile: worker });
   writeFileSync(
     join(parts, "executable.json"),
     JSON.stringify({
@@ -44,22 +42,8 @@ export async function buildExecutable(output: string, version: string): Promise<
   return Object.keys(metafile.inputs);
 }
 
-/** The files that browsers are served, without types, in a folder. Returns their paths by their names. */
-function writePageFiles(folder: string): Record<string, string> {
-  const written = pageFiles.map((name): [string, string] => {
-    const source = readFileSync(join(project, "src", name), "utf8");
-    const path = join(folder, name);
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, name.endsWith(".ts") ? stripTypeScriptTypes(source) : source);
-    return [name, path];
-  });
-  return Object.fromEntries(written);
-}
-
-const settings = {
-  absWorkingDir: project,
-  bundle: true,
-  platform: "node",
+const executableSettings = {
+  ...settings,
   target: `node${process.versions.node}`,
   // Names stay, so that a stack trace of a defect says something.
   minifyWhitespace: true,
@@ -68,11 +52,6 @@ const settings = {
   legalComments: "none",
   metafile: true,
 } as const satisfies BuildOptions;
-
-/** Packages that are CommonJS ask for Node's own modules by `require`, which a module hasn't. */
-const banner = {
-  js: 'import { createRequire as makeRequire } from "node:module"; const require = makeRequire("/");',
-};
 
 /** There is no package.json to read it from. */
 function versionOf(version: string): Plugin {

@@ -1,7 +1,7 @@
 /** Whose work is in the executable, and under which terms. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { project } from "./build-executable.ts";
+import { project } from "../bundle/settings.ts";
 
 /** The licences of Node and of the npm packages that the inputs of a bundle are in, one after the other. */
 export function licencesOf(inputs: readonly string[]): string {

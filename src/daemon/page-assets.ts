@@ -1,6 +1,5 @@
 /** The files of the page: its scripts, its style and its icons. Nothing else of the disk can be had. */
 import { stripTypeScriptTypes } from "node:module";
-import { isSea } from "node:sea";
 import { readProgramFile } from "../host/program-file.ts";
 import type { Answer, Routes } from "./http-server.ts";
 import { iconOf } from "./page/document.ts";
@@ -23,23 +22,19 @@ const modules = [
 ];
 const style = "daemon/page/page.css";
 
-/** What the self-contained executable must carry, by the paths in src/, and without types. */
+/** What a build must have, by the paths in src/, and without types. */
 export const pageFiles: readonly string[] = [...modules.map((name) => `${name}.ts`), style];
 
-/** A checkout has sources, whose types are taken away as they are served; a build has JavaScript. */
+/** A checkout has sources, whose types are taken away as they are served; a build has them without (scripts/bundle/). */
 const inCheckout = import.meta.url.endsWith(".ts");
-const extension = inCheckout || isSea() ? ".ts" : ".js";
 const root = new URL("..", import.meta.url);
 
 /** The path of the script that the page begins with. */
-export const pageScript = `/page/daemon/page/browser/main${extension}`;
+export const pageScript = "/page/daemon/page/browser/main.ts";
 
 export const pageAssets: Routes = {
   ...Object.fromEntries(
-    modules.map((name) => [
-      `/page/${name}${extension}`,
-      async () => script(await readProgramFile(root, name + extension)),
-    ]),
+    modules.map((name) => [`/page/${name}.ts`, async () => script(await readProgramFile(root, `${name}.ts`))]),
   ),
   "/page/page.css": async () => answer("text/css", await readProgramFile(root, style)),
   ...Object.fromEntries(

@@ -36,7 +36,7 @@ describe("which Node", () => {
     inner.copy("bin");
     box.run(["cp", "-r", inner.root, `${box.root}/node_modules/stillpoint`]);
     expect(box.run([`${box.root}/node_modules/stillpoint/bin/stillpoint`]).stdout).toContain(
-      `pinned [--disable-warning=ExperimentalWarning] [--heap-growing-percent=20] [--max-semi-space-size=4] [${box.root}/node_modules/stillpoint/dist/cli/main.js]`,
+      `pinned [--disable-warning=ExperimentalWarning] [--heap-growing-percent=20] [--max-semi-space-size=4] [${box.root}/node_modules/stillpoint/dist/modules/main.js]`,
     );
   });
 
@@ -95,7 +95,7 @@ describe("which Node", () => {
 describe("which code", () => {
   const built = (box: Sandbox): void => {
     box.write(pinned, fakeNode("26.10.0"));
-    box.write("dist/cli/main.js", "");
+    box.write("dist/modules/main.js", "");
     box.write("dist/.stamp", "");
   };
   const age = (box: Sandbox, path: string, secondsAgo: number): void => {
@@ -110,7 +110,7 @@ describe("which code", () => {
     const box = clone();
     ageSources(box);
     built(box);
-    expect(box.run(["bin/stillpoint"]).stdout).toContain(`[${box.root}/dist/cli/main.js]`);
+    expect(box.run(["bin/stillpoint"]).stdout).toContain(`[${box.root}/dist/modules/main.js]`);
   });
 
   test("the sources, where one changed after the build began", () => {
@@ -137,7 +137,7 @@ describe("which code", () => {
     built(box);
     age(box, "dist/.stamp", 3600);
     box.remove("src");
-    expect(box.run(["bin/stillpoint"]).stdout).toContain(`[${box.root}/dist/cli/main.js]`);
+    expect(box.run(["bin/stillpoint"]).stdout).toContain(`[${box.root}/dist/modules/main.js]`);
   });
 });
 

@@ -53,7 +53,9 @@ describe("the daemon", () => {
     expect(samples.get('stillpoint_location_reachable{location="far"}')).toBe(1);
     expect(samples.get('stillpoint_replication_backlog_points{policy="often",location="far"}')).toBe(0);
     for (const stage of ["capture finished", "replication finished", "prune finished", "job finished"]) {
-      expect(daemon.lines.find(({ message }) => message === stage)).toMatchObject({ policy: "often", outcome: "ok" });
+      // On a busy machine a job may find that the one before it is still replicating, and leave it to that.
+      const ended = daemon.lines.filter(({ message }) => message === stage);
+      expect(ended).toContainEqual(expect.objectContaining({ policy: "often", outcome: "ok" }));
     }
     expect(daemon.errors).toBe("");
   });

@@ -49,8 +49,7 @@ describe("what is missing", () => {
   test("nothing: it builds once, says nothing, and runs the script with the right Node", () => {
     box.write("dist/.stamp", "");
     box.write("src/x.ts", "");
-    box.write("tsconfig.json", "{}");
-    box.write("tsconfig.build.json", "{}");
+    box.write("scripts/bundle.ts", "");
     expect(bootstrap("test", "some/script.ts", "a b", "--flag")).toEqual({
       status: 0,
       stdout: "node [--disable-warning=ExperimentalWarning] [some/script.ts] [a b] [--flag]\n",

@@ -1,10 +1,11 @@
-import type { S3, S3ClientConfig } from "@aws-sdk/client-s3";
+import type { S3ClientConfig } from "@aws-sdk/client-s3";
 import { StillpointError, toError } from "../../../errors.ts";
 import { flawInAuthorities } from "../../../host/authorities.ts";
 import type { Clock } from "../../../host/clock.ts";
 import type { Files } from "../../../host/files.ts";
 import type { S3Address } from "../../storage.ts";
 import { Turns } from "../../turns.ts";
+import type { S3, SendOptions } from "./s3-client.ts";
 import { type AccessKey, readAccessKey } from "./s3-credentials.ts";
 
 export interface S3RequestsOptions {
@@ -20,11 +21,6 @@ export interface S3RequestsOptions {
 const requestsAtOnce = 32;
 /** In ms: an access key in a file is read again after so long, so that a new one needs no restart. */
 const keyIsFresh = 5 * 60_000;
-
-/** What goes with each request of AWS's client. */
-export interface SendOptions {
-  readonly abortSignal?: AbortSignal;
-}
 
 /** The way to the store: AWS's client, loaded and made when it is first needed, and a bounded number of requests. */
 export class S3Requests {
@@ -64,8 +60,8 @@ export class S3Requests {
 
   async #make(): Promise<S3> {
     const { address, patience } = this.#options;
-    const [sdk, { Agent: HttpAgent }, { Agent: HttpsAgent }] = await Promise.all([
-      import("@aws-sdk/client-s3"),
+    const [{ S3: Client }, { Agent: HttpAgent }, { Agent: HttpsAgent }] = await Promise.all([
+      import("./s3-client.ts"),
       // Only now too: it loads Node's WebSocket and fetch, which takes longer than all of ours.
       import("node:http"),
       import("node:https"),
@@ -95,7 +91,7 @@ export class S3Requests {
     if (address.endpoint !== undefined) config.endpoint = address.endpoint;
     const { credentials } = address;
     if (credentials.kind !== "chain") config.credentials = async () => await this.#accessKey(credentials);
-    const client = new sdk.S3(config);
+    const client = new Client(config);
     client.middlewareStack.add(
       (next) => async (request) => {
         const answer = await next(request);
