@@ -40,6 +40,7 @@ test("a systemd credential is a file in the folder that systemd gives", async ()
 test.each([
   ["[other]\naws_access_key_id = AKIA\naws_secret_access_key = hidden", "aws_access_key_id"],
   ["aws_access_key_id = AKIA\naws_secret_access_key: hidden", "aws_secret_access_key"],
+  ["aws_secret_access_key = hidden", "aws_access_key_id"],
   ["", "aws_access_key_id"],
 ])("a file that lacks a line says which, and nothing of its content", async (text, lacking) => {
   const { path } = await fileWith(text);

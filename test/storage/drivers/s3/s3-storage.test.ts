@@ -66,7 +66,7 @@ describe("what a store's refusal means", () => {
     const error = await rejection(storage.get("a"));
     expect(error).toMatchObject({ code: "storage_failed", retryable: true });
     expect(error.message).toContain("an error without a name (500)");
-    expect(inspect(error, { depth: 9 })).not.toMatch(/hidden\n|Signature=|AWS4-HMAC/);
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toMatch(/hidden\n|Signature=|AWS4-HMAC/);
   });
 });
 
@@ -88,6 +88,17 @@ test.each([
   const error = await rejection(new S3Storage({ address: { ...address, endpoint }, patience }).put("a", []));
   expect(error).toMatchObject({ code: "storage_unreachable", retryable: true });
   expect(error.message).toContain(`Cannot store a in far: ${told}. `);
+});
+
+test("a store that can't be found in time is told as that", async () => {
+  const { address } = await scriptedStore(() => ({}));
+  const lookup = vi.spyOn(dns, "lookup").mockImplementation(() => undefined);
+  onTestFinished(() => lookup.mockRestore());
+  const far = { ...address, endpoint: "http://store.test" };
+  const storage = new S3Storage({ address: far, patience: { connect: 100, idle: 60_000 } });
+  const error = await rejection(storage.get("a"));
+  expect(error).toMatchObject({ code: "storage_unreachable", retryable: true });
+  expect(error.message).toContain("the store didn't answer in time");
 });
 
 test.each<[string, Answer]>([
@@ -141,6 +152,19 @@ describe("a listing", () => {
   ])("that %s fails instead of ending early", async (_, content) => {
     const { storage } = await scriptedStore(() => xml("ListBucketResult", content));
     expect(await rejection(collect(storage.list("")))).toMatchObject({ code: "storage_failed", retryable: true });
+  });
+
+  test("of folders goes on, too", async () => {
+    const folder = (name: string): string => `<CommonPrefixes><Prefix>host/${name}/</Prefix></CommonPrefixes>`;
+    const { storage } = await scriptedStore(({ line }) =>
+      line.includes("continuation-token")
+        ? xml("ListBucketResult", `<IsTruncated>false</IsTruncated>${folder("web2")}`)
+        : xml(
+            "ListBucketResult",
+            `<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>${folder("web1")}`,
+          ),
+    );
+    expect(await storage.listFolders()).toEqual(["web1", "web2"]);
   });
 
   test("that turns in circles fails", async () => {
