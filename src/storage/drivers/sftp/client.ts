@@ -80,6 +80,11 @@ export class SftpClient {
     return this.#connection.over;
   }
 
+  /** In ms: the shortest time that an answer has taken so far. */
+  get roundTrip(): number {
+    return this.#connection.roundTrip;
+  }
+
   close(): void {
     this.#connection.close();
   }

@@ -31,6 +31,8 @@ export interface SftpConnectionOptions {
 export type Answer<T> = (type: number, fields: Fields) => T;
 
 interface Pending {
+  /** By the monotonic clock. */
+  readonly since: number;
   readonly answer: (type: number, fields: Fields) => void;
   readonly abandon: (reason: Error) => void;
 }
@@ -58,6 +60,7 @@ export class SftpConnection {
   #established = false;
   #lastId = 0;
   #moved: number;
+  #roundTrip = Number.POSITIVE_INFINITY;
   #failure: Error | undefined;
 
   /** Speaks to what the pipe leads to. Does not wait: see `extensions`. */
@@ -85,6 +88,11 @@ export class SftpConnection {
     return this.#failure !== undefined;
   }
 
+  /** In ms: the shortest time that an answer has taken so far; infinite before the first. */
+  get roundTrip(): number {
+    return this.#roundTrip;
+  }
+
   /**
    * Asks, when its turn has come, and gives the meaning of the answer. The fields must not change until then.
    *
@@ -95,7 +103,8 @@ export class SftpConnection {
       await new Promise<void>((resolve) => void this.#waiting.add(resolve));
     }
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#pending.size === 0) this.#moved = this.#options.clock.monotonic();
+    const since = this.#options.clock.monotonic();
+    if (this.#pending.size === 0) this.#moved = since;
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     const id = this.#nextId();
     const settle = (replyType: number, reply: Fields): void => {
@@ -107,7 +116,7 @@ export class SftpConnection {
         reject(error);
       }
     };
-    this.#pending.set(id, { answer: settle, abandon: reject });
+    this.#pending.set(id, { since, answer: settle, abandon: reject });
     this.#send(type, [u32(id), ...fields]);
     return await promise;
   }
@@ -160,6 +169,7 @@ export class SftpConnection {
     const id = fields.u32();
     const pending = this.#pending.get(id);
     if (pending === undefined) throw new Violation("it answered a request that nobody made");
+    this.#roundTrip = Math.min(this.#roundTrip, this.#moved - pending.since);
     pending.answer(type, fields);
     this.#pending.delete(id);
     this.#wakeNext();

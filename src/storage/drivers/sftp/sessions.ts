@@ -15,6 +15,21 @@ interface Open {
   moving: number;
 }
 
+/** In bytes: OpenSSH lets no more be under way on one connection. */
+const window = 2 ** 21;
+/** In bytes per second: about what one thread seals. */
+const fastestUse = 400 * 2 ** 20;
+/** While the server forces a file from one to its disk, what comes by another is written. */
+const fewest = 2;
+
+/**
+ * How many connections one place is worth, with round trips of so many ms: no more than it takes to carry what there is to
+ * carry, since a handshake costs both sides a tenth of a second of a processor.
+ */
+export function worthwhile(roundTrip: number): number {
+  return Math.max(fewest, Math.ceil((fastestUse * roundTrip) / 1000 / window));
+}
+
 export class Sessions {
   readonly #connect: () => Promise<Session>;
   #open: Open[] = [];
@@ -23,7 +38,7 @@ export class Sessions {
   /** Fewer than allowed when the server wants no more. */
   #most: number;
 
-  /** `connect` makes a new one; there are at most so many at once. */
+  /** `connect` makes a new one; there are at most so many at once, and no more than the place is worth. */
   constructor(connect: () => Promise<Session>, allowed: number) {
     this.#connect = connect;
     this.#allowed = allowed;
@@ -47,7 +62,7 @@ export class Sessions {
     for (;;) {
       this.#open = this.#open.filter(({ session }) => !session.client.over);
       const [quietest] = this.#open.toSorted((a, b) => a.moving - b.moving);
-      const full = this.#open.length + this.#connecting.size >= this.#most;
+      const full = this.#open.length + this.#connecting.size >= Math.min(this.#most, worthwhile(this.#roundTrip));
       if (quietest !== undefined && (!long || quietest.moving === 0 || full)) return counted(quietest, long);
       try {
         if (!full && (long || this.#connecting.size === 0)) return await this.#another(long);
@@ -61,6 +76,11 @@ export class Sessions {
         this.#most = others;
       }
     }
+  }
+
+  /** In ms: as short as any connection has seen it. Infinite without one. */
+  get #roundTrip(): number {
+    return Math.min(...this.#open.map(({ session }) => session.client.roundTrip));
   }
 
   /** A handshake takes many round trips, so several are made at once. */

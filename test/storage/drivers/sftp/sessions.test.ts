@@ -1,11 +1,11 @@
 import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { type Session, Sessions } from "../../../../src/storage/drivers/sftp/sessions.ts";
+import { type Session, Sessions, worthwhile } from "../../../../src/storage/drivers/sftp/sessions.ts";
 import { rejection } from "../../../helpers/rejection.ts";
 
 /** Connections that are made as often as the test lets them be; each is lost when the test says so. */
-function connections(allowed: number) {
-  const clients: { over: boolean }[] = [];
+function connections(allowed: number, roundTrip = 150) {
+  const clients: { over: boolean; roundTrip: number }[] = [];
   let connecting = 0;
   let most = 0;
   const sessions = new Sessions(async () => {
@@ -13,7 +13,7 @@ function connections(allowed: number) {
     await setImmediate();
     connecting -= 1;
     if (clients.filter(({ over }) => !over).length >= allowed) throw new Error("no more");
-    const client = { over: false };
+    const client = { over: false, roundTrip };
     clients.push(client);
     return { client, folders: {} } as unknown as Session;
   }, 6);
@@ -62,6 +62,16 @@ describe("connections of an SFTP storage", () => {
       expect(on).toEqual([0]);
       await end();
     }
+  });
+
+  test("on a short line two carry all there is; each more costs a handshake", async () => {
+    const { clients, begin } = connections(9, 0.2);
+    await (await begin(1, false)).end();
+    // While the second is made, the first takes all.
+    expect((await begin(4, true)).on).toEqual([0, 0, 0, 1]);
+    expect((await begin(4, true)).on).toEqual([0, 1, 1, 1]);
+    expect(clients).toHaveLength(2);
+    expect([0, 5, 10, 12, 20, 150].map(worthwhile)).toEqual([2, 2, 2, 3, 4, 30]);
   });
 
   test("a server that wants no more is asked no more, and a lost connection is replaced", async () => {
