@@ -6,7 +6,7 @@ import { systemRandom, type Random } from "../host/random.ts";
 import type { BandwidthMeter } from "./bandwidth-meter.ts";
 import { createFsStorage, FsStorage, listFsFolders } from "./drivers/fs.ts";
 import { S3Storage } from "./drivers/s3/s3-storage.ts";
-import { createSftpStorage, SftpStorage, type SftpStorageOptions } from "./drivers/sftp/sftp-storage.ts";
+import { SftpStorage, type SftpStorageOptions } from "./drivers/sftp/sftp-storage.ts";
 import { isObjectName } from "./names.ts";
 import { placeOf } from "./place-of.ts";
 import type { CallOptions, SftpAddress, Storage, StorageAddress } from "./storage.ts";
@@ -96,9 +96,11 @@ export async function createStorage(address: StorageAddress): Promise<void> {
     case "s3":
       await new S3Storage({ address }).requireBucket();
       break;
-    case "sftp":
+    case "sftp": {
+      const { createSftpStorage } = await import("./drivers/sftp/create-sftp-storage.ts");
       await createSftpStorage(sftpOptions(address, systemClock));
       break;
+    }
   }
 }
 

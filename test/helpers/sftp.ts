@@ -7,7 +7,8 @@ import { openProgramPipe, type ProgramPipe } from "../../src/host/program-pipe.t
 import { systemClock, type Clock } from "../../src/host/clock.ts";
 import { SftpClient } from "../../src/storage/drivers/sftp/client.ts";
 import { SftpConnection } from "../../src/storage/drivers/sftp/connection.ts";
-import { createSftpStorage, SftpStorage } from "../../src/storage/drivers/sftp/sftp-storage.ts";
+import { createSftpStorage } from "../../src/storage/drivers/sftp/create-sftp-storage.ts";
+import { SftpStorage } from "../../src/storage/drivers/sftp/sftp-storage.ts";
 import { connectionError } from "../../src/storage/drivers/sftp/ssh-trouble.ts";
 import { tempDir } from "./temp-dir.ts";
 
@@ -41,6 +42,8 @@ export interface LocalServerOptions {
   readonly cutAfter?: number;
   readonly root?: string;
   readonly clock?: Clock;
+  /** At once, at most; 1 by default. */
+  readonly connections?: number;
   /** Whether the storage is there already. */
   readonly made?: boolean;
 }
@@ -69,7 +72,9 @@ export async function localServer(options: LocalServerOptions = {}): Promise<Loc
       connect: async () => await connectTo(openProgramPipe([sftpServer])),
     });
   }
-  return { storage: new SftpStorage({ location: "replica", path: root, clock, connect }), root, pipes, connect };
+  const { connections } = options;
+  const storage = new SftpStorage({ location: "replica", path: root, clock, connections, connect });
+  return { storage, root, pipes, connect };
 }
 
 /** The pipe, killed when it has brought so many bytes. */

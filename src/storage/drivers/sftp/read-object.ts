@@ -19,20 +19,30 @@ const longestObject = 2 ** 29;
 /** In bytes: what is read of a file before its size is known. */
 const firstRead = 64 * 1024;
 
-/** Exactly the bytes of the range. Throws StatusError, `storage_failed` when the object ends before, `cancelled`. */
-export async function readRange(
+/** A piece of an object, and where it goes. */
+export interface Piece {
+  readonly offset: number;
+  readonly into: Buffer;
+}
+
+/** The range in so many pieces, about equally long, that fill `into` together. */
+export function piecesOf({ offset, length }: ByteRange, into: Buffer, count: number): Piece[] {
+  const at = (piece: number): number => Math.floor((piece * length) / count);
+  return Array.from({ length: count }, (_, n) => ({ offset: offset + at(n), into: into.subarray(at(n), at(n + 1)) }));
+}
+
+/** Fills the piece. Throws StatusError, `storage_failed` when the object ends before, `cancelled`. */
+export async function readPiece(
   { client, file, location, name, signal }: OpenObject,
-  range: ByteRange,
-): Promise<Buffer> {
-  const into = Buffer.allocUnsafeSlow(range.length);
-  const length = await readFile(client, file, { offset: range.offset, into }, signal);
-  if (length === range.length) return into;
-  throw shortObject(location, name, `${range.length} bytes from ${range.offset}`, length);
+  { offset, into }: Piece,
+): Promise<void> {
+  const length = await readFile(client, file, { offset, into }, signal);
+  if (length < into.length) throw shortObject(location, name, `${into.length} bytes from ${offset}`, length);
 }
 
 /**
  * The whole object. Its size and its beginning are asked for together: most objects that are read whole are small. Throws as
- * `readRange` does.
+ * `readPiece` does.
  */
 export async function readWhole({ client, file, location, name, signal }: OpenObject): Promise<Buffer> {
   const beginning = Buffer.allocUnsafeSlow(Math.min(firstRead, client.longestRead));

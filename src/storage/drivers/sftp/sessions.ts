@@ -19,63 +19,87 @@ interface Open {
 const window = 2 ** 21;
 /** In bytes per second: about what one thread seals. */
 const fastestUse = 400 * 2 ** 20;
-/** While the server forces a file from one to its disk, what comes by another is written. */
+/** Worth having on a short line: while the server forces a file from one to its disk, it writes what comes by another. */
 const fewest = 2;
 
-/**
- * How many connections one place is worth, with round trips of so many ms: no more than it takes to carry what there is to
- * carry, since a handshake costs both sides a tenth of a second of a processor.
- */
-export function worthwhile(roundTrip: number): number {
-  return Math.max(fewest, Math.ceil((fastestUse * roundTrip) / 1000 / window));
+/** How many connections it takes to carry all there is to carry, with round trips of so many ms. */
+export function carriers(roundTrip: number): number {
+  return Math.max(1, Math.ceil((fastestUse * roundTrip) / 1000 / window));
 }
 
 export class Sessions {
   readonly #connect: () => Promise<Session>;
   #open: Open[] = [];
   readonly #connecting = new Set<Promise<Open>>();
+  /** Resolved when a long transfer has ended. */
+  #quiet = Promise.withResolvers<undefined>();
   readonly #allowed: number;
   /** Fewer than allowed when the server wants no more. */
   #most: number;
 
-  /** `connect` makes a new one; there are at most so many at once, and no more than the place is worth. */
+  /**
+   * `connect` makes a new one; there are at most so many at once, and no more than the line's length is worth: a handshake costs
+   * both sides a tenth of a second of a processor.
+   */
   constructor(connect: () => Promise<Session>, allowed: number) {
     this.#connect = connect;
     this.#allowed = allowed;
     this.#most = allowed;
   }
 
+  /** Over how many connections one transfer of so many bytes is worth spreading: what one carries in a round trip isn't. */
+  lanesFor(bytes: number): number {
+    const known = this.#open.length === 0 ? 1 : carriers(this.#roundTrip);
+    return Math.max(1, Math.min(this.#most, known, Math.floor(bytes / window)));
+  }
+
   /**
-   * Does the work on one of the connections: a long transfer on one that has no other, as far as there may be so many, and what
-   * is short on the first best. Throws what `connect` throws when there is none.
+   * Does the work on one of the connections: a long transfer on one that has no other, as far as there may be so many (whichever
+   * comes first: a new one, or the end of another transfer), and what is short on the first best. Throws what `connect` throws when there is none.
    */
   async use<T>(long: boolean, work: (session: Session) => Promise<T>): Promise<T> {
     const open = await this.#begin(long);
     try {
       return await work(open.session);
     } finally {
-      if (long) open.moving -= 1;
+      if (long) this.#end(open);
     }
   }
 
+  #end(open: Open): void {
+    open.moving -= 1;
+    const { resolve } = this.#quiet;
+    this.#quiet = Promise.withResolvers();
+    resolve(undefined);
+  }
+
   async #begin(long: boolean): Promise<Open> {
+    let own: Promise<Open> | undefined;
     for (;;) {
       this.#open = this.#open.filter(({ session }) => !session.client.over);
       const [quietest] = this.#open.toSorted((a, b) => a.moving - b.moving);
-      const full = this.#open.length + this.#connecting.size >= Math.min(this.#most, worthwhile(this.#roundTrip));
-      if (quietest !== undefined && (!long || quietest.moving === 0 || full)) return counted(quietest, long);
+      const worthwhile = Math.max(fewest, carriers(this.#roundTrip));
+      const full = this.#open.length + this.#connecting.size >= Math.min(this.#most, worthwhile);
+      if (quietest !== undefined && (!long || quietest.moving === 0 || (full && own === undefined)))
+        return counted(quietest, long);
       try {
-        if (!full && (long || this.#connecting.size === 0)) return await this.#another(long);
-        const made = await Promise.race(this.#connecting);
+        if (!full && (long || this.#connecting.size === 0)) own ??= this.#another();
+        // A handshake takes many round trips: a transfer on another may end before.
+        const made = await (own === undefined
+          ? Promise.race(this.#connecting)
+          : Promise.race([own, this.#quiet.promise]));
         // One that is lost right after it was made is given all the same: its requests say why.
-        if (made.session.client.over) return counted(made, long);
+        if (made !== undefined && (own !== undefined || made.session.client.over)) return counted(made, long);
       } catch (error) {
-        const others = this.#open.filter(({ session }) => !session.client.over).length + this.#connecting.size;
-        if (others === 0) throw error;
-        // The server wants no more of them: it goes on with those that there are.
-        this.#most = others;
+        own = undefined;
+        if (this.#others === 0) throw error;
       }
     }
+  }
+
+  /** Connections that there are, or will be. */
+  get #others(): number {
+    return this.#open.filter(({ session }) => !session.client.over).length + this.#connecting.size;
   }
 
   /** In ms: as short as any connection has seen it. Infinite without one. */
@@ -83,20 +107,20 @@ export class Sessions {
     return Math.min(...this.#open.map(({ session }) => session.client.roundTrip));
   }
 
-  /** A handshake takes many round trips, so several are made at once. */
-  async #another(long: boolean): Promise<Open> {
-    if (this.#open.length + this.#connecting.size === 0) this.#most = this.#allowed;
-    const connecting = this.#connect().then((session) => {
-      const open = counted({ session, moving: 0 }, long);
-      this.#open.push(open);
-      return open;
-    });
+  /** Several are made at once. */
+  #another(): Promise<Open> {
+    if (this.#others === 0) this.#most = this.#allowed;
+    const connecting = this.#connect()
+      .then((session) => {
+        const open = { session, moving: 0 };
+        this.#open.push(open);
+        return open;
+      })
+      .finally(() => this.#connecting.delete(connecting));
     this.#connecting.add(connecting);
-    try {
-      return await connecting;
-    } finally {
-      this.#connecting.delete(connecting);
-    }
+    // Also when nobody waits for it any more. The server wants no more of them: it goes on with those that there are.
+    connecting.catch(() => (this.#most = Math.max(1, this.#others)));
+    return connecting;
   }
 }
 

@@ -18,7 +18,7 @@ import { isStillpointError } from "../../../../src/errors.ts";
 import { systemClock } from "../../../../src/host/clock.ts";
 import { openProgramPipe } from "../../../../src/host/program-pipe.ts";
 import { systemRandom } from "../../../../src/host/random.ts";
-import { createSftpStorage } from "../../../../src/storage/drivers/sftp/sftp-storage.ts";
+import { createSftpStorage } from "../../../../src/storage/drivers/sftp/create-sftp-storage.ts";
 import { withRetry } from "../../../../src/storage/wrappers/retry.ts";
 import { storageContract } from "../../../contract/storage-contract.ts";
 import { collect } from "../../../helpers/collect.ts";
@@ -53,6 +53,23 @@ describe("an object", () => {
     expect((await storage.get("large", range)).equals(whole.subarray(range.offset, range.offset + range.length))).toBe(
       true,
     );
+  });
+
+  test("at the end of a long line is read by several connections, in pieces", async () => {
+    let time = 0;
+    const clock = { ...systemClock, monotonic: () => (time += 50) };
+    const { storage, pipes } = await localServer({ clock, connections: 6 });
+    const content = randomBytes(9_000_001);
+    await storage.put("packs/one", [content]);
+    expect(pipes).toHaveLength(1);
+    const range = { offset: 1, length: 8_999_999 };
+    const read = await storage.get("packs/one", range);
+    expect(read.equals(content.subarray(range.offset, range.offset + range.length))).toBe(true);
+    expect(pipes).toHaveLength(4);
+    const beyond = rejection(storage.get("packs/one", { offset: 1, length: 9_000_001 }));
+    expect(String(await beyond)).toContain("it has only");
+    expect(await rejection(storage.get("packs/none", range))).toMatchObject({ code: "object_missing" });
+    expect((await storage.get("packs/one", { offset: 7, length: 0 })).length).toBe(0);
   });
 
   test("has a time of the server's clock", async () => {
