@@ -94,7 +94,9 @@ function optionSpec({ flags, short, long, argChoices, required, optional }: Opti
 }
 
 function argumentValue(argument: Argument | undefined): Value {
-  return argument === undefined ? { kind: "none" } : { kind: kindOf("", argument.name()) };
+  if (argument === undefined) return { kind: "none" };
+  if (argument.argChoices !== undefined) return { kind: "choice", choices: argument.argChoices };
+  return { kind: kindOf("", argument.name()) };
 }
 
 function kindOf(long: string, placeholder: string): Exclude<Value["kind"], "choice" | "none"> {

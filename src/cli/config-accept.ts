@@ -1,10 +1,10 @@
 import { userInfo } from "node:os";
 import { askAccept, askReload } from "../daemon/control-client.ts";
-import { exitStatus, StillpointError } from "../errors.ts";
+import { exitStatus } from "../errors.ts";
 import { isBlocked, type RetentionChange } from "../job/retention-change.ts";
 import { fingerprintOf } from "../prune/guard-retention.ts";
 import type { Cli } from "./cli.ts";
-import { findPolicy } from "./find-policy.ts";
+import { findPolicy } from "../policy/find-named.ts";
 import { planRetention } from "./plan-retention.ts";
 import { printErrors } from "./print-job.ts";
 import { type ConfigFlags, readConfig } from "./read-config.ts";
@@ -23,7 +23,6 @@ export async function acceptRetention(cli: Cli, name: string | undefined, flags:
   const plans = await planRetention(cli, config, { policies, before: (_policy, _location, applied) => applied });
   const blocked = plans.flatMap(({ change }) => (change !== undefined && isBlocked(change) ? [change] : []));
   const failed = plans.filter(({ error }) => error !== undefined);
-  if (blocked.length === 0 && failed.length === 0) throw nothingToAccept();
   const by = environment["SUDO_USER"] ?? userName();
   for (const { place, after, records } of blocked) {
     const fingerprint = fingerprintOf(after.rules);
@@ -35,6 +34,8 @@ export async function acceptRetention(cli: Cli, name: string | undefined, flags:
     const errors = failed.map(({ policy, location, error }) => ({ policy, location, error }));
     return output.json({ accepted: blocked.map(describe), failed: errors });
   }
+  if (blocked.length === 0 && failed.length === 0)
+    output.print("There is nothing to accept: no prune is blocked by `retention_guard`.");
   for (const change of blocked) print(cli, change);
   for (const { policy, location, error } of failed) {
     if (error !== undefined) printErrors(output, `${policy} at ${location}`, [error]);
@@ -62,12 +63,4 @@ function userName(): string {
   } catch {
     return `user ${String(process.getuid?.())}`;
   }
-}
-
-function nothingToAccept(): StillpointError {
-  return new StillpointError("usage", {
-    what: "There is nothing to accept: no prune is blocked by `retention_guard`",
-    safe: "Nothing was changed.",
-    next: "`stillpoint config diff` shows what another configuration would change.",
-  });
 }

@@ -37,7 +37,10 @@ export function choosePoint<T extends Pick<CatalogPoint, "id" | "time" | "manife
   const oldest = candidates[0];
   throw new StillpointError("not_found", {
     what: `Cannot take the ${nameOf(text)}: there is none`,
-    next: oldest === undefined ? "`stillpoint run` makes one." : `The oldest is of ${formatTime(oldest.time)} UTC.`,
+    next:
+      oldest === undefined
+        ? "`stillpoint run POLICY` makes one at the primary."
+        : `The oldest is of ${formatTime(oldest.time)} UTC.`,
   });
 }
 

@@ -49,10 +49,18 @@ async function list(cli: Cli, flags: Flags): Promise<void> {
   reportDamage(cli, catalog);
 }
 
+/** Whoever has mistyped a name sees those that there are. */
+function noneMatches(all: Catalog["points"]): string {
+  const join = (names: readonly string[]): string => [...new Set(names)].toSorted().map(printable).join(", ");
+  const sources = join(all.map(({ manifest }) => manifest.source));
+  const policies = join(all.map(({ manifest }) => manifest.policy));
+  return `No recovery point matches. There are some of the sources ${sources}, by the policies ${policies}.`;
+}
+
 function printPoints(cli: Cli, location: string, points: readonly CatalogPoint[], { points: all }: Catalog): void {
   const { output, clock } = cli;
   if (points.length === 0) {
-    output.print(all.length === 0 ? `There are no recovery points at ${location}.` : "No recovery point matches.");
+    output.print(all.length === 0 ? `There are no recovery points at ${location}.` : noneMatches(all));
     return;
   }
   const short = shortIds(all.map(({ id }) => id));

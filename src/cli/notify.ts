@@ -1,5 +1,7 @@
+import { Argument } from "commander";
 import { askNotifyTest } from "../daemon/control-client.ts";
 import { exitStatus } from "../errors.ts";
+import { channelNames } from "../notify/notice.ts";
 import { testChannels } from "../notify/test-channels.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { addConfigOption } from "./open-location.ts";
@@ -13,9 +15,10 @@ export const define: DefineVerb = (command, cli) => {
   addConfigOption(command.command("test"))
     .summary("send a test by webhook and mail")
     .description("Sends a test by webhook and mail, or by the named channel. A running daemon sends it.")
-    .argument(
-      "[channel]",
-      "webhook, email or ping; a ping is sent only when it is named, since it says that all is well",
+    .addArgument(
+      new Argument("[channel]", "a ping is sent only when it is named, since it says that all is well").choices(
+        channelNames,
+      ),
     )
     .option("--json", "print JSON")
     .addHelpText("after", "\nExamples:\n  stillpoint notify test\n  stillpoint notify test ping")

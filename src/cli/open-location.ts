@@ -83,6 +83,7 @@ export async function openLocation(
     const lines = limited ? new Lines(() => config) : undefined;
     return { ...(await openConfigured(config, name, { ...options, environment, lines })), config };
   }
+  refuseLocation(flags);
   const address = addressOf(flags.repository);
   const secret = await secretOf(flags);
   const storage = openStorage(address, options);
@@ -150,6 +151,14 @@ async function readKey(file: string, what: string): Promise<string> {
     code: "key_unreadable",
     next: "Bring it back from the copy that you keep elsewhere, or correct the path.",
   });
+}
+
+function refuseLocation({ location = primaryName }: LocationFlags): void {
+  if (location === primaryName) return;
+  throw usage(
+    `Cannot take both --repository and --location ${location}: each names a repository`,
+    "Leave one of them out.",
+  );
 }
 
 function refuseKeysAlone({ keyFile, passphraseFile, ageIdentity }: LocationFlags): void {

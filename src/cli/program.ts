@@ -39,6 +39,15 @@ export async function loadProgram(cli: Cli): Promise<Command> {
   return program;
 }
 
+/** What other tools call our options. */
+const optionsElsewhere: Readonly<Record<string, string>> = {
+  "--from": "--location",
+  "--repo": "--repository",
+  "--password-file": "--passphrase-file",
+  "--target": "--to",
+  "--include": "--path",
+};
+
 /** What other tools call our verbs. */
 const elsewhere: Readonly<Record<string, string>> = {
   backup: "run",
@@ -89,7 +98,8 @@ function makeProgram(cli: Cli): Command {
       program
         .command(name)
         .summary(summary)
-        .description(`${capital(summary)}.`);
+        .description(`${capital(summary)}.`)
+        .helpCommand(false);
   }
   return program;
 }
@@ -111,7 +121,8 @@ function helpWidth({ output }: Cli): number {
 function describeOption(option: Option): string {
   const isEmpty =
     option.defaultValue === "" || (Array.isArray(option.defaultValue) && option.defaultValue.length === 0);
-  return isEmpty ? option.description : Help.prototype.optionDescription(option);
+  const description = isEmpty ? option.description : Help.prototype.optionDescription(option);
+  return option.mandatory ? `${description} (needed)` : description;
 }
 
 /** Help is written in lines that are wider than some terminals: there its paragraphs are broken anew. What is indented stays as it is. */
@@ -134,19 +145,22 @@ function endOfCommander(error: CommanderError, argv: readonly string[], { output
   if (error.code !== "commander.help") {
     const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
     output.note(`stillpoint: ${what.replace(/\.$/, "")}.`);
-    output.note(adviceFor(error, argv, suggestion?.replace(/^\((.*)\)$/, "$1")));
+    output.note(adviceFor(error, argumentsOf(argv), suggestion?.replace(/^\((.*)\)$/, "$1")));
   }
   return exitStatus.usage;
 }
 
-function adviceFor({ code }: CommanderError, argv: readonly string[], suggestion: string | undefined): string {
+function adviceFor({ code, message }: CommanderError, argv: readonly string[], suggestion: string | undefined): string {
   const [first = "", second = ""] = argv;
   const meant = Object.hasOwn(elsewhere, first) ? elsewhere[first] : undefined;
   if (meant !== undefined) return `Here it is \`stillpoint ${meant}\`.`;
+  const option = /unknown option '(--[a-z-]+)/.exec(message)?.[1];
+  const ours = option === undefined ? undefined : optionsElsewhere[option];
+  if (ours !== undefined && verbs.has(first)) return `Here it is ${ours}.`;
   if (suggestion !== undefined) return suggestion;
   if (first.startsWith("-") && argv.some((word) => verbs.has(word)))
     return `Options stand behind the verb: \`stillpoint VERB ${first} …\`. See \`stillpoint --help\`.`;
   if (!verbs.has(first)) return "See `stillpoint --help`.";
   const isGroup = ["config", "key", "notify", "retention"].includes(first) && code !== "commander.unknownCommand";
-  return `See \`stillpoint ${first}${isGroup && second !== "" ? ` ${second}` : ""} --help\`.`;
+  return `See \`stillpoint ${first}${isGroup && /^[a-z]/.test(second) ? ` ${second}` : ""} --help\`.`;
 }

@@ -53,8 +53,9 @@ export class Progress {
     const text = describe(task, { done, total, unit, moved: done - state.doneThen, elapsed: now - state.begun });
     if (!terminal) return void stream.write(`${text}\n`);
     this.#lineIsOpen = true;
-    // One column less than there are: some terminals break the line at the last one.
-    stream.write(`\r${text.slice(0, (stream.columns ?? 80) - 1)}\u001B[K`);
+    // One column less than there are: some terminals break the line at the last one. Some don't know how many they have: 0.
+    const { columns = 0 } = stream;
+    stream.write(`\r${text.slice(0, (columns > 0 ? columns : 80) - 1)}\u001B[K`);
   }
 
   /** Says something, above the line. */

@@ -1,13 +1,13 @@
 import { exitStatus } from "../errors.ts";
 import { OpenLocations } from "../job/open-locations.ts";
-import { primaryName, replicaNamed } from "../job/locations.ts";
+import { primaryName, requireLocation } from "../job/locations.ts";
 import { executePlanned, planPruneStage, type PruneContext } from "../job/prune-stage.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
 import { blockedError, isBlocked } from "../job/retention-change.ts";
 import type { Config, Policy } from "../policy/config.ts";
 import type { PlannedGroup } from "../prune/plan-prune.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
-import { findPolicy } from "./find-policy.ts";
+import { findPolicy } from "../policy/find-named.ts";
 import { count, formatTime } from "./format.ts";
 import { lookingContext } from "./looking-context.ts";
 import { addConfigOption } from "./open-location.ts";
@@ -57,7 +57,7 @@ Examples:
 async function prune(cli: Cli, name: string | undefined, flags: Flags): Promise<void> {
   const config = await readConfig(flags, cli);
   const policies = name === undefined ? config.policies : [findPolicy(config, name)];
-  if (flags.location !== undefined && flags.location !== primaryName) replicaNamed(config, flags.location);
+  if (flags.location !== undefined) requireLocation(config, flags.location);
   const context = await makeContext(cli, config, flags);
   const results: PruneResult[] = [];
   for (const policy of policies) {

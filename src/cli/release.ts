@@ -2,10 +2,11 @@ import { describeError, exitStatus, isStillpointError, type StillpointError, toE
 import { primaryName } from "../job/locations.ts";
 import { exists, type Repository } from "../repository/repository.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
-import { loadPoint } from "./find-points.ts";
+import { loadPoint, pointHelp } from "./find-points.ts";
 import { addLocationOptions, type LocationFlags, type OpenedLocation, openLocation } from "./open-location.ts";
 
 interface Flags extends LocationFlags {
+  readonly source?: string;
   readonly json?: boolean;
 }
 
@@ -22,7 +23,8 @@ interface Released {
 }
 
 export const define: DefineVerb = (command, cli) => {
-  addLocationOptions(command.argument("<id>", "the point's id or its beginning"))
+  addLocationOptions(command.argument("<id>", pointHelp))
+    .option("--source <name>", "with `latest` or a time: of which source")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
@@ -49,7 +51,7 @@ async function release(cli: Cli, text: string, flags: Flags, everywhere: boolean
       const { repository } =
         location === opened.name ? opened : await openLocation(cli, { ...flags, location }, { write: true });
       // Where the primary hasn't the point any more, a replica knows it.
-      id ??= (await loadPoint(cli, repository, text)).id;
+      id ??= (await loadPoint(cli, repository, text, flags)).id;
       if (await releaseAt(cli, repository, id)) released.push(location);
     } catch (error) {
       if (!isStillpointError(error) || error.code === "cancelled" || error.code === "usage") throw error;

@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { exitStatus, isStillpointError } from "../errors.ts";
+import { exitStatus, isStillpointError, StillpointError } from "../errors.ts";
 import { openLocation as openConfigured, primaryName } from "../job/locations.ts";
 import { threadedExecutor } from "../job/threads.ts";
 import { repairRepository, type RepairReport } from "../repository/repair/repair.ts";
@@ -47,6 +47,7 @@ Examples:
 
 async function repair(cli: Cli, flags: Flags): Promise<void> {
   const dryRun = flags.dryRun === true;
+  if (flags.replica.length > 0 && flags.repository === undefined) throw replicaAlone();
   const opened = await openLocation(cli, flags, { write: !dryRun });
   const progress = new Progress(cli, flags);
   let report: RepairReport;
@@ -67,6 +68,14 @@ async function repair(cli: Cli, flags: Flags): Promise<void> {
   if (report.lost.length > 0) cli.exit = exitStatus.damage;
   if (flags.json === true) cli.output.json({ location: opened.name, ...(describeReport(report) as object) });
   else print(cli, opened.name, report);
+}
+
+function replicaAlone(): StillpointError {
+  return new StillpointError("usage", {
+    what: "Cannot use --replica without --repository: the configuration names the other copies of its own repository",
+    safe: "Nothing was changed.",
+    next: "Add --repository PLACE, or leave --replica out.",
+  });
 }
 
 /** Every other copy that can be read. One that can't be is said; the repair goes on with what there is. */

@@ -1,13 +1,13 @@
 import { InvalidArgumentError } from "commander";
 import { exitStatus, StillpointError } from "../errors.ts";
-import { primaryName, replicaNamed } from "../job/locations.ts";
+import { primaryName, replicaNamed, requireLocation } from "../job/locations.ts";
 import { inTurn } from "../job/in-turn.ts";
 import { nothingSent, type ReplicaReport, stage } from "../job/report.ts";
 import type { JobContext } from "../job/run-job.ts";
 import type { Config, Policy, Replication } from "../policy/config.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
-import { findPolicy } from "./find-policy.ts";
+import { findPolicy } from "../policy/find-named.ts";
 import { addConfigOption } from "./open-location.ts";
 import { endIfCancelled, printReplica } from "./print-job.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
@@ -80,7 +80,7 @@ async function replicate(cli: Cli, name: string | undefined, flags: Flags): Prom
 
 /** Throws `not_found`, or `usage` when no policy replicates there. */
 function errandsOf(config: Config, name: string | undefined, { from: asked, to }: Flags): Errand[] {
-  if (asked !== undefined && asked !== primaryName) replicaNamed(config, asked);
+  if (asked !== undefined) requireLocation(config, asked);
   if (to !== undefined) replicaNamed(config, to);
   const policies = name === undefined ? config.policies : [findPolicy(config, name)];
   const all = policies.flatMap((policy) =>

@@ -1,6 +1,7 @@
 import { type Reconciled, reconcile } from "../capture/vm/reconcile.ts";
-import { exitStatus, isStillpointError, StillpointError } from "../errors.ts";
+import { exitStatus, isStillpointError } from "../errors.ts";
 import type { Config, Source } from "../policy/config.ts";
+import { findNamed } from "../policy/find-named.ts";
 import { findQemu } from "../qemu/qmp-peer.ts";
 import { rescueGuest } from "../qemu/userfaultfd.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
@@ -64,13 +65,10 @@ async function tidy({ clock, signal }: Cli, source: VmSource): Promise<Reconcile
 
 /** Throws `not_found`. */
 function findMachine({ policies }: Config, name: string): VmSource {
-  const machines = policies.flatMap(({ sources }) => sources.filter((source) => source.kind === "vm"));
-  const machine = machines.find((source) => source.name === name);
-  if (machine !== undefined) return machine;
-  const names = machines.map((source) => source.name);
-  throw new StillpointError("not_found", {
-    what: `There is no virtual machine called ${JSON.stringify(name)} among the sources`,
-    safe: "Nothing was changed.",
-    next: names.length === 0 ? "The configuration has none." : `There is ${names.join(", ")}.`,
-  });
+  const sources = policies.flatMap((policy) => policy.sources);
+  return findNamed(
+    sources.filter((source) => source.kind === "vm"),
+    name,
+    "virtual machine",
+  );
 }

@@ -4,7 +4,7 @@ import type { JobEvent, JobReport } from "../job/report.ts";
 import type { Config } from "../policy/config.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
-import { findPolicy, findSource } from "./find-policy.ts";
+import { findPolicy, findSource } from "../policy/find-named.ts";
 import { addConfigOption } from "./open-location.ts";
 import { endIfCancelled, printJob } from "./print-job.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";

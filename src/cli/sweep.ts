@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { InvalidArgumentError } from "commander";
 import { threadedExecutor } from "../job/threads.ts";
 import { hour } from "../policy/units.ts";
 import { sweep, type SweepReport } from "../repository/sweep/sweep.ts";
@@ -32,7 +33,7 @@ export const define: DefineVerb = (command, cli) => {
     .option(
       "--accept-lost <id>",
       "a recovery point that is lost for good; may be given several times",
-      (id: string, list: string[]) => [...list, id],
+      (id: string, list: string[]) => [...list, parseId(id)],
       [],
     )
     .option("--quiet", "print no progress")
@@ -49,6 +50,12 @@ Example:
     )
     .action(async (flags: Flags) => await run(cli, flags));
 };
+
+/** A beginning isn't enough: what is lost can't be told from what begins like it. */
+function parseId(id: string): string {
+  if (/^[0-9a-f]{32}$/i.test(id)) return id.toLowerCase();
+  throw new InvalidArgumentError("Give the whole id, 32 hexadecimal digits, as the refused sweep has named it.");
+}
 
 async function run(cli: Cli, flags: Flags): Promise<void> {
   const dryRun = flags.dryRun === true;

@@ -1,12 +1,10 @@
 /** What the daemon does for the control socket. */
-import { StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
 import { RetentionRecords } from "../job/retention-records.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import { testChannels } from "../notify/test-channels.ts";
-import type { Policy, Source } from "../policy/config.ts";
-import { closest } from "../policy/suggest.ts";
+import { findPolicy, findSource } from "../policy/find-named.ts";
 import type { ConfigFile } from "./config-file.ts";
 import type { ConfigText } from "./control-protocol.ts";
 import type { ControlHandler } from "./control-server.ts";
@@ -38,7 +36,7 @@ export function makeControlHandler(options: ControlOptions): ControlHandler {
         return { file: configFile.path, text: configFile.text } satisfies ConfigText;
       case "accept": {
         const { policy, location, fingerprint, by } = request;
-        named("policy", configFile.config.policies, policy);
+        findPolicy(configFile.config, policy);
         await new RetentionRecords(state).accept({ policy, location }, { fingerprint, time: clock.now(), by });
         log.warn("new keep rules accepted: the next prune may forget much", { policy, location, by, fingerprint });
         return null;
@@ -48,26 +46,10 @@ export function makeControlHandler(options: ControlOptions): ControlHandler {
         return await testChannels(request.channel, notify, { clock, signal: new AbortController().signal });
       }
       case "run": {
-        const policy = named("policy", configFile.config.policies, request.policy);
-        const chosen = request.source === undefined ? undefined : [sourceOf(policy, request.source)];
+        const policy = findPolicy(configFile.config, request.policy);
+        const chosen = request.source === undefined ? undefined : [findSource(policy, request.source)];
         return await jobs.run(policy, { sources: chosen, onEvent: sendEvent });
       }
     }
   };
-}
-
-function sourceOf(policy: Policy, name: string): Source {
-  return named(`source of ${policy.name}`, policy.sources, name);
-}
-
-/** Throws `not_found`. */
-function named<T extends { readonly name: string }>(what: string, all: readonly T[], name: string): T {
-  const found = all.find((one) => one.name === name);
-  if (found !== undefined) return found;
-  const names = all.map((one) => one.name);
-  const near = closest(name, names);
-  throw new StillpointError("not_found", {
-    what: `There is no ${what} ${JSON.stringify(name)}`,
-    next: near === undefined ? `There are: ${names.join(", ")}.` : `Did you mean ${near}?`,
-  });
 }

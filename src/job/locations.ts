@@ -5,7 +5,7 @@ import { isStillpointError, StillpointError } from "../errors.ts";
 import { systemClock, type Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import type { Config, Replica } from "../policy/config.ts";
-import { closest } from "../policy/suggest.ts";
+import { findNamed } from "../policy/find-named.ts";
 import { prepareReplica } from "../replicate/prepare-replica.ts";
 import { CatalogMemory } from "../repository/points/catalog-memory.ts";
 import { openRepository, type Repository } from "../repository/repository.ts";
@@ -51,15 +51,12 @@ export function placeAt(config: Config, name: string): string {
 
 /** The replica of that name. Throws `not_found`. */
 export function replicaNamed(config: Config, name: string): Replica {
-  const replica = config.replicas.find((one) => one.name === name);
-  if (replica !== undefined) return replica;
-  const names = config.replicas.map((one) => one.name);
-  const near = closest(name, names);
-  const known = names.length === 0 ? "It names no replicas." : `It names ${names.join(", ")}.`;
-  throw new StillpointError("not_found", {
-    what: `There is no replica ${JSON.stringify(name)} in the configuration`,
-    next: near === undefined ? known : `Did you mean ${near}?`,
-  });
+  return findNamed(config.replicas, name, "replica");
+}
+
+/** Throws `not_found` for what is neither `primary` nor a replica's name. */
+export function requireLocation({ replicas }: Pick<Config, "replicas">, name: string): void {
+  findNamed([{ name: primaryName }, ...replicas], name, "location");
 }
 
 /** Throws `key_unreadable`, `key_wrong`, `repository_missing`, `format_unsupported`, `damaged`, or a storage error. */
@@ -78,6 +75,7 @@ async function openReplica(config: Config, name: string, options: LocationOption
 
 /** `openPrimary` or `openReplica`, by the location's name. */
 export async function openLocation(config: Config, name: string, options: LocationOptions = {}): Promise<Location> {
+  requireLocation(config, name);
   return name === primaryName ? await openPrimary(config, options) : await openReplica(config, name, options);
 }
 

@@ -19,7 +19,8 @@ export interface Subject {
   readonly channel?: ChannelName;
 }
 
-export type ChannelName = "webhook" | "email" | "ping";
+export const channelNames = ["webhook", "email", "ping"] as const;
+export type ChannelName = (typeof channelNames)[number];
 
 /** Something that is looked after, and how it is. */
 export interface Concern {

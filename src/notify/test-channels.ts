@@ -20,9 +20,8 @@ export async function testChannels(
   settings: NotifySettings,
   delivery: Delivery,
 ): Promise<Tested[]> {
-  const there = channelsOf(settings);
-  const channels = there.filter((name) => (wanted === undefined ? name !== "ping" : name === wanted));
-  if (channels.length === 0) throw nothingToTest(wanted, there);
+  const channels = channelsOf(settings).filter((name) => (wanted === undefined ? name !== "ping" : name === wanted));
+  if (channels.length === 0) throw nothingToTest(wanted);
   const now = delivery.clock.now();
   const text = "this is a test of Stillpoint's notifications: nothing is wrong";
   const test = { event: "test", subject: { kind: "test" }, since: now, reminder: false, text } as const;
@@ -40,11 +39,11 @@ export async function testChannels(
   );
 }
 
-function nothingToTest(wanted: string | undefined, there: readonly ChannelName[]): StillpointError {
-  const list = there.length === 0 ? "There is none" : `There is ${there.join(", ")}`;
+function nothingToTest(wanted: string | undefined): StillpointError {
+  const named = wanted === undefined ? " A ping is tested only when it is named, since it says that all is well." : "";
   return new StillpointError("not_found", {
     what: `Cannot test notifications: the configuration has no ${wanted ?? "webhook and no email"}`,
     safe: "Nothing was sent.",
-    next: `${list} under \`daemon: notify:\`. A ping is tested only when it is named, since it says that all is well.`,
+    next: `Add it under \`daemon: notify:\` (docs/notifications.md).${named}`,
   });
 }

@@ -44,8 +44,8 @@ describe("rescue", () => {
     const config = configOf("/nowhere");
     const { status, stderr } = await stillpoint(["rescue", "etc", "--config", config]);
     expect(status).toBe(1);
-    expect(stderr).toContain('There is no virtual machine called "etc"');
-    expect(stderr).toContain("There is database.");
+    expect(stderr).toContain('There is no virtual machine "etc" in the configuration');
+    expect(stderr).toContain("It has database.");
   });
 
   test("a machine that doesn't run: that is said", async () => {

@@ -45,6 +45,7 @@ const questions: readonly (readonly [typed: string, answers: readonly string[]])
   ["restore 3f5a --format q", ["qcow2"]],
   ["config diff n", ["new.yaml"]],
   ["boot st", ["stop"]],
+  ["notify test p", ["ping"]],
 ];
 
 describe("bash", () => {
