@@ -136,14 +136,17 @@ test("a lock that was taken back, or never set", async () => {
   expect(structure.findings.map(({ object }) => object)).toEqual([site.point.name]);
 });
 
-test("a locked version that is gone all the same, with or without something in its place", async () => {
+test("a locked version that is gone all the same; what was put there again as it was is read", async () => {
   const site = await lockedSite();
   const [pack = "", other = ""] = site.objects.filter((name) => name.startsWith("packs/"));
+  const genuine = await site.storage.get(other);
   for (const name of [pack, other]) site.storage.versions.delete(name);
-  await site.storage.put(other, [Buffer.from("forged")]);
-  const gone = (await findings(site)).filter(({ kind }) => kind === "lock");
+  await site.storage.put(other, [genuine]);
+  const found = await findings(site);
+  const gone = found.filter(({ kind }) => kind === "lock");
   expect(gone.map(({ object }) => object)).toEqual([pack, other].toSorted());
   for (const { message } of gone) expect(message).toContain("not even its locked version");
+  expect(found.filter(({ kind }) => kind !== "lock")).toMatchObject([{ kind: "pack", object: pack }]);
   const { objects } = await repairRepository(await open(site), { executor, replicas: [site.primary], replica: true });
   expect(objects).toEqual([]);
   expect(await readTiny(site.replica, site.point)).toEqual(expectedContents(content));
