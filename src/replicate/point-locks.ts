@@ -9,7 +9,7 @@ import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import { packName } from "../repository/blobs/pack.ts";
 import { lockingPuts } from "../repository/locks/locking-puts.ts";
 import { sealLockRecords } from "../repository/locks/lock-record.ts";
-import { type Pin, type Pins, readPins } from "../repository/locks/pins.ts";
+import { type Pins, readPins } from "../repository/locks/pins.ts";
 import { versionsByName } from "../repository/locks/versions.ts";
 import { type CatalogPoint, forEachAtOnce } from "../repository/points/catalog.ts";
 import { isDamage } from "../repository/mark/mark.ts";
@@ -44,27 +44,30 @@ export function lockEnd(now: number, length: number): number {
 export class PointLocks {
   /** The replica; what is put there is locked from its first moment. */
   readonly replica: Repository;
-  readonly until: number;
   readonly #locks: ObjectLocks;
+  /** By the store's clock, as `#until`. In ms since the epoch. */
   readonly #now: number;
-  /** Locked until then, as records say; and put so by this run. */
-  readonly #points: Map<string, number>;
-  readonly #done: Map<string, Pin>;
-  /** Versions put by this run that no record names yet. */
+  /** When the locks end that this run sets. */
+  readonly #until: number;
+  /** Ids of the points of which everything is locked until then, at least, as records say. */
+  readonly #points: Set<string>;
+  /** Names of the objects that are. */
+  readonly #objects: Set<string>;
+  /** Versions put by this run, and so locked until then, that no record names yet, by name. */
   readonly #put = new Map<string, string>();
   /** Ids of all points that were to be locked until then; undefined before the first were. */
   #due: ReadonlySet<string> | undefined;
-  /** Points of which everything is locked until then. */
+  /** Those of `#points` that were asked for: what others share with them needn't be looked at. */
   readonly #bases: CatalogPoint[] = [];
-  /** Locked for a shorter time, by the records of earlier quarters: read when they are first needed. */
-  #earlier: Promise<Pins> | undefined;
+  /** What is locked at all, by the records of earlier quarters, too: read when it is first needed. */
+  #pins: Promise<Pins> | undefined;
 
   private constructor(replica: Repository, locks: ObjectLocks, until: number, known: Pins) {
     this.#locks = locks;
-    this.until = until;
     this.#now = known.now;
-    this.#points = new Map(known.points);
-    this.#done = new Map(known.objects);
+    this.#until = until;
+    this.#points = new Set(known.points.keys());
+    this.#objects = new Set(known.objects.keys());
     const onPut = (name: string, version: string): unknown => this.#put.set(name, version);
     this.replica = { ...replica, storage: lockingPuts({ storage: replica.storage, locks, until, onPut }) };
   }
@@ -129,7 +132,7 @@ export class PointLocks {
   ): Promise<{ readonly versions: ReadonlyMap<string, string>; readonly lost: readonly string[] }> {
     const versions = new Map<string, string>();
     const lost: string[] = [];
-    const due = [...names].filter((name) => !this.#done.has(name));
+    const due = [...names].filter((name) => !this.#objects.has(name));
     const unknown = due.filter((name) => !this.#put.has(name));
     const known = unknown.length === 0 ? new Map<string, string>() : await this.#versionsOf(unknown, { signal });
     await forEachAtOnce(due, callsAtOnce, async (name) => {
@@ -146,7 +149,7 @@ export class PointLocks {
   /** Returns whether the version is there. */
   async #lockVersion(name: string, version: string, options: CallOptions): Promise<boolean> {
     try {
-      await this.#locks.extend(name, version, this.until, options);
+      await this.#locks.extend(name, version, this.#until, options);
       return true;
     } catch (error) {
       if (isStillpointError(error, "object_missing")) return false;
@@ -156,8 +159,8 @@ export class PointLocks {
 
   /** The versions that records name; of objects that none names, the first ones: who puts something over an object comes later. */
   async #versionsOf(names: readonly string[], { signal }: CallOptions): Promise<Map<string, string>> {
-    this.#earlier ??= readPins(this.replica, this.#locks, { signal });
-    const { objects } = await this.#earlier;
+    this.#pins ??= readPins(this.replica, this.#locks, { signal });
+    const { objects } = await this.#pins;
     const unpinned = names.filter((name) => !objects.has(name));
     const listed = unpinned.length === 0 ? undefined : await versionsByName(this.#locks, "", { signal });
     const versions = new Map<string, string>();
@@ -175,15 +178,15 @@ export class PointLocks {
     { signal }: CallOptions,
   ): Promise<void> {
     if (points.length === 0 && versions.size === 0) return;
-    const { until } = this;
+    const until = this.#until;
     const content = { time: this.#now, until, points: points.map(({ id }) => id), objects: versions };
     for (const { name, data } of sealLockRecords(this.replica.keys, content))
       await this.#locks.put(name, [data], until, { signal });
-    for (const [name, version] of versions) {
-      this.#done.set(name, { version, until: this.until });
+    for (const name of versions.keys()) {
+      this.#objects.add(name);
       this.#put.delete(name);
     }
-    for (const { id } of points) this.#points.set(id, this.until);
+    for (const { id } of points) this.#points.add(id);
     this.#bases.push(...points);
   }
 

@@ -5,7 +5,7 @@ import type { Clock } from "../host/clock.ts";
 import { randomBytes } from "../host/random.ts";
 import type { CallOptions, ObjectInfo, Storage, StorageAddress } from "../storage/storage.ts";
 import type { CatalogMemory } from "./points/catalog-memory.ts";
-import { withFirstKeys } from "./locks/behind-changes.ts";
+import { withFirstKeys } from "./locks/with-versions.ts";
 import { damagedObject, formatVersion, requireLength, suiteNumber } from "./format.ts";
 import {
   type KeyObject,

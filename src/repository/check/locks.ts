@@ -1,7 +1,7 @@
 /** What `check` finds out at a replica that locks: whether somebody has been at work on what is locked. */
 import type { ObjectVersion } from "../../storage/object-locks.ts";
 import type { CallOptions } from "../../storage/storage.ts";
-import { behindChanges } from "../locks/behind-changes.ts";
+import { withVersions } from "../locks/with-versions.ts";
 import { firstReceipt } from "../locks/first-received.ts";
 import { type Pins, readPins } from "../locks/pins.ts";
 import { findTampering, type Tampering } from "../locks/tampering.ts";
@@ -39,7 +39,7 @@ export async function viewLocked(repository: Repository, options: CallOptions): 
   const intact =
     there.length === 0
       ? repository
-      : { ...repository, storage: behindChanges(storage, storage.locks, there), address: undefined };
+      : { ...repository, storage: withVersions(storage, storage.locks, there), address: undefined };
   return { pins, tampering, intact, versions };
 }
 

@@ -57,7 +57,7 @@ export async function readPins(repository: Repository, locks: ObjectLocks, optio
     const record = await firstThatOpens(repository, locks, versions, damaged, { signal });
     if (record !== undefined) found.push(record);
   });
-  return { ...(await join(locks, found, { signal })), damaged, now };
+  return { ...(await joinRecords(locks, found, { signal })), damaged, now };
 }
 
 /** Until when points are locked, in ms since the epoch, by their ids. Throws as `readPins` does. */
@@ -90,12 +90,13 @@ async function firstThatOpens(
   return undefined;
 }
 
-/** One record's word on one object. */
+/** What one record says of one object. */
 interface Claim extends Pin {
   readonly record: string;
 }
 
-async function join(
+/** What the records say together: where they name different versions of an object, the oldest counts. */
+async function joinRecords(
   locks: ObjectLocks,
   found: readonly FoundRecord[],
   options: CallOptions,
@@ -138,6 +139,7 @@ async function oldestOf(
   return versions.find(({ version }) => named.has(version))?.version ?? claims[0]?.version ?? "";
 }
 
+/** Whether a claim is of another content than the version that counts. */
 async function differs(
   locks: ObjectLocks,
   object: string,

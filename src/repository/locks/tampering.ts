@@ -3,7 +3,7 @@ import type { ObjectLocks, ObjectVersion } from "../../storage/object-locks.ts";
 import type { CallOptions, ObjectInfo } from "../../storage/storage.ts";
 import { forEachAtOnce } from "../points/catalog.ts";
 import type { Pins } from "./pins.ts";
-import type { TrueVersion } from "./behind-changes.ts";
+import type { TrueVersion } from "./with-versions.ts";
 import { sameContent } from "./versions.ts";
 
 const readsAtOnce = 8;

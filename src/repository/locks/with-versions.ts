@@ -1,4 +1,4 @@
-/** Reading a storage past what was done to some of its objects. */
+/** Reading a storage in which somebody has hidden objects, or put others over them. */
 import type { ObjectLocks, ObjectVersion } from "../../storage/object-locks.ts";
 import type { CallOptions, ObjectInfo, Storage } from "../../storage/storage.ts";
 import { versionsByName } from "./versions.ts";
@@ -10,8 +10,8 @@ export interface TrueVersion {
   readonly info: ObjectInfo;
 }
 
-/** The storage, with these versions in the places of what their names give. Writing goes to it as it is. */
-export function behindChanges(storage: Storage, locks: ObjectLocks, versions: readonly TrueVersion[]): Storage {
+/** The storage, read with these versions in the places of what their names give. Writing goes to it as it is. */
+export function withVersions(storage: Storage, locks: ObjectLocks, versions: readonly TrueVersion[]): Storage {
   const instead = new Map(versions.map((one) => [one.info.name, one]));
   return {
     location: storage.location,
@@ -46,7 +46,7 @@ export async function withFirstKeys(storage: Storage, locks: ObjectLocks, option
       if (one !== undefined) first.push(trueVersion(name, one));
     }
   }
-  return behindChanges(storage, locks, first);
+  return withVersions(storage, locks, first);
 }
 
 function trueVersion(name: string, { version, size, time }: ObjectVersion): TrueVersion {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { behindChanges } from "../../../src/repository/locks/behind-changes.ts";
+import { withVersions } from "../../../src/repository/locks/with-versions.ts";
 import { collect } from "../../helpers/collect.ts";
 import { ManualClock } from "../../helpers/manual-clock.ts";
 import { rejection } from "../../helpers/rejection.ts";
@@ -18,17 +18,17 @@ test("what was replaced or hidden is there once, as its true version is; all els
   );
   for (const name of ["a/hidden", "b/hidden"]) await storage.delete(name);
   await storage.put("a/replaced", [Buffer.from("forged")]);
-  const behind = behindChanges(storage, locks, versions);
-  const listed = await collect(behind.list("a/"));
+  const reading = withVersions(storage, locks, versions);
+  const listed = await collect(reading.list("a/"));
   expect(listed.map(({ name, size }) => `${name} ${String(size)}`).toSorted()).toEqual([
     "a/hidden 13",
     "a/replaced 15",
     "a/untouched 16",
   ]);
   for (const name of names) {
-    expect((await behind.get(name)).toString()).toBe(`true ${name}`);
-    expect((await behind.get(name, { offset: 5, length: 3 })).toString()).toBe(name.slice(0, 3));
-    expect((await behind.stat(name)).size).toBe(5 + name.length);
+    expect((await reading.get(name)).toString()).toBe(`true ${name}`);
+    expect((await reading.get(name, { offset: 5, length: 3 })).toString()).toBe(name.slice(0, 3));
+    expect((await reading.stat(name)).size).toBe(5 + name.length);
   }
-  expect(await rejection(behind.get("c"))).toMatchObject({ code: "object_missing" });
+  expect(await rejection(reading.get("c"))).toMatchObject({ code: "object_missing" });
 });
