@@ -1,5 +1,6 @@
 /** What there is to say of a status in words: whether all is well, what isn't, what a piece of work is called. Pure. */
 import type { DaemonStatus, PointStatus, WorkStatus } from "../daemon/control-protocol.ts";
+import { primaryName } from "../job/locations.ts";
 import { count, formatTime, printable } from "./format.ts";
 import type { Look } from "./look-here.ts";
 
@@ -48,7 +49,8 @@ export function nameOf({ stage, policy, source, location }: Partial<WorkStatus> 
 
 /** How a point stands, in words. */
 export function stateOf(point: PointStatus, now: number, away: boolean): string {
-  const state = point.newest === undefined ? "NEVER CAPTURED" : isMet(point, now) === false ? "TOO OLD" : "ok";
+  const none = point.location === primaryName ? "NEVER CAPTURED" : "NOTHING THERE";
+  const state = point.newest === undefined ? none : isMet(point, now) === false ? "TOO OLD" : "ok";
   return away ? `${state}, as last seen: unreachable` : state;
 }
 

@@ -8,6 +8,7 @@ import { belongsTo } from "./belonging.ts";
 import { errorReport, type Replicated } from "./report.ts";
 import { type Location, primaryName } from "./locations.ts";
 import { keptAt, wantedAt } from "./rules.ts";
+import { robbedReplica, sharedReplica } from "./signs-of-others.ts";
 import type { StageContext } from "./stage-context.ts";
 
 export interface ReplicateRequest {
@@ -66,12 +67,13 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     bytesSent,
     backlog,
     there = [],
+    vanished,
   } = report;
   // Another replica has what the primary lacks, and gives it on.
   const foreign =
     from === primaryName ? await foreignPoints({ primary: source.repository, points, there, signal }) : [];
-  const shared = sharedReplica(to.replica.name, foreign);
-  const errors = [ended, shared, ...[...failed, ...failedNotes].map(({ error }) => error), ...unlocked];
+  const signs = [sharedReplica(to.replica.name, foreign), robbedReplica(to.replica.name, vanished)];
+  const errors = [ended, ...signs, ...[...failed, ...failedNotes].map(({ error }) => error), ...unlocked];
   const wrong = errors.filter((error) => error !== undefined).map(errorReport);
   return {
     outcome: wrong.length === 0 ? "ok" : ended === undefined || replicated.length > 0 ? "partial" : "failed",
@@ -82,19 +84,6 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     unlocked: unlockedPoints,
     errors: wrong,
   };
-}
-
-/** Undefined when no foreign point is there. */
-function sharedReplica(name: string, foreign: readonly CatalogPoint[]): StillpointError | undefined {
-  const newest = foreign.at(-1);
-  if (newest === undefined) return undefined;
-  const sources = [...new Set(foreign.map(({ manifest }) => manifest.source))].join(", ");
-  const { time, source, host } = newest.manifest;
-  return new StillpointError("replica_shared", {
-    what: `Somebody else writes to ${name} as this host does: recovery points of ${sources} came there that weren't captured here (${String(foreign.length)} since the last run), the newest ${newest.id.slice(0, 8)} of ${source}, at ${time} on ${host}`,
-    safe: "All points are whole, those of this host are sent all the same, and this run forgets none there.",
-    next: "End the other one: the host that this one has replaced, or a copy of it; one that is to stay needs a repository and replicas of its own (docs/disaster.md). If you know of none, somebody has this host's keys (docs/security.md).",
-  });
 }
 
 /** Another replica is asked in the primary's place, and not the other way round: there are reasons why it is named. */

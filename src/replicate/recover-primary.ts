@@ -24,7 +24,7 @@ export interface RecoverOptions extends CallOptions {
   readonly onProgress?: (progress: ReplicationProgress) => void;
 }
 
-export interface RecoverReport extends Omit<ReplicationReport, "ended" | "backlog" | "there"> {
+export interface RecoverReport extends Omit<ReplicationReport, "ended" | "backlog" | "there" | "vanished"> {
   /** Ids of points that later ones continue, and that the replica neither has nor knows to be forgotten. */
   readonly unknown: readonly string[];
 }
@@ -86,6 +86,7 @@ export async function recoverPrimary(options: RecoverOptions): Promise<RecoverRe
     ended,
     backlog: _backlog,
     there: _there,
+    vanished: _vanished,
     ...report
   } = await replicate({
     primary: await BlobStore.load(replica, { signal }),

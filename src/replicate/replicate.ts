@@ -4,7 +4,7 @@ import { throwIfCancelled } from "../host/cancel.ts";
 import { BlobStore } from "../repository/blobs/blob-store.ts";
 import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
 import { asFirstReceived } from "../repository/locks/first-received.ts";
-import { openManifest } from "../repository/points/manifest.ts";
+import { openManifest, type RecoveryPoint } from "../repository/points/manifest.ts";
 import { exists, type Repository } from "../repository/repository.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
 import { withObserver } from "../storage/wrappers/observe.ts";
@@ -103,6 +103,7 @@ class Replication {
       ...this.#done,
       backlog: this.#backlog(),
       there: this.#there?.there,
+      vanished: this.#vanished(),
     };
   }
 
@@ -254,6 +255,13 @@ class Replication {
     this.#failed.push({ point, error: described });
   }
 
+  /** Once all that is wanted is there again, no further run tells of it. */
+  #vanished(): readonly RecoveryPoint[] {
+    const vanished = this.#there?.vanished ?? [];
+    const gone = new Set(idsOf(vanished));
+    return this.#plan?.lacking.some(({ id }) => gone.has(id)) === true ? vanished : [];
+  }
+
   #backlog(): ReplicationPlan | undefined {
     if (this.#there === undefined) return undefined;
     const { points, wanted } = this.#options;
@@ -290,7 +298,7 @@ class Replication {
   }
 }
 
-function idsOf(points: readonly CatalogPoint[]): string[] {
+function idsOf(points: readonly RecoveryPoint[]): string[] {
   return points.map(({ id }) => id);
 }
 

@@ -1,6 +1,7 @@
 /** What a run of replication says of itself: while it works, and at its end. */
 import type { StillpointError } from "../errors.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
+import type { RecoveryPoint } from "../repository/points/manifest.ts";
 import type { ReplicationPlan } from "./plan.ts";
 import type { NoteFailure } from "./synchronise-notes.ts";
 
@@ -39,4 +40,6 @@ export interface ReplicationReport {
   readonly backlog: ReplicationPlan | undefined;
   /** The replica's points as the run found them; undefined when it could not even be listed. */
   readonly there: readonly CatalogPoint[] | undefined;
+  /** What had vanished there, if it was news: some of it was to be sent again. */
+  readonly vanished: readonly RecoveryPoint[];
 }

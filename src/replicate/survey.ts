@@ -1,6 +1,7 @@
 /** What a location holds of a primary's points, and of the notes on them. */
 import { isStillpointError } from "../errors.ts";
 import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
+import type { RecoveryPoint } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
 import { getSmallObject } from "../repository/points/small-objects.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
@@ -16,6 +17,8 @@ export interface PointSurvey {
 export interface LocationSurvey extends PointSurvey {
   /** The points themselves, oldest first. */
   readonly there: readonly CatalogPoint[];
+  /** As the catalog's. */
+  readonly vanished: readonly RecoveryPoint[];
 }
 
 /** Names of the objects in force, by the point's id. */
@@ -34,7 +37,7 @@ export async function surveyPoints(
   wanted: Iterable<string>,
   options: CallOptions = {},
 ): Promise<LocationSurvey> {
-  const there = (await loadCatalog(repository, options)).points;
+  const { points: there, vanished } = await loadCatalog(repository, options);
   const points = new Set(there.map(({ id }) => id));
   const lacking = new Set(wanted).difference(points);
   const forgotten = new Set<string>();
@@ -42,7 +45,7 @@ export async function surveyPoints(
   await forEachAtOnce(records, readsAtOnce, async ([id, name]) => {
     if (lacking.has(id) && (await opens(repository, name, options))) forgotten.add(id);
   });
-  return { points, forgotten, there };
+  return { points, forgotten, there, vanished };
 }
 
 async function opens(repository: Repository, record: string, options: CallOptions): Promise<boolean> {

@@ -146,7 +146,7 @@ describe("one screen", () => {
     const text = lines.join("\n");
     expect(text).toContain("<red>The primary can't be read.</>");
     expect(text).toContain("2h  <red>TOO OLD</>");
-    expect(text).toContain("<red>NEVER CAPTURED</>");
+    expect(text).toContain("<red>NOTHING THERE</>");
     expect(text).toMatch(/far .* 3h {13}<yellow>ok, as last seen: unreachable<\/>/);
     expect(text).toMatch(/usb .* 3 points {2}1d ago {3}<red>DAMAGED: 2 findings<\/>/);
     expect(lines.slice(-8)).toEqual([

@@ -22,6 +22,7 @@ function documented(folder: string): string[] {
   expect(block).toContain("Match User web1");
   return block
     .replaceAll("/srv/stillpoint/web1", join(folder, "chroot"))
+    .replaceAll("/etc/ssh/stillpoint/%u", join(folder, "authorized"))
     .replaceAll("web1", user)
     .trimEnd()
     .split("\n");

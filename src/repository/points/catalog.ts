@@ -30,6 +30,8 @@ export interface Catalog {
   /** Oldest first; of the same instant, by id. */
   readonly points: readonly CatalogPoint[];
   readonly damaged: readonly Damage[];
+  /** As `vanishedPoints`; empty where nothing is remembered. */
+  readonly vanished: readonly RecoveryPoint[];
 }
 
 /** Reads at once, so that a distant storage's answers overlap. */
@@ -73,12 +75,11 @@ export async function loadCatalog(repository: Repository, options: CallOptions =
       received: time,
     });
   });
-  if (memory !== undefined) {
-    const stored = new Set(listed.map(({ name }) => name));
-    const gone = (await vanishedPoints(repository, stored, options)).map(({ name }) => name);
-    await memory.save(new Set([...stored, ...gone, ...tags.names, ...proofs.names]));
-  }
-  return { points: points.toSorted((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1)), damaged };
+  const stored = new Set(listed.map(({ name }) => name));
+  const vanished = await vanishedPoints(repository, stored, options);
+  const gone = vanished.map(({ name }) => name);
+  await memory?.save(new Set([...stored, ...gone, ...tags.names, ...proofs.names]));
+  return { points: points.toSorted((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1)), damaged, vanished };
 }
 
 /** Points that this host remembers, that aren't among the names `stored`, and that no record says were forgotten. */
