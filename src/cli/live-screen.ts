@@ -1,6 +1,6 @@
 /** A terminal's whole screen, redrawn in place (ECMA-48 and xterm's control sequences), and given back as it was. */
 import { stripVTControlCharacters } from "node:util";
-import type { OutputStream } from "./output.ts";
+import { knownSize, type OutputStream } from "./output.ts";
 
 const alternate = { on: "\u001B[?1049h", off: "\u001B[?1049l" };
 const cursor = { on: "\u001B[?25h", off: "\u001B[?25l" };
@@ -27,7 +27,8 @@ export class LiveScreen {
 
   /** Written over what was there, never cleared first: nothing flickers. What doesn't fit is cut, and `more` says so. */
   draw(lines: readonly string[], more: string): void {
-    const { columns = 80, rows = 24 } = this.#stream;
+    const columns = knownSize(this.#stream.columns) ?? 80;
+    const rows = knownSize(this.#stream.rows) ?? 24;
     const shown = lines.length <= rows ? lines : [...lines.slice(0, rows - 1), more];
     const frame = shown.map((line) => clip(line, columns) + clearLine).join("\r\n");
     this.#stream.write(together.on + home + frame + clearBelow + together.off);

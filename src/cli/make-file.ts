@@ -1,6 +1,7 @@
 /** New small files that must never take the place of another: keys, a first configuration. */
 import * as path from "node:path";
 import { StillpointError } from "../errors.ts";
+import { reasonOf } from "../host/errno-words.ts";
 import { errnoOf } from "../host/files.ts";
 import { makeFoldersDurably } from "../host/make-folders.ts";
 import { nodeFiles } from "../host/node-files.ts";
@@ -19,7 +20,7 @@ export async function makeFile(file: string, text: string): Promise<void> {
     if (error instanceof StillpointError) throw error;
     const errno = errnoOf(error) ?? "";
     throw new StillpointError(["EACCES", "EPERM", "EROFS"].includes(errno) ? "storage_denied" : "storage_failed", {
-      what: `Cannot make ${file}: ${(error as Error).message}`,
+      what: `Cannot make ${file}: ${reasonOf(error)}`,
       safe: "Nothing else was changed.",
       next: "Choose a place that can be written, or run it as root.",
       cause: error,

@@ -11,6 +11,11 @@ export interface OutputStream {
   readonly rows?: number;
 }
 
+/** A terminal's columns or rows; undefined where it doesn't know them: a serial console says 0. */
+export function knownSize(size = 0): number | undefined {
+  return size > 0 ? size : undefined;
+}
+
 export interface OutputOptions {
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
@@ -43,7 +48,7 @@ export class Output {
 
   /** Columns of the terminal that results go to; undefined when they go elsewhere, where no line needs to be cut. */
   get width(): number | undefined {
-    return this.#stdout.isTTY === true ? this.#stdout.columns : undefined;
+    return this.#stdout.isTTY === true ? knownSize(this.#stdout.columns) : undefined;
   }
 
   /** The terminal that results go to, if what it shows can be drawn over. */

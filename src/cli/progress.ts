@@ -2,7 +2,7 @@
 import type { Clock } from "../host/clock.ts";
 import type { Cli } from "./cli.ts";
 import { formatAge, formatBytes } from "./format.ts";
-import type { OutputStream } from "./output.ts";
+import { knownSize, type OutputStream } from "./output.ts";
 
 /** What is counted. */
 export type Unit = "bytes" | "points" | "blobs" | "packs";
@@ -53,9 +53,8 @@ export class Progress {
     const text = describe(task, { done, total, unit, moved: done - state.doneThen, elapsed: now - state.begun });
     if (!terminal) return void stream.write(`${text}\n`);
     this.#lineIsOpen = true;
-    // One column less than there are: some terminals break the line at the last one. Some don't know how many they have: 0.
-    const { columns = 0 } = stream;
-    stream.write(`\r${text.slice(0, (columns > 0 ? columns : 80) - 1)}\u001B[K`);
+    // One column less than there are: some terminals break the line at the last one.
+    stream.write(`\r${text.slice(0, (knownSize(stream.columns) ?? 80) - 1)}\u001B[K`);
   }
 
   /** Says something, above the line. */

@@ -1,6 +1,6 @@
 /** Small text files that the administrator names on the command line. */
 import { type ErrorCode, StillpointError } from "../errors.ts";
-import { errnoWords } from "../host/errno-words.ts";
+import { reasonOf } from "../host/errno-words.ts";
 import { errnoOf } from "../host/files.ts";
 import { nodeFiles } from "../host/node-files.ts";
 
@@ -16,11 +16,12 @@ export async function readText(file: string, { what, code, next }: ReadTextOptio
   try {
     return (await nodeFiles.read(file)).toString();
   } catch (error) {
-    const reason = errnoWords[errnoOf(error) ?? ""] ?? (error instanceof Error ? error.message : String(error));
+    const denied = errnoOf(error) === "EACCES";
+    const advice = denied ? "Run it with the rights to read that file, such as by sudo." : next;
     throw new StillpointError(code, {
-      what: `Cannot read ${what} in ${file}: ${reason}`,
+      what: `Cannot read ${what} in ${file}: ${reasonOf(error)}`,
       safe: "Nothing was changed.",
-      ...(next !== undefined && { next }),
+      ...(advice !== undefined && { next: advice }),
       cause: error,
     });
   }

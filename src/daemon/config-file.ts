@@ -1,7 +1,8 @@
 /** The configuration in force, and the file that it came from. All or nothing: what isn't valid changes nothing. */
 import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
-import type { Files } from "../host/files.ts";
+import { reasonOf } from "../host/errno-words.ts";
+import { errnoOf, type Files } from "../host/files.ts";
 import type { Logger } from "../host/log.ts";
 import { exposedSecrets } from "../job/exposed-secrets.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
@@ -134,9 +135,13 @@ export class ConfigFile {
     try {
       text = (await files.read(path)).toString();
     } catch (error) {
+      const denied = errnoOf(error) === "EACCES";
       throw new StillpointError("config_missing", {
-        what: `Cannot read the configuration ${path}: ${error instanceof Error ? error.message : String(error)}`,
-        next: "Correct the path, or make one with `stillpoint init`.",
+        what: `Cannot read the configuration in ${path}: ${reasonOf(error)}`,
+        safe: "Nothing was changed.",
+        next: denied
+          ? "Let the user that the daemon runs as read it."
+          : "Correct the path, or make one with `stillpoint init`.",
         cause: error,
       });
     }

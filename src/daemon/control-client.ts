@@ -128,10 +128,18 @@ async function open(path: string): Promise<Socket | undefined> {
     socket.destroy();
     const code = error instanceof Error && "code" in error ? error.code : undefined;
     if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTSOCK") return undefined;
-    throw new StillpointError(code === "EACCES" ? "storage_denied" : "storage_failed", {
-      what: `Cannot talk to the daemon at ${path}: ${code === "EACCES" ? "it belongs to another user" : String(error)}`,
+    if (code === "EACCES") {
+      throw new StillpointError("storage_denied", {
+        what: `Cannot ask the daemon at ${path}, nor see whether one runs: permission denied`,
+        safe: "Nothing was changed.",
+        next: "Use sudo, or the user that the daemon runs as.",
+        cause: error,
+      });
+    }
+    throw new StillpointError("storage_failed", {
+      what: `Cannot talk to the daemon at ${path}: ${String(error)}`,
       safe: "The daemon goes on as before.",
-      next: code === "EACCES" ? "Use sudo, or the user that the daemon runs as." : "See whether the daemon is well.",
+      next: "See whether the daemon is well.",
       cause: error,
     });
   }

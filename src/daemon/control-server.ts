@@ -1,6 +1,7 @@
 /** The daemon's side of the control socket (docs/control.md). */
 import { once } from "node:events";
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { reasonOf } from "../host/errno-words.ts";
 import { errnoOf } from "../host/files.ts";
 import { StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
@@ -106,7 +107,7 @@ async function listenAlone(server: Server, path: string): Promise<void> {
   } catch (error) {
     const denied = ["EACCES", "EPERM", "EROFS"].includes(errnoOf(error) ?? "");
     throw new StillpointError(denied ? "storage_denied" : "storage_failed", {
-      what: `Cannot make the control socket ${path}: ${error instanceof Error ? error.message : String(error)}`,
+      what: `Cannot make the control socket ${path}: ${reasonOf(error)}`,
       next: "See that the state folder is there and can be written.",
       cause: error,
     });

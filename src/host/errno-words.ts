@@ -1,4 +1,6 @@
 /** What the system's error numbers mean, in words that complete "Cannot …: ". */
+import { describeError } from "../errors.ts";
+import { errnoOf } from "./files.ts";
 
 export const errnoWords: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
@@ -26,4 +28,9 @@ export const errnoWords: Readonly<Record<string, string>> = {
 export function describeErrno(errno: string): string {
   const words = Object.hasOwn(errnoWords, errno) ? errnoWords[errno] : undefined;
   return words === undefined ? errno : `${words} (${errno})`;
+}
+
+/** Why something failed, in words where they are known. */
+export function reasonOf(error: unknown): string {
+  return errnoWords[errnoOf(error) ?? ""] ?? describeError(error);
 }

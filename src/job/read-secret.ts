@@ -1,7 +1,7 @@
 /** Reading what opens the repository, from where the configuration says that it is. */
 import * as path from "node:path";
-import { StillpointError, toError } from "../errors.ts";
-import { errnoWords } from "../host/errno-words.ts";
+import { StillpointError } from "../errors.ts";
+import { reasonOf } from "../host/errno-words.ts";
 import { errnoOf, type Files } from "../host/files.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import type { KeyOrigin } from "../policy/config.ts";
@@ -45,7 +45,7 @@ async function readText(file: string, files: Files): Promise<string> {
   } catch (error) {
     const missing = errnoOf(error) === "ENOENT";
     throw new StillpointError("key_unreadable", {
-      what: `Cannot read the key in ${file}: ${errnoWords[errnoOf(error) ?? ""] ?? toError(error).message}`,
+      what: `Cannot read the key in ${file}: ${reasonOf(error)}`,
       safe: "Nothing was changed.",
       next: missing
         ? "Bring it back from the copy that you keep elsewhere, or correct the path; `stillpoint init` makes a new key for a new repository only."

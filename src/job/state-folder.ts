@@ -4,6 +4,7 @@ import * as path from "node:path";
 import type * as z from "zod";
 import { StillpointError } from "../errors.ts";
 import type { MemoryFile } from "../repository/points/catalog-memory.ts";
+import { reasonOf } from "../host/errno-words.ts";
 import { errnoOf, type Files } from "../host/files.ts";
 import { makeFoldersDurably } from "../host/make-folders.ts";
 import { nodeFiles } from "../host/node-files.ts";
@@ -47,7 +48,7 @@ export class StateFolder {
     } catch (error) {
       const denied = ["EACCES", "EPERM", "EROFS"].includes(errnoOf(error) ?? "");
       throw new StillpointError(denied ? "storage_denied" : "storage_failed", {
-        what: `Cannot write ${file}: ${error instanceof Error ? error.message : String(error)}`,
+        what: `Cannot write ${file}: ${reasonOf(error)}`,
         safe: "Recovery points are untouched.",
         next: "See that the state folder can be written (`repository.state` in the configuration).",
         cause: error,

@@ -1,6 +1,8 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { verbGroups } from "../../src/cli/verbs.ts";
-import { stillpoint } from "./harness.ts";
+import { stillpoint, temporaryFolder } from "./harness.ts";
 
 const verbs = Object.values(verbGroups)
   .flat()
@@ -105,6 +107,22 @@ test("without a configuration: what lacks, and what to do", async () => {
   expect(stderr).toContain("Cannot read the configuration in /nowhere/stillpoint.yaml: there is no such file.");
   expect(stderr).toContain("`stillpoint init`");
 });
+
+test.runIf(process.getuid?.() === 0)(
+  "a configuration that isn't for this user is one to be read by another",
+  async () => {
+    const file = join(temporaryFolder(), "stillpoint.yaml");
+    writeFileSync(file, "", { mode: 0o600 });
+    process.seteuid?.(65534);
+    try {
+      const { status, stderr } = await stillpoint(["list", "--config", file]);
+      expect(status).toBe(2);
+      expect(stderr).toContain("permission denied.\nNothing was changed.\nRun it with the rights to read that file");
+    } finally {
+      process.seteuid?.(0);
+    }
+  },
+);
 
 test("an option beats STILLPOINT_CONFIG, which beats the usual place", async () => {
   const environment = { STILLPOINT_CONFIG: "/by/environment.yaml" };

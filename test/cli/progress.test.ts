@@ -39,6 +39,12 @@ describe("on a terminal", () => {
     ]);
   });
 
+  test("a console that doesn't know its width gets all of the line", () => {
+    const { written, progress } = progressOn({ isTTY: true, columns: 0 });
+    progress.update("etc", 0, 100 * mib);
+    expect(written).toEqual(["\retc: 0 B of 100.0 MiB, 0 %\u001B[K"]);
+  });
+
   test("ten times a second at most, however often it is told", async () => {
     const { written, clock, progress } = progressOn({ isTTY: true });
     for (let step = 0; step < 1000; step++) {

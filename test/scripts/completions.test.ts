@@ -43,6 +43,7 @@ const questions: readonly (readonly [typed: string, answers: readonly string[]])
   ["list --source ", ["etc", "www"]],
   ["list --location ", ["primary", "usb", "vault"]],
   ["restore 3f5a --format q", ["qcow2"]],
+  ["restore 3f5a --location u", ["usb"]],
   ["config diff n", ["new.yaml"]],
   ["boot st", ["stop"]],
   ["notify test p", ["ping"]],

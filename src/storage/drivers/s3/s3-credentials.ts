@@ -1,7 +1,7 @@
 import * as path from "node:path";
-import { StillpointError, toError } from "../../../errors.ts";
-import { errnoWords } from "../../../host/errno-words.ts";
-import { errnoOf, type Files } from "../../../host/files.ts";
+import { StillpointError } from "../../../errors.ts";
+import { reasonOf } from "../../../host/errno-words.ts";
+import type { Files } from "../../../host/files.ts";
 import type { S3Credentials } from "../../storage.ts";
 
 /** An access key, as AWS's client takes it. */
@@ -59,9 +59,8 @@ async function readText(file: string, files: Files): Promise<string> {
   try {
     return (await files.read(file)).toString();
   } catch (error) {
-    const reason = errnoWords[errnoOf(error) ?? ""] ?? toError(error).message;
     throw unusable(
-      `Cannot read the access key in ${file}: ${reason}`,
+      `Cannot read the access key in ${file}: ${reasonOf(error)}`,
       "Correct the path, or run Stillpoint with the rights to read it.",
     );
   }
