@@ -1,5 +1,6 @@
 /** The program `stillpoint`: streams, signals and the exit status. What it does is in program.ts and the verbs. */
 import { systemClock } from "../host/clock.ts";
+import { endProcess } from "../host/end-process.ts";
 import type { Cli } from "./cli.ts";
 import { Output } from "./output.ts";
 import { runProgram } from "./program.ts";
@@ -11,7 +12,7 @@ const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
     // The second one is from someone who doesn't want to wait for a clean end.
-    if (stop.signal.aborted) process.exit(interrupted);
+    if (stop.signal.aborted) endProcess(interrupted);
     stop.abort();
   });
 }
@@ -29,5 +30,4 @@ const cli: Cli = {
 };
 
 const status = await runProgram(process.argv.slice(2), cli);
-// Not left to Node: a system call that hangs on a dead mount would keep the process waiting for it.
-process.exit(status);
+endProcess(status);

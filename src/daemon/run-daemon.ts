@@ -1,5 +1,6 @@
 /** The daemon as a process: signals, log, and the end. */
 import { systemClock } from "../host/clock.ts";
+import { endProcess } from "../host/end-process.ts";
 import { createLogger, type Logger, underJournald } from "../host/log.ts";
 import { takeServiceManager } from "../host/service-manager.ts";
 import { type RunningDaemon, startDaemon } from "./daemon.ts";
@@ -26,11 +27,11 @@ export async function runDaemon({ configFile, version, onReady }: RunDaemonOptio
   onReady?.(daemon.url);
   log.info("told to stop", { signal: await told });
   const ended = await daemon.stop();
-  if (!ended) process.exit(0);
+  if (!ended) endProcess(0);
 }
 
 /** A defect: whoever started us starts us again, and whatever was cut off is found again then. */
 function endBroken(log: Logger, error: unknown): never {
   log.error("a defect in Stillpoint itself; the daemon ends", { error });
-  process.exit(1);
+  endProcess(1);
 }

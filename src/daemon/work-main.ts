@@ -1,6 +1,7 @@
 /** The work process: captures, replicates, prunes, sweeps and checks for the daemon, and ends with it. */
 import { hostname } from "node:os";
 import { systemClock } from "../host/clock.ts";
+import { endProcess } from "../host/end-process.ts";
 import { primaryName } from "../job/locations.ts";
 import { OpenLocations } from "../job/open-locations.ts";
 import { makeStages } from "../job/stages.ts";
@@ -32,7 +33,7 @@ process.on("message", (message: ToWork) => {
   else void serve(message);
 });
 // Without the daemon nobody wants the work, and nobody would keep the next daemon's from being done twice.
-process.on("disconnect", () => process.exit());
+process.on("disconnect", () => endProcess(0));
 // Ctrl-C in a terminal, and systemd, tell every process of the daemon; it is for the daemon to say what is to end.
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
 

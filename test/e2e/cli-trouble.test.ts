@@ -1,9 +1,10 @@
 /** The real program when things go wrong: a clear message, the right exit status, nothing lost. */
-import { spawnSync } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import {
   chmodSync,
   cpSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -12,8 +13,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { MemoryMount, mayMount } from "../../src/restore/boot/memory-mount.ts";
 import { freePort } from "../helpers/free-port.ts";
+import { waitFor } from "../helpers/guest/qemu.ts";
 import { type Ended, ended, Host, isRoot, project, startStillpoint, stillpoint } from "./host.ts";
 
 const host = new Host();
@@ -49,6 +53,25 @@ function mount(...args: readonly string[]): void {
   if (status !== 0) throw new Error(stderr);
   const target = args.at(-1) ?? "";
   onTestFinished(() => void spawnSync("umount", [target]));
+}
+
+/** Makes files those of a server that is gone: who reads them waits. Gives how often somebody has asked for something of them. */
+async function deaden(targets: readonly string[]): Promise<() => number> {
+  let asked = 0;
+  const read = async (): Promise<never> => {
+    asked += 1;
+    return await Promise.withResolvers<never>().promise;
+  };
+  const folder = mkdtempSync(host.path("dead-"));
+  const files = targets.map((target, number) => ({ name: String(number), size: statSync(target).size, read }));
+  const dead = await MemoryMount.mount({ folder, files, onFailure: () => undefined });
+  onTestFinished(async () => await dead.unmount());
+  for (const [number, target] of targets.entries()) {
+    // Not waited for in this process's only thread: it is the server.
+    await promisify(execFile)("mount", ["--bind", join(folder, String(number)), target]);
+    onTestFinished(() => void spawnSync("umount", ["-l", target]));
+  }
+  return () => asked;
 }
 
 describe("wrong usage", () => {
@@ -267,4 +290,22 @@ test("the daemon: the verbs go through it, a second one is refused, and it ends 
   daemon.kill("SIGTERM");
   expect((await end).status).toBe(0);
   expect(other.json("status")).toMatchObject({ daemon: null });
+});
+
+test
+  .runIf(mayMount())
+  .each([
+    [["cat", "latest", "big", "--source", "data"]],
+    [["check", "--read-data"]],
+    [["restore", "latest", "--source", "data", "--to", "restored"]],
+  ])("%j ends when it is told to, while the repository's folder doesn't answer any more", async (args) => {
+  const { folder, options } = copy();
+  const asked = await deaden(dataPacks(folder));
+  const given = args.map((one) => (one === "restored" ? join(folder, one) : one));
+  const child = startStillpoint([...given, ...options]);
+  const end = ended(child);
+  await waitFor("the program to read", () => asked() > 0);
+  child.kill("SIGINT");
+  const { status, stderr } = await end;
+  expect([status, stderr]).toEqual([1, expect.stringContaining("The work was cancelled.")]);
 });
