@@ -185,6 +185,7 @@ async function superviseHere(cli: Cli, id: string, flags: SuperviseFlags): Promi
       paused: flags.paused === true,
       network: flags.network,
       started: new Date(flags.started),
+      clock: cli.clock,
       signal: cli.signal,
       onFailure: (message) => cli.output.note(`stillpoint: ${message}`),
       onProgress: (done, total) => {
@@ -192,10 +193,12 @@ async function superviseHere(cli: Cli, id: string, flags: SuperviseFlags): Promi
         told = cli.clock.monotonic();
         say({ progress: { done, total } });
       },
-      open: async () => {
-        const { repository } = await openLocation(cli, flags, { write: true });
-        const point = await loadPoint(cli, repository, id, flags);
-        const store = await loadStore(cli, repository);
+      open: async (moved, signal) => {
+        const { output, clock, environment, exit } = cli;
+        const opening = { output, clock, environment, exit, signal };
+        const { repository } = await openLocation(opening, flags, { write: true, moved });
+        const point = await loadPoint(opening, repository, id, flags);
+        const store = await loadStore(opening, repository);
         // Whoever began this may want to unmount what is here.
         process.chdir("/");
         return { repository, store, point };

@@ -70,7 +70,7 @@ function noneOf(points: readonly Pick<CatalogPoint, "manifest">[], source: strin
 
 /** Loads the catalog and chooses a point from it. Throws `not_found`, `usage` or a storage error. */
 export async function loadPoint(
-  cli: Cli,
+  cli: Omit<Cli, "input">,
   repository: Repository,
   text: string,
   flags: PointFlags = {},

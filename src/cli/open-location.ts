@@ -8,7 +8,7 @@ import { type Location, openLocation as openConfigured, primaryName } from "../j
 import type { Config } from "../policy/config.ts";
 import { parseKeyFile, type Secret } from "../repository/keys/key-objects.ts";
 import { openRepository } from "../repository/repository.ts";
-import { openStorage } from "../storage/open.ts";
+import { openStorage, type OpenStorageOptions } from "../storage/open.ts";
 import { parseS3Url } from "../storage/drivers/s3/s3-url.ts";
 import { parseSftpUrl } from "../storage/drivers/sftp/sftp-url.ts";
 import type { StorageAddress } from "../storage/storage.ts";
@@ -66,16 +66,17 @@ export interface OpenOptions {
   readonly write: boolean;
   /** Whether the bandwidth of the configuration holds. It doesn't for a person who waits for a restore. */
   readonly limited?: boolean;
+  readonly moved?: OpenStorageOptions["moved"];
 }
 
 /** Throws `usage`, the configuration's errors, and what opening a repository throws. */
 export async function openLocation(
-  cli: Cli,
+  cli: Pick<Cli, "clock" | "environment" | "signal">,
   flags: LocationFlags,
-  { write, limited = false }: OpenOptions,
+  { write, limited = false, moved }: OpenOptions,
 ): Promise<OpenedLocation> {
   const { clock, signal, environment } = cli;
-  const options = { clock, signal, readOnly: !write };
+  const options = { clock, signal, readOnly: !write, moved };
   if (flags.repository === undefined) {
     refuseKeysAlone(flags);
     const config = await readConfig(flags, cli);

@@ -4,7 +4,7 @@ import type { Cli } from "./cli.ts";
 import { count } from "./format.ts";
 
 /** Manifests and notes that can't be used are in no list; that must not go unseen. Makes the exit status 4. */
-export function reportDamage(cli: Cli, { damaged }: Catalog): void {
+export function reportDamage(cli: Pick<Cli, "output" | "exit">, { damaged }: Catalog): void {
   if (damaged.length === 0) return;
   for (const { error } of damaged) cli.output.note(`stillpoint: ${error.parts.what}.`);
   cli.output.note(

@@ -30,6 +30,7 @@ export interface LocationOptions extends CallOptions, SecretSources {
   readonly clock?: Clock | undefined;
   readonly readOnly?: boolean | undefined;
   readonly observer?: StorageObserver | undefined;
+  readonly moved?: OpenStorageOptions["moved"];
   /** How fast replicas may be used; as fast as it goes by default. */
   readonly lines?: Lines | undefined;
   /** `openStorage` by default. */
@@ -153,9 +154,9 @@ function remembering(config: Config, name: string, repository: Repository, optio
 }
 
 function storageAt(address: StorageAddress, options: LocationOptions): Storage {
-  const { clock = systemClock, readOnly, observer, lines, open: openAt = openStorage } = options;
+  const { clock = systemClock, readOnly, observer, moved, lines, open: openAt = openStorage } = options;
   const bandwidth = address.location === primaryName ? undefined : lines?.meterOf(address.location, clock);
-  return openAt(address, { clock, readOnly, observer, bandwidth });
+  return openAt(address, { clock, readOnly, observer, moved, bandwidth });
 }
 
 /** Of a folder only the last part of the path: a parent that lacks is a disk or share that isn't mounted. */

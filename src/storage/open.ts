@@ -26,6 +26,8 @@ export interface OpenStorageOptions {
   /** No limit by default. */
   readonly bandwidth?: BandwidthMeter | undefined;
   readonly observer?: StorageObserver | undefined;
+  /** Called whenever something that was asked for has come from the store, however little: it tells a slow one from a dead one. */
+  readonly moved?: (() => void) | undefined;
 }
 
 /**
@@ -37,8 +39,8 @@ export interface OpenStorageOptions {
  * what is refused costs nothing.
  */
 export function openStorage(address: StorageAddress, options: OpenStorageOptions = {}): Storage {
-  const { clock = systemClock, random = systemRandom, concurrency, bandwidth, observer } = options;
-  let storage = driverFor(address, { clock, random });
+  const { clock = systemClock, random = systemRandom, concurrency, bandwidth, observer, moved } = options;
+  let storage = driverFor(address, { clock, random, moved });
   if (observer) storage = withObserver(storage, observer, clock);
   if (concurrency !== undefined) storage = withConcurrencyLimit(storage, concurrency);
   if (bandwidth !== undefined) storage = withBandwidthLimit(storage, bandwidth);
@@ -46,20 +48,20 @@ export function openStorage(address: StorageAddress, options: OpenStorageOptions
   return options.readOnly ? readOnly(storage) : storage;
 }
 
-interface DriverOptions {
+interface DriverOptions extends Pick<OpenStorageOptions, "moved"> {
   readonly clock: Clock;
   readonly random: Random;
 }
 
-function driverFor(address: StorageAddress, { clock, random }: DriverOptions): Storage {
+function driverFor(address: StorageAddress, { clock, random, moved }: DriverOptions): Storage {
   switch (address.kind) {
     case "fs":
-      return new FsStorage({ location: address.location, root: address.path, files: nodeFiles, clock });
+      return new FsStorage({ location: address.location, root: address.path, files: nodeFiles, clock, moved });
     case "s3":
-      return new S3Storage({ address, clock, random });
+      return new S3Storage({ address, clock, random, moved });
     case "sftp":
       return withConcurrencyLimit(
-        new SftpStorage({ ...sftpOptions(address, clock), connections: sftpConnections }),
+        new SftpStorage({ ...sftpOptions(address, clock, moved), connections: sftpConnections }),
         sftpCalls,
       );
   }
@@ -73,11 +75,11 @@ const sftpConnections = 6;
 /** Calls at once, on all connections together. Each may hold open two of the thousand or so files that a server allows. */
 const sftpCalls = 32;
 
-function sftpOptions(address: SftpAddress, clock: Clock): SftpStorageOptions {
+function sftpOptions(address: SftpAddress, clock: Clock, moved?: () => void): SftpStorageOptions {
   const { location, path } = address;
   const connect: SftpStorageOptions["connect"] = async () => {
     const { connectBySsh } = await import("./drivers/sftp/connect-ssh.ts");
-    return await connectBySsh(address, clock);
+    return await connectBySsh(address, { clock, moved });
   };
   return { location, path, clock, connect };
 }

@@ -15,10 +15,15 @@ import { tempDir } from "./temp-dir.ts";
 export const sftpServer = "/usr/lib/openssh/sftp-server";
 
 /** Speaks to what a pipe leads to. */
-export async function connectTo(pipe: ProgramPipe, clock: Clock = systemClock): Promise<SftpClient> {
+export async function connectTo(
+  pipe: ProgramPipe,
+  clock: Clock = systemClock,
+  moved?: () => void,
+): Promise<SftpClient> {
   const connection = new SftpConnection({
     pipe,
     clock,
+    moved,
     explain: (trouble) => connectionError({ location: "replica", url: "sftp://test", missingKey: undefined }, trouble),
   });
   return await SftpClient.greet(connection);

@@ -38,3 +38,19 @@ test("a pause between two tries takes no turn from another call", async () => {
   while (clock.sleeping < calls.length) await clock.advance(0);
   expect(await clock.runUntil(Promise.all(calls))).toHaveLength(2);
 });
+
+test("what has come from a storage is told, and a failure isn't", async () => {
+  const at = await address();
+  const clock = new ManualClock();
+  let told = 0;
+  const storage = openStorage(at, { clock, moved: () => (told += 1) });
+  await clock.runUntil(rejection(storage.put("a", [])));
+  expect(told).toBe(0);
+  await createStorage(at);
+  await storage.put("a", [Buffer.from("1")]);
+  expect(told).toBe(1);
+  await rejection(storage.get("b"));
+  expect(told).toBe(1);
+  await storage.get("a");
+  expect(told).toBe(2);
+});

@@ -4,7 +4,7 @@
  */
 import { once } from "node:events";
 import * as net from "node:net";
-import { describeError } from "../../errors.ts";
+import { describeError, isStillpointError } from "../../errors.ts";
 import { cancelled, throwIfCancelled } from "../../host/cancel.ts";
 import { type Clock, systemClock } from "../../host/clock.ts";
 import type { RamBlock } from "../stream/saved-state.ts";
@@ -33,8 +33,13 @@ export interface PostcopyOptions {
   readonly tail: Uint8Array;
   /** How a block is read. */
   readonly content: (block: RamBlock, number: number) => ReadMemory;
-  /** Told of what couldn't be read: it is tried again for as long as it takes, and the guest waits. */
+  /**
+   * Told of what couldn't be read. Once the devices are loaded it is tried again for as long as it takes, and the guest waits; before,
+   * what they need is given up after some minutes, and at once when it is damaged.
+   */
   readonly onFailure: (message: string) => void;
+  /** Called whenever QEMU has taken or said something. */
+  readonly moved?: (() => void) | undefined;
   readonly clock?: Clock | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -47,6 +52,8 @@ interface Block extends RamBlock {
 /** In ms, between attempts to read. */
 const firstWait = 500;
 const longestWait = 60_000;
+/** How often what the devices need is tried before they are loaded: for some three minutes. */
+const mostTries = 10;
 
 /** Bytes that are read and sent at once where nobody waits for them. */
 const bytesAtOnce = 1024 * 1024;
@@ -69,6 +76,7 @@ export class PostcopySource {
   readonly #done = Promise.withResolvers<undefined>();
   /** Answers on their way. */
   readonly #answers = new Set<Promise<void>>();
+  #isLoaded = false;
   /** Whether all is sent. */
   #closed = false;
 
@@ -131,7 +139,7 @@ export class PostcopySource {
     this.#write(discard(largest, 0, page));
     // The announcement has emptied these too; a guest's first step may lead into them.
     for (const block of this.#blocks)
-      if (block !== largest && block.size <= largestFirmware) await this.#sendAll(block);
+      if (block !== largest && block.size <= largestFirmware) await this.#sendAll(block, true);
     this.#write(state);
     this.#sendRest().catch((error: unknown) => this.#fail(error));
   }
@@ -147,10 +155,10 @@ export class PostcopySource {
   }
 
   /** Pages of zeros are left out: QEMU has them. */
-  async #sendAll(block: Block): Promise<void> {
+  async #sendAll(block: Block, needed = false): Promise<void> {
     for (let offset = 0; offset < block.size; offset += bytesAtOnce) {
       const length = Math.min(bytesAtOnce, block.size - offset);
-      const content = await this.#read(block, offset, length);
+      const content = await this.#read(block, offset, length, needed);
       if (content === undefined) continue;
       if (this.#socket.writableNeedDrain) await once(this.#socket, "drain", { signal: this.#over.signal });
       this.#send(
@@ -161,15 +169,21 @@ export class PostcopySource {
   }
 
   #receive(returned: ReturnPath, chunk: Buffer): void {
+    this.#options.moved?.();
     try {
       for (const message of returned.take(chunk)) {
         if (message.type === "request") this.#request(message.block, message.offset, message.length);
         else if (message.type === "shut") this.#shut(message.status);
-        else if (message.number === loaded) this.#loaded.resolve(undefined);
+        else if (message.number === loaded) this.#noteLoaded();
       }
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  #noteLoaded(): void {
+    this.#isLoaded = true;
+    this.#loaded.resolve(undefined);
   }
 
   #request(id: string, offset: number, length: number): void {
@@ -190,7 +204,7 @@ export class PostcopySource {
       const size = Math.min(unit, end - at);
       const numbers = Array.from({ length: size / page }, (_, number) => at / page + number);
       if (numbers.every((number) => block.sent.has(number))) continue;
-      const content = await this.#read(block, at, size);
+      const content = await this.#read(block, at, size, true);
       this.#send(block, this.#pagesOf(content ?? Buffer.alloc(size), at));
     }
   }
@@ -213,13 +227,15 @@ export class PostcopySource {
     this.#write(pageSection(this.#head, block, lacking));
   }
 
-  async #read(block: Block, offset: number, length: number): Promise<Uint8Array | undefined> {
+  /** `needed`: by somebody who waits for it. */
+  async #read(block: Block, offset: number, length: number, needed: boolean): Promise<Uint8Array | undefined> {
     const { signal } = this.#over;
-    for (let wait = firstWait; ; wait = Math.min(longestWait, wait * 2)) {
+    for (let tries = 1, wait = firstWait; ; tries++, wait = Math.min(longestWait, wait * 2)) {
       try {
         return await block.read(offset, length);
       } catch (error) {
         throwIfCancelled(signal);
+        if (needed && !this.#isLoaded && (tries === mostTries || isFinal(error))) throw error;
         this.#options.onFailure(`${block.id}: ${describeError(error)}`);
         await this.#clock.sleep(wait, signal);
       }
@@ -228,7 +244,7 @@ export class PostcopySource {
 
   #write(bytes: Buffer): void {
     throwIfCancelled(this.#over.signal);
-    this.#socket.write(bytes);
+    this.#socket.write(bytes, this.#options.moved);
   }
 
   #shut(status: number): void {
@@ -246,4 +262,9 @@ export class PostcopySource {
     this.#over.abort();
     this.#socket.destroy();
   }
+}
+
+/** Whether it would fail again, however often it is tried. */
+function isFinal(error: unknown): boolean {
+  return isStillpointError(error) && !error.retryable;
 }

@@ -1,5 +1,7 @@
 /** Notices of who reads a recovery point for long, so that nobody forgets it meanwhile (docs/format.md section 10). */
 import { describeError, StillpointError } from "../../errors.ts";
+import { throwIfCancelled } from "../../host/cancel.ts";
+import { deadline } from "../../host/deadline.ts";
 import type { CallOptions, Storage } from "../../storage/storage.ts";
 import { exists, type Repository } from "../repository.ts";
 import type { RecoveryPoint } from "./manifest.ts";
@@ -11,6 +13,8 @@ const hour = 3_600_000;
 export const noticeLasts = 72 * hour;
 /** In ms, between two notices of one reader: one that can't be written in time is written at the next. */
 const renewEvery = 24 * hour;
+/** In ms: how long whoever has ended may wait for a storage that doesn't answer any more. */
+const farewellTime = 5000;
 
 /** Until when points are being read, in ms since the epoch, by their ids; or only that point. Some have ended. Throws a storage error. */
 export async function readUntil(
@@ -68,11 +72,12 @@ export class Reading implements AsyncDisposable {
     return reading;
   }
 
-  /** Notices that can't be removed end by themselves. */
+  /** Notices that can't be removed, or not soon, end by themselves. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#over.abort();
     await this.#renewing;
-    await this.#remove(this.#notice);
+    using farewell = deadline(this.#repository.clock, farewellTime);
+    await this.#remove(this.#notice, farewell.signal);
   }
 
   async #renewRegularly(): Promise<void> {
@@ -98,15 +103,16 @@ export class Reading implements AsyncDisposable {
     try {
       this.#notice = await putSmallObject(this.#repository, "readers", { version: 1, point, time, reader }, { signal });
     } catch (error) {
+      throwIfCancelled(signal);
       onFailure(
         `The recovery point ${point} can't be kept from being forgotten while it is read: ${describeError(error)}`,
       );
       return;
     }
-    await this.#remove(last);
+    await this.#remove(last, signal);
   }
 
-  async #remove(name: string | undefined): Promise<void> {
-    if (name !== undefined) await this.#repository.storage.delete(name).catch(() => undefined);
+  async #remove(name: string | undefined, signal: AbortSignal | undefined): Promise<void> {
+    if (name !== undefined) await this.#repository.storage.delete(name, { signal }).catch(() => undefined);
   }
 }

@@ -2,6 +2,7 @@
 import * as fs from "node:fs/promises";
 import { isStillpointError, StillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
+import type { Movement } from "../../host/movement.ts";
 import { run } from "../../host/process.ts";
 import { NbdServer } from "../../nbd/server.ts";
 import type { BlobStore } from "../../repository/blobs/blob-store.ts";
@@ -20,6 +21,7 @@ import { incoming, QemuProcess } from "./qemu-process.ts";
 import { hasState, isSplit, type OnProgress, savedState } from "./saved-state.ts";
 import { completeDisks } from "./settle-disks.ts";
 import { Settling } from "./settling.ts";
+import { stalled } from "./stalled.ts";
 
 /** Contents of blobs kept in memory for one machine, in bytes: what it has read stays in the kernel's cache, and in its own. */
 const cache = 128 * 1024 * 1024;
@@ -41,6 +43,8 @@ export interface BootOptions {
   readonly onFailure: (message: string) => void;
   /** Told while QEMU reads all of its memory before it runs. */
   readonly onProgress: OnProgress;
+  /** Ends a start that makes no progress. The storage tells it what has come from there. */
+  readonly movement: Movement;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -68,13 +72,24 @@ export interface BootedMachine {
  * file of our own, whose pages are read when they are touched, where this process may mount one; or it is sent by postcopy to a
  * machine that is to stay, where QEMU may wait for pages. Else QEMU reads all of it first.
  *
- * Throws `boot_failed`, `vm_refused`, `damaged`, a storage error, or `cancelled`; nothing runs then.
+ * Throws `boot_failed` (also when nothing moves), `vm_refused`, `damaged`, a storage error, or `cancelled`; nothing runs then.
  */
 export async function bootMachine(options: BootOptions): Promise<BootedMachine> {
+  const { paths, movement, signal } = options;
+  await using undo = new AsyncDisposableStack();
+  const started = await movement.during(
+    { signal, stalled: async (cause) => await stalled(paths, "QEMU was started", cause) },
+    async (until) => await start({ ...options, signal: until }, undo),
+  );
+  const running = undo.move();
+  return { ...started, stop: async () => await running.disposeAsync() };
+}
+
+/** Whatever has to be ended again is in `undo`. */
+async function start(options: BootOptions, undo: AsyncDisposableStack): Promise<Omit<BootedMachine, "stop">> {
   const { paths, paused, signal } = options;
   const machine = machineOf(options);
   const images = new PointImages({ ...options, cache });
-  await using undo = new AsyncDisposableStack();
   await bringFiles(options, machine);
   undo.defer(await serveDisks(options, images));
   await makeOverlays(options, images, machine);
@@ -85,7 +100,14 @@ export async function bootMachine(options: BootOptions): Promise<BootedMachine> 
   const qemu = await QemuProcess.start(argvOf(launch, options, way), paths, { stays: options.stay });
   undo.defer(async () => await qemu.stop());
   const settling = options.stay
-    ? await Settling.begin({ ...options, qemu, images, reader: options.store.reader, postcopy: way === "postcopy" })
+    ? await Settling.begin({
+        ...options,
+        qemu,
+        images,
+        reader: options.store.reader,
+        moved: options.movement.moved,
+        postcopy: way === "postcopy",
+      })
     : undefined;
   if (settling !== undefined) undo.defer(async () => await settling.close());
   const feeds = way === "loaded" || way === "mapped";
@@ -95,7 +117,6 @@ export async function bootMachine(options: BootOptions): Promise<BootedMachine> 
   if (name === undefined)
     throw new StillpointError("boot_failed", { what: `The machine ended at once: ${await qemu.ended}` });
   const overlays = machine.disks.flatMap(({ part }, number) => (part === null ? [] : paths.overlay(number)));
-  const running = undo.move();
   return {
     qemu: name,
     serial: Array.from({ length: launch.serials }, (_, number) => paths.serial(number)),
@@ -103,7 +124,6 @@ export async function bootMachine(options: BootOptions): Promise<BootedMachine> 
     settle: async () => await settling?.finish(overlays),
     completeDisks: async () => await completeDisks(overlays, signal),
     leave: () => qemu.leave(),
-    stop: async () => await running.disposeAsync(),
   };
 }
 
@@ -224,9 +244,14 @@ const controlId = "stillpoint-settling";
 
 async function loadState(
   qemu: QemuProcess,
-  { store, point, paused, onProgress }: BootOptions,
+  { store, point, paused, movement, onProgress, signal }: BootOptions,
   images: PointImages,
   { mapped }: Launch,
 ): Promise<void> {
-  await qemu.load(savedState({ reader: store.reader, point, images, mapped, running: !paused, onProgress }));
+  const told: OnProgress = (done, total) => {
+    movement.moved();
+    onProgress(done, total);
+  };
+  const running = !paused;
+  await qemu.load(savedState({ reader: store.reader, point, images, mapped, running, onProgress: told, signal }));
 }

@@ -16,6 +16,8 @@ export interface PostcopyMemoryOptions {
   readonly point: RecoveryPoint;
   readonly images: PointImages;
   readonly onFailure: (message: string) => void;
+  /** Called whenever QEMU has taken or said something. */
+  readonly moved: () => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -33,9 +35,9 @@ export async function mayPostcopy(): Promise<boolean> {
  * storage error, or `cancelled`.
  */
 export async function beginPostcopy(options: PostcopyMemoryOptions): Promise<PostcopySource> {
-  const { qmp, paths, reader, point, images, onFailure, signal } = options;
-  const { head, tail } = await stateParts(reader, point);
-  await setPostcopy(qmp, true);
+  const { qmp, paths, reader, point, images, onFailure, moved, signal } = options;
+  const { head, tail } = await stateParts(reader, point, { signal });
+  await setPostcopy(qmp, true, signal);
   await qmp.execute("migrate-incoming", { uri: `unix:${paths.postcopy}` }, { signal });
   return await PostcopySource.begin({
     socket: paths.postcopy,
@@ -43,14 +45,16 @@ export async function beginPostcopy(options: PostcopyMemoryOptions): Promise<Pos
     tail,
     content: (block, number) => {
       const source = images.part(blockPart(point, block, number));
-      return async (offset, length) => await source.read(offset, length);
+      return async (offset, length) => await source.read(offset, length, signal);
     },
     onFailure,
+    moved,
     signal,
   });
 }
 
 /** Sets the capability; with it, a machine can't be captured. */
-export async function setPostcopy(qmp: Qmp, state: boolean): Promise<void> {
-  await qmp.execute("migrate-set-capabilities", { capabilities: [{ capability: "postcopy-ram", state }] });
+export async function setPostcopy(qmp: Qmp, state: boolean, signal?: AbortSignal): Promise<void> {
+  const capabilities = [{ capability: "postcopy-ram", state }];
+  await qmp.execute("migrate-set-capabilities", { capabilities }, { signal });
 }

@@ -8,6 +8,7 @@ import { systemClock } from "../../host/clock.ts";
 import { Qmp } from "../../qemu/qmp.ts";
 import { describeProcess } from "../../qemu/qmp-peer.ts";
 import type { BootPaths, ProcessName } from "./boot-folder.ts";
+import { lastWords } from "./stalled.ts";
 
 /** What `-incoming` is to be told: the descriptor by which the state comes. */
 export const incoming = "fd:3";
@@ -17,9 +18,6 @@ const grace = 5000;
 
 /** In ms: how often it is looked whether the machine is loaded. */
 const pollTime = 4;
-
-/** Bytes of the end of the log that an error quotes. */
-const quoted = 1000;
 
 export class QemuProcess {
   readonly #paths: BootPaths;
@@ -83,12 +81,15 @@ export class QemuProcess {
     this.#state.end();
   }
 
-  /** Waits until it can be spoken to by QMP at `socket`. Throws `boot_failed`, `cancelled`. */
+  /**
+   * Waits until it can be spoken to by QMP at `socket`. An answer may take any time there: QEMU gives none while it waits for memory
+   * or a disk. Throws `boot_failed`, `cancelled`.
+   */
   async connect(socket: string, signal?: AbortSignal): Promise<Qmp> {
     for (;;) {
       if (this.#end !== undefined) throw await this.failure();
       try {
-        return await Qmp.connect(socket, { signal });
+        return await Qmp.connect(socket, { signal, timeout: Number.POSITIVE_INFINITY });
       } catch (error) {
         if (!isStillpointError(error, "vm_unreachable")) throw error;
       }
@@ -157,11 +158,9 @@ export class QemuProcess {
   async failure(cause?: unknown): Promise<StillpointError> {
     // QEMU ends when it can't load the state; that says more than that it has hung up.
     if (cause !== undefined) await this.#endsWithin(grace);
-    const log = (await fs.readFile(this.#paths.log, "utf8").catch(() => "")).slice(-quoted);
-    const words = log.split("\n").filter(Boolean).slice(-5).join(" / ");
     const how = this.#end ?? (cause instanceof Error ? cause.message.replace(/\.$/, "") : "it didn't answer");
     return new StillpointError("boot_failed", {
-      what: `Cannot start the machine with ${this.#program}: ${how}${words === "" ? "" : `, saying: ${words}`}`,
+      what: `Cannot start the machine with ${this.#program}: ${how}${await lastWords(this.#paths)}`,
       safe: "The recovery point is untouched, and nothing of the attempt is left.",
       next: "`stillpoint boot --cold` starts it from its disks alone; `stillpoint restore` brings back all of it.",
       cause,

@@ -5,6 +5,7 @@ import { asRunning } from "../../qemu/stream/run-state.ts";
 import type { RamBlock } from "../../qemu/stream/saved-state.ts";
 import type { BlobReader } from "../../repository/blobs/blob-reader.ts";
 import type { RecoveryPoint } from "../../repository/points/manifest.ts";
+import type { CallOptions } from "../../storage/storage.ts";
 import { openFile } from "../browse.ts";
 import { bytesOf } from "../disks/disk-bytes.ts";
 import type { PointImages } from "../serve/point-images.ts";
@@ -18,6 +19,7 @@ export interface StateOptions {
   /** Whether the machine is to run as soon as it is loaded; one whose stream was kept whole needs `cont`. */
   readonly running: boolean;
   readonly onProgress: OnProgress;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Told how many bytes of memory were brought, of those that have to be. */
@@ -33,7 +35,7 @@ export function isSplit(point: RecoveryPoint): boolean {
   return point.manifest.parts.some(({ name }) => name === "state/head");
 }
 
-/** The stream. Throws `damaged`, `stream_invalid`, a storage error, or `not_found` when the point has no state. */
+/** The stream. Throws `damaged`, `stream_invalid`, a storage error, `cancelled`, or `not_found` when the point has no state. */
 export async function* savedState({
   reader,
   point,
@@ -41,17 +43,18 @@ export async function* savedState({
   mapped,
   running,
   onProgress,
+  signal,
 }: StateOptions): AsyncGenerator<Uint8Array> {
   if (!isSplit(point)) {
     const whole = point.manifest.parts.find(({ name }) => name === "state/stream");
     const total = whole?.kind === "stream" ? whole.size : 0;
-    yield* counted(openFile(reader, point, "state/stream"), (done) => onProgress(done, total));
+    yield* counted(openFile(reader, point, "state/stream", { signal }), (done) => onProgress(done, total));
     return;
   }
   const blocks = point.manifest.machine?.memory?.blocks ?? [];
   const total = blocks.reduce((sum, { size }, number) => sum + (mapped.includes(number) ? 0 : size), 0);
   let before = 0;
-  const { head, tail } = await stateParts(reader, point);
+  const { head, tail } = await stateParts(reader, point, { signal });
   yield* emitStream({
     head,
     tail: running ? asRunning(tail) : tail,
@@ -60,7 +63,9 @@ export async function* savedState({
       if (mapped.includes(number)) return undefined;
       const begun = before;
       before += block.size;
-      return counted(bytesOf(images.part(part)), (done) => onProgress(begun + done, total));
+      const source = images.part(part);
+      const read = async (offset: number, length: number) => await source.read(offset, length, signal);
+      return counted(bytesOf({ size: source.size, read }), (done) => onProgress(begun + done, total));
     },
   });
 }
@@ -78,11 +83,11 @@ export interface StateParts {
   readonly tail: Buffer;
 }
 
-/** All of the state but the pages, which are apart. Throws `damaged`, or a storage error. */
-export async function stateParts(reader: BlobReader, point: RecoveryPoint): Promise<StateParts> {
+/** All of the state but the pages, which are apart. Throws `damaged`, a storage error, or `cancelled`. */
+export async function stateParts(reader: BlobReader, point: RecoveryPoint, options: CallOptions): Promise<StateParts> {
   return {
-    head: await contentOf(reader, point, "state/head"),
-    tail: await contentOf(reader, point, "state/tail"),
+    head: await contentOf(reader, point, "state/head", options),
+    tail: await contentOf(reader, point, "state/tail", options),
   };
 }
 
@@ -98,8 +103,13 @@ export function blockPart(point: RecoveryPoint, { id, size }: RamBlock, number: 
 }
 
 /** States without pages have some 100 KiB. */
-async function contentOf(reader: BlobReader, point: RecoveryPoint, name: string): Promise<Buffer> {
+async function contentOf(
+  reader: BlobReader,
+  point: RecoveryPoint,
+  name: string,
+  options: CallOptions,
+): Promise<Buffer> {
   const pieces: Buffer[] = [];
-  for await (const piece of openFile(reader, point, name)) pieces.push(Buffer.from(piece));
+  for await (const piece of openFile(reader, point, name, options)) pieces.push(Buffer.from(piece));
   return Buffer.concat(pieces);
 }

@@ -7,6 +7,8 @@ import { hostname } from "node:os";
 import * as path from "node:path";
 import { describeError } from "../../errors.ts";
 import { cancelled } from "../../host/cancel.ts";
+import type { Clock } from "../../host/clock.ts";
+import { Movement } from "../../host/movement.ts";
 import { describeProcess } from "../../qemu/qmp-peer.ts";
 import type { BlobStore } from "../../repository/blobs/blob-store.ts";
 import type { RecoveryPoint } from "../../repository/points/manifest.ts";
@@ -14,6 +16,7 @@ import { Reading } from "../../repository/points/readers.ts";
 import type { Repository } from "../../repository/repository.ts";
 import { type BootPaths, type BootRecord, pathsOf, type ProcessName, writeRecord } from "./boot-folder.ts";
 import { type BootedMachine, type BootOptions, bootMachine } from "./boot-machine.ts";
+import { stalled, stallLimit } from "./stalled.ts";
 
 export interface SuperviseOptions
   extends Pick<BootOptions, "cold" | "paused" | "network" | "stay" | "onFailure" | "onProgress"> {
@@ -21,12 +24,20 @@ export interface SuperviseOptions
   readonly folder: string;
   readonly keep: boolean;
   readonly started: Date;
-  /** Opens the repository and finds the point. */
-  readonly open: () => Promise<{ repository: Repository; store: BlobStore; point: RecoveryPoint }>;
+  /** Of the limit for what makes no progress. */
+  readonly clock: Clock;
+  /** Opens the repository and finds the point. `moved` is for the storage to call (storage/open.ts). */
+  readonly open: (moved: () => void, signal: AbortSignal) => Promise<Opened>;
   /** Called when the machine is there. */
   readonly onReady: (started: StartedBoot) => void;
   /** Ends the machine. */
   readonly signal: AbortSignal;
+}
+
+interface Opened {
+  readonly repository: Repository;
+  readonly store: BlobStore;
+  readonly point: RecoveryPoint;
 }
 
 /** What a booted machine is known by; `boot list --json` and `boot --json` print it. */
@@ -43,7 +54,8 @@ export interface StartedBoot {
 
 /** Resolves when the machine has ended or settled, and nothing is left of it but what is to be kept. Throws what `bootMachine` throws. */
 export async function supervise(options: SuperviseOptions): Promise<void> {
-  const { folder, keep, signal } = options;
+  const { folder, keep, clock, signal } = options;
+  const movement = new Movement(clock, stallLimit);
   const paths = pathsOf(folder);
   let machine: BootedMachine | undefined;
   let settled = false;
@@ -51,10 +63,17 @@ export async function supervise(options: SuperviseOptions): Promise<void> {
   try {
     let record: BootRecord = await newRecord(paths, options);
     await writeRecord(paths, record);
-    const { repository, store, point } = await options.open();
-    record = { ...record, id: point.id, source: point.manifest.source };
-    undo.use(await Reading.begin(repository, point, { ...options, reader: `boot ${record.boot} on ${hostname()}` }));
-    machine = await bootMachine({ ...options, repository, store, point, paths });
+    const reader = `boot ${record.boot} on ${hostname()}`;
+    const opened = await movement.during(
+      { signal, stalled: async (cause) => await stalled(paths, "the repository was opened", cause) },
+      async (until) => {
+        const { repository, store, point } = await options.open(movement.moved, until);
+        undo.use(await Reading.begin(repository, point, { ...options, reader, signal: until }));
+        return { repository, store, point };
+      },
+    );
+    record = { ...record, id: opened.point.id, source: opened.point.manifest.source };
+    machine = await bootMachine({ ...options, ...opened, movement, paths });
     record = { ...record, qemu: machine.qemu, serial: [...machine.serial] };
     await writeRecord(paths, record);
     options.onReady(startedBoot(paths, record));

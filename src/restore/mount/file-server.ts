@@ -83,6 +83,7 @@ export class FileServer {
   readonly #files: readonly MountedFile[];
   readonly #onFailure: (message: string) => void;
   readonly #owner: Owner;
+  #isClosed = false;
 
   constructor({ files, onFailure, owner = root }: ServedFiles) {
     this.#owner = owner;
@@ -93,6 +94,7 @@ export class FileServer {
 
   /** Only for one that doesn't serve. */
   close(): void {
+    this.#isClosed = true;
     fs.closeSync(this.fd);
   }
 
@@ -191,6 +193,8 @@ export class FileServer {
 
   /** A reply is one write. It can't wait: the kernel copies it, or says that nobody wants it any more. */
   #send(...pieces: Buffer[]): void {
+    // By then the number may be another file's.
+    if (this.#isClosed) return;
     try {
       fs.writevSync(this.fd, pieces);
     } catch {

@@ -18,6 +18,8 @@ export interface FsStorageOptions {
   readonly root: string;
   readonly files: Files;
   readonly clock: Clock;
+  /** Called when a call has succeeded. */
+  readonly moved?: (() => void) | undefined;
 }
 
 /**
@@ -56,6 +58,7 @@ export class FsStorage implements Storage {
   readonly #root: string;
   readonly #files: Files;
   readonly #clock: Clock;
+  readonly #moved: (() => void) | undefined;
   /** Folders that this instance has found or made, and has forced to the medium. */
   readonly #durableFolders = new Set<string>();
   #leftoversRemoved = false;
@@ -65,6 +68,7 @@ export class FsStorage implements Storage {
     this.#root = options.root;
     this.#files = options.files;
     this.#clock = options.clock;
+    this.#moved = options.moved;
   }
 
   async put(name: string, data: readonly Uint8Array[], { signal }: CallOptions = {}): Promise<void> {
@@ -150,7 +154,9 @@ export class FsStorage implements Storage {
     throwIfCancelled(signal);
     const file = path.join(this.#root, name);
     try {
-      return await unlessCancelled(work(file), signal);
+      const result = await unlessCancelled(work(file), signal);
+      this.#moved?.();
+      return result;
     } catch (error) {
       // What this instance believed about folders may be wrong now; the next try looks again.
       if (action === "store") this.#durableFolders.clear();

@@ -2,8 +2,9 @@
 import { once } from "node:events";
 import * as net from "node:net";
 import * as path from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { isStillpointError } from "../../../src/errors.ts";
+import { isStillpointError, StillpointError } from "../../../src/errors.ts";
 import { PostcopySource, type ReadMemory } from "../../../src/qemu/postcopy/postcopy-source.ts";
 import { counted, madeHead, madeTail, type MadeStream, u } from "../../helpers/migration-stream.ts";
 import { rejection } from "../../helpers/rejection.ts";
@@ -196,6 +197,28 @@ test("tries again what it can't read, and says so", async () => {
   await source.done;
   judge(destination);
   expect(failures).toEqual(Array.from({ length: 3 }, () => expect.stringContaining("pc.ram: ") as string));
+});
+
+const damaged = (number: number): ReadMemory =>
+  number === 0
+    ? async () => {
+        await setImmediate();
+        throw new StillpointError("damaged", { what: "lost" });
+      }
+    : () => Promise.resolve(undefined);
+
+test("what the devices need and is damaged ends it, before they are loaded", async () => {
+  const { source, peer } = await begin(damaged, undefined, false);
+  peer.write(ask("pc.ram", 600));
+  expect(await rejection(source.done)).toMatchObject({ code: "damaged" });
+});
+
+test("what a guest needs and is damaged is tried for ever", async () => {
+  const { source, peer, failures } = await begin(damaged, undefined, false);
+  peer.write(Buffer.concat([pong, ask("pc.ram", 600)]));
+  await expect.poll(() => failures.length).toBeGreaterThan(2);
+  source.close();
+  expect(await rejection(source.done)).toMatchObject({ code: "cancelled" });
 });
 
 const never = (number: number): ReadMemory =>

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { unlessCancelled } from "../../../src/host/cancel.ts";
 import { executePrune } from "../../../src/prune/execute-prune.ts";
 import { planPrune, type PrunePlan } from "../../../src/prune/plan-prune.ts";
 import { type CatalogPoint, forgetPoint, loadCatalog } from "../../../src/repository/points/catalog.ts";
@@ -91,6 +92,17 @@ describe("a point that is being read", () => {
     await using _ = await read();
     await one[Symbol.asyncDispose]();
     expect(await keptBecause()).toEqual(["being read"]);
+  });
+
+  test("goes three days after its reader has ended while the storage didn't answer any more", async () => {
+    const dead = overriding(repository.storage, {
+      delete: async (_, options) => await unlessCancelled(Promise.withResolvers<never>().promise, options?.signal),
+    });
+    const reading = await read({ storage: dead });
+    await clock.runUntil(reading[Symbol.asyncDispose]());
+    expect(await keptBecause()).toEqual(["being read"]);
+    await clock.advance(3 * day);
+    expect(await keptBecause()).toEqual([]);
   });
 
   test("goes three days after its reader was killed, and a sweep removes the notice", async () => {

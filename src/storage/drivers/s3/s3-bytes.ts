@@ -28,15 +28,22 @@ export function* partsOf(pieces: readonly Uint8Array[], size: number): Generator
   if (part.length > 0) yield joined(part);
 }
 
+export interface ReadBodyOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Where it goes; by default into memory of its own. */
+  readonly into?: Buffer | undefined;
+  /** Called for each piece of it. */
+  readonly moved?: (() => void) | undefined;
+}
+
 /**
- * The whole body of an answer, in memory of its own unless there is some for it.
+ * The whole body of an answer.
  *
  * @throws StillpointError `storage_failed`, retryable, when it is longer or shorter than the store said
  */
 export async function readBody(
   { Body: body, ContentLength: length }: GetObjectCommandOutput,
-  signal: AbortSignal | undefined,
-  into?: Buffer,
+  { signal, into, moved }: ReadBodyOptions = {},
 ): Promise<Buffer> {
   if (!(body instanceof Readable) || length === undefined) throw broken("has no body, or doesn't say how long it is");
   const stop = (): void => void body.destroy();
@@ -49,6 +56,7 @@ export async function readBody(
       if (at + chunk.length > length) throw broken("is longer than the store said");
       data.set(chunk, at);
       at += chunk.length;
+      moved?.();
       release(chunk);
     }
     if (at < length) throw broken(`ended after ${at} of ${length} bytes`);

@@ -90,7 +90,7 @@ export class S3Locks implements ObjectLocks {
   async get(name: string, version: string, { signal }: CallOptions = {}): Promise<Buffer> {
     return await this.#calls.call("read", name, signal, async (object) => {
       return await this.#send(signal, async (s3, options) => {
-        return await readBody(await s3.getObject({ ...object, VersionId: version }, options), signal);
+        return await readBody(await s3.getObject({ ...object, VersionId: version }, options), { signal });
       });
     });
   }

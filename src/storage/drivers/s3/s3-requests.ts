@@ -15,6 +15,8 @@ export interface S3RequestsOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** In ms: how long connecting may take, and how long nothing may move on a connection. */
   readonly patience: { readonly connect: number; readonly idle: number };
+  /** Called whenever something has come from the store that was asked for. */
+  readonly moved?: (() => void) | undefined;
 }
 
 /** Requests under way at once, and so connections. */
@@ -24,12 +26,14 @@ const keyIsFresh = 5 * 60_000;
 
 /** The way to the store: AWS's client, loaded and made when it is first needed, and a bounded number of requests. */
 export class S3Requests {
+  readonly moved: S3RequestsOptions["moved"];
   readonly #options: S3RequestsOptions;
   readonly #turns = new Turns(requestsAtOnce);
   #client: Promise<S3> | undefined;
   #storeTime: number | undefined;
 
   constructor(options: S3RequestsOptions) {
+    this.moved = options.moved;
     this.#options = options;
   }
 
@@ -42,7 +46,9 @@ export class S3Requests {
   async send<T>(signal: AbortSignal | undefined, use: (s3: S3, options: SendOptions) => Promise<T>): Promise<T> {
     await this.#turns.begin(signal);
     try {
-      return await use(await this.#ready(), signal === undefined ? {} : { abortSignal: signal });
+      const result = await use(await this.#ready(), signal === undefined ? {} : { abortSignal: signal });
+      this.moved?.();
+      return result;
     } finally {
       this.#turns.end();
     }

@@ -24,6 +24,7 @@ export interface S3StorageOptions {
   readonly environment?: S3RequestsOptions["environment"] | undefined;
   readonly patience?: S3RequestsOptions["patience"] | undefined;
   readonly sizes?: UploadSizes | undefined;
+  readonly moved?: S3RequestsOptions["moved"];
 }
 
 /** In ms. Stores that are busy may take long to answer; AWS says 503 well within this. */
@@ -53,9 +54,9 @@ export class S3Storage implements Storage {
 
   constructor(options: S3StorageOptions) {
     const { address, clock = systemClock, random = systemRandom, sizes = usualSizes } = options;
-    const { environment = process.env, patience = usualPatience } = options;
+    const { environment = process.env, patience = usualPatience, moved } = options;
     this.location = address.location;
-    this.#requests = new S3Requests({ address, files: nodeFiles, clock, environment, patience });
+    this.#requests = new S3Requests({ address, files: nodeFiles, clock, environment, patience, moved });
     this.#calls = new S3Calls(address, this.#requests);
     this.#uploads = new S3Uploads({ address, requests: this.#requests, clock, random, sizes });
     const { objectLock: mode } = address;
@@ -97,7 +98,7 @@ export class S3Storage implements Storage {
           throw range && factsOf(error).status === 416 ? this.#shortRead(name, range, "nothing") : error;
         });
         if (range) this.#checkRange(name, range, answer);
-        return await readBody(answer, signal, into);
+        return await readBody(answer, { signal, into, moved: this.#requests.moved });
       });
     });
   }

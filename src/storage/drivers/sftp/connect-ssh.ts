@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
-import { systemClock, type Clock } from "../../../host/clock.ts";
+import { systemClock } from "../../../host/clock.ts";
 import { openProgramPipe } from "../../../host/program-pipe.ts";
 import type { SftpAddress } from "../../storage.ts";
 import { SftpClient } from "./client.ts";
-import { SftpConnection } from "./connection.ts";
+import { SftpConnection, type SftpConnectionOptions } from "./connection.ts";
 import { sftpUrlOf } from "./sftp-url.ts";
 import { sshCommand, sshEnvironment } from "./ssh-command.ts";
 import { connectionError } from "./ssh-trouble.ts";
@@ -13,11 +13,15 @@ import { connectionError } from "./ssh-trouble.ts";
  *
  * @throws StillpointError `storage_unreachable`, `storage_denied`, `storage_failed`
  */
-export async function connectBySsh(address: SftpAddress, clock: Clock = systemClock): Promise<SftpClient> {
+export async function connectBySsh(
+  address: SftpAddress,
+  { clock = systemClock, moved }: Partial<Pick<SftpConnectionOptions, "clock" | "moved">> = {},
+): Promise<SftpClient> {
   const { location, identityFile } = address;
   const connection = new SftpConnection({
     pipe: openProgramPipe(sshCommand(address), sshEnvironment),
     clock,
+    moved,
     explain: (trouble) => {
       const missingKey = identityFile === undefined || existsSync(identityFile) ? undefined : identityFile;
       return connectionError({ location, url: sftpUrlOf(address), missingKey }, trouble);

@@ -25,6 +25,8 @@ export interface SftpConnectionOptions {
   readonly clock: Clock;
   /** The error that everybody gets who waits for an answer, or asks for one later. */
   readonly explain: (trouble: Trouble) => Error;
+  /** Called whenever the server has done what it was asked for. */
+  readonly moved?: (() => void) | undefined;
 }
 
 /** Turns an answer into its meaning. Throws StatusError for a request that failed, Violation for what is no answer to it. */
@@ -110,6 +112,7 @@ export class SftpConnection {
     const settle = (replyType: number, reply: Fields): void => {
       try {
         resolve(answer(replyType, reply));
+        this.#options.moved?.();
       } catch (error) {
         // Anything else ends the connection, and this caller fails with all others.
         if (!(error instanceof StatusError)) throw error;

@@ -113,6 +113,17 @@ test.each<[string, Answer]>([
   expect(requests.map(({ line }) => line)).toEqual([expect.stringMatching(/^GET \/bucket\/?\?object-lock/)]);
 });
 
+test("what comes from a store is told, piece by piece, and a refusal isn't", async () => {
+  let told = 0;
+  let answer: Answer = refusal(503, "SlowDown");
+  const { storage } = await scriptedStore(() => answer, { moved: () => (told += 1) });
+  await rejection(storage.get("a"));
+  expect(told).toBe(0);
+  answer = { headers: { "content-length": "1000000" }, body: Buffer.alloc(1_000_000) };
+  await storage.get("a");
+  expect(told).toBeGreaterThan(2);
+});
+
 test("each request is signed over its content, and asks for nothing conditional", async () => {
   const { storage, requests } = await scriptedStore(() => ({ headers: { etag: '"x"' } }));
   const data = Buffer.from("content");

@@ -12,12 +12,12 @@ import { rejection } from "../../../helpers/rejection.ts";
 import { greeting, packet, type Request, type Script, scriptedServer, status } from "../../../helpers/scripted-sftp.ts";
 import { connectTo } from "../../../helpers/sftp.ts";
 
-function storageOn(script: Script, clock = new ManualClock()) {
+function storageOn(script: Script, clock = new ManualClock(), moved?: () => void) {
   const servers: ReturnType<typeof scriptedServer>[] = [];
   const connect = async () => {
     const server = scriptedServer(script);
     servers.push(server);
-    return await connectTo(server, clock);
+    return await connectTo(server, clock, moved);
   };
   return { storage: new SftpStorage({ location: "replica", path: "/store", clock, connect }), servers, clock };
 }
@@ -193,6 +193,18 @@ describe("listings that can't be right", () => {
     expect(error).toMatchObject({ code: "storage_failed" });
     expect(String(error)).toContain("disk on fire");
   });
+});
+
+test("what a server does is told, and what it refuses isn't", async () => {
+  let refuses = true;
+  let told = 0;
+  const lie = ({ id }: Request) => (refuses ? status(id, codes.failure, "disk on fire") : undefined);
+  const { storage } = storageOn(decentBut(lie), new ManualClock(), () => (told += 1));
+  await rejection(storage.get("a"));
+  expect(told).toBe(0);
+  refuses = false;
+  await storage.get("a");
+  expect(told).toBeGreaterThan(0);
 });
 
 describe("a server that stops answering", () => {
