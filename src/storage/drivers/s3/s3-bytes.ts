@@ -1,5 +1,6 @@
 import type { GetObjectCommandOutput } from "@aws-sdk/client-s3";
 import { Readable } from "node:stream";
+import { finished } from "node:stream/promises";
 import { StillpointError } from "../../../errors.ts";
 import { release } from "../../../host/release.ts";
 
@@ -52,13 +53,13 @@ export async function readBody(
     if (signal?.aborted === true) stop();
     const data = into ?? Buffer.allocUnsafeSlow(length);
     let at = 0;
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      if (at + chunk.length > length) throw broken("is longer than the store said");
-      data.set(chunk, at);
-      at += chunk.length;
+    body.on("data", (chunk: Buffer) => {
+      if (at + chunk.length > length) body.destroy(broken("is longer than the store said"));
+      else at += chunk.copy(data, at);
       moved?.();
       release(chunk);
-    }
+    });
+    await finished(body);
     if (at < length) throw broken(`ended after ${at} of ${length} bytes`);
     return data;
   } finally {

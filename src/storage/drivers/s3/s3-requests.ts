@@ -5,6 +5,7 @@ import type { Clock } from "../../../host/clock.ts";
 import type { Files } from "../../../host/files.ts";
 import type { S3Address } from "../../storage.ts";
 import { Turns } from "../../turns.ts";
+import { receivingInPlace } from "./receiving-in-place.ts";
 import type { S3, SendOptions } from "./s3-client.ts";
 import { type AccessKey, readAccessKey } from "./s3-credentials.ts";
 
@@ -90,8 +91,8 @@ export class S3Requests {
       requestHandler: {
         connectionTimeout: patience.connect,
         socketTimeout: patience.idle,
-        httpAgent: new HttpAgent(agent),
-        httpsAgent: new HttpsAgent({ ...agent, ...(ca !== undefined && { ca }) }),
+        httpAgent: receivingInPlace(new HttpAgent(agent)),
+        httpsAgent: receivingInPlace(new HttpsAgent({ ...agent, ...(ca !== undefined && { ca }) })),
       },
     };
     if (address.endpoint !== undefined) config.endpoint = address.endpoint;
