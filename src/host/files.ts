@@ -21,8 +21,11 @@ export interface Files {
   list(path: string): Promise<FolderEntry[]>;
   /** Follows symbolic links. */
   stat(path: string): Promise<FileInfo>;
-  /** The whole file, or those bytes of `offset` to `offset + length` that it has: a result may be short. */
-  read(path: string, range?: { readonly offset: number; readonly length: number }): Promise<Buffer>;
+  /**
+   * The whole file, or those bytes of `offset` to `offset + length` that it has: a result may be short. `into` is memory for them,
+   * of that length.
+   */
+  read(path: string, range?: { readonly offset: number; readonly length: number }, into?: Buffer): Promise<Buffer>;
   /** Bytes that the user of this process can still write to the file system that holds `path`. */
   freeSpace(path: string): Promise<number>;
 }

@@ -43,10 +43,10 @@ export const nodeFiles: Files = {
     return { kind: kindOf(stats), size: stats.size, time: stats.mtimeMs };
   },
 
-  async read(path, range) {
+  async read(path, range, into) {
     await using file = await fs.open(path, "r");
     const { offset, length } = range ?? { offset: 0, length: (await file.stat()).size };
-    return await readUpTo(file, offset, length);
+    return await readUpTo(file, offset, into ?? Buffer.allocUnsafeSlow(length));
   },
 
   async freeSpace(path) {
@@ -68,11 +68,10 @@ async function writeAll(file: fs.FileHandle, piece: Uint8Array): Promise<void> {
   }
 }
 
-async function readUpTo(file: fs.FileHandle, offset: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.allocUnsafeSlow(length);
+async function readUpTo(file: fs.FileHandle, offset: number, buffer: Buffer): Promise<Buffer> {
   let filled = 0;
-  while (filled < length) {
-    const { bytesRead } = await file.read(buffer, filled, length - filled, offset + filled);
+  while (filled < buffer.length) {
+    const { bytesRead } = await file.read(buffer, filled, buffer.length - filled, offset + filled);
     if (bytesRead === 0) return buffer.subarray(0, filled);
     filled += bytesRead;
   }

@@ -34,12 +34,20 @@ export interface Storage {
    * The whole object, or exactly the bytes of the range; `storage_failed`, not retryable, when it ends before the range does.
    * The result is the caller's alone: nothing else uses its memory.
    */
-  get(name: string, range?: ByteRange, options?: CallOptions): Promise<Buffer>;
+  get(name: string, range?: ByteRange, options?: GetOptions): Promise<Buffer>;
   stat(name: string, options?: CallOptions): Promise<ObjectInfo>;
   list(prefix: string, options?: CallOptions): AsyncIterable<ObjectInfo>;
   delete(name: string, options?: CallOptions): Promise<void>;
   /** Only of a place that was opened to be locked: what it can do with versions. */
   readonly locks?: ObjectLocks | undefined;
+}
+
+export interface GetOptions extends CallOptions {
+  /**
+   * Memory for the bytes of a range, and just as long: the result is this. Shared, as another thread may make the call. Nothing is
+   * written to it after the call has ended, unless it was cancelled.
+   */
+  readonly into?: Buffer<SharedArrayBuffer> | undefined;
 }
 
 /** Bytes `offset` to `offset + length`, both whole numbers of bytes, `length` at least 1. */

@@ -29,6 +29,20 @@ export function storageContract(title: string, make: () => Promise<Storage>): vo
       }
     });
 
+    test("a range goes into the memory that there is for it, and nothing else does", async () => {
+      const storage = await make();
+      const data = randomBytes(200_000);
+      await storage.put("packs/ab/one", [data]);
+      const memory = Buffer.from(new SharedArrayBuffer(150_002)).fill("x");
+      const into = memory.subarray(1, -1);
+      const got = await storage.get("packs/ab/one", { offset: 30_000, length: into.length }, { into });
+      expect([got.buffer, got.byteOffset, got.length]).toEqual([memory.buffer, 1, into.length]);
+      expect(into.equals(data.subarray(30_000, 180_000))).toBe(true);
+      expect([memory[0], memory.at(-1)]).toEqual([120, 120]);
+      const short = { offset: 100_000, length: into.length };
+      expect(await rejection(storage.get("packs/ab/one", short, { into }))).toMatchObject({ code: "storage_failed" });
+    });
+
     test("an object may be empty", async () => {
       const storage = await make();
       await storage.put("empty", []);

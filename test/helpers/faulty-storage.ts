@@ -3,7 +3,7 @@
 import { collect } from "./collect.ts";
 import { StillpointError, type ErrorCode } from "../../src/errors.ts";
 import { systemClock, type Clock } from "../../src/host/clock.ts";
-import type { ByteRange, CallOptions, ObjectInfo, Storage } from "../../src/storage/storage.ts";
+import type { ByteRange, CallOptions, GetOptions, ObjectInfo, Storage } from "../../src/storage/storage.ts";
 
 export type StorageOperation = "put" | "get" | "stat" | "list" | "delete";
 
@@ -89,7 +89,7 @@ export class FaultyStorage implements Storage {
     this.#end(fault, "put", name);
   }
 
-  async get(name: string, range?: ByteRange, call: CallOptions = {}): Promise<Buffer> {
+  async get(name: string, range?: ByteRange, call: GetOptions = {}): Promise<Buffer> {
     const fault = await this.#begin("get", name, call);
     const data = await this.#inner.get(name, range, call);
     this.#end(fault, "get", name);

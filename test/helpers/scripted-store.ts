@@ -33,7 +33,7 @@ export interface ScriptedStore {
 
 /** By HTTPS, when there is a certificate for `testCertificateKey`. */
 export async function scriptedStore(
-  answer: (request: Request) => Answer,
+  answer: (request: Request) => Answer | Promise<Answer>,
   { certificate, ...options }: Partial<S3StorageOptions> & { readonly certificate?: string } = {},
 ): Promise<ScriptedStore> {
   const requests: Request[] = [];
@@ -41,7 +41,7 @@ export async function scriptedStore(
     const { method, url, headers } = incoming;
     const request = { line: `${method} ${url}`, headers, body: await buffer(incoming) };
     requests.push(request);
-    const { status = 200, headers: given = {}, body = "" } = answer(request);
+    const { status = 200, headers: given = {}, body = "" } = await answer(request);
     outgoing.writeHead(status, given).end(body);
   };
   const answering = (incoming: IncomingMessage, outgoing: ServerResponse): void => void serve(incoming, outgoing);

@@ -161,12 +161,17 @@ export class SimulatedDisk implements Files {
     return { kind: "file", size: node.content.length, time: node.time };
   }
 
-  async read(path: string, range?: { readonly offset: number; readonly length: number }): Promise<Buffer> {
+  async read(
+    path: string,
+    range?: { readonly offset: number; readonly length: number },
+    into?: Buffer,
+  ): Promise<Buffer> {
     await this.#look("read", path);
     const node = this.#find(path);
     if (node.kind === "folder") throw errnoError("EISDIR", path);
     const { offset, length } = range ?? { offset: 0, length: node.content.length };
-    return Buffer.from(node.content.subarray(offset, offset + length));
+    const content = node.content.subarray(offset, offset + length);
+    return into === undefined ? Buffer.from(content) : into.subarray(0, content.copy(into));
   }
 
   async freeSpace(path: string): Promise<number> {

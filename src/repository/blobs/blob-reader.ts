@@ -1,11 +1,11 @@
 /** Finds and opens blobs. Reads that lie close together in a pack are made as one. */
 import { isStillpointError, StillpointError, toError } from "../../errors.ts";
-import { release } from "../../host/release.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { ahead } from "./ahead.ts";
 import type { BlobIndex } from "./blob-index.ts";
 import type { BlobKind } from "../format.ts";
 import { type OpenedPack, OpenPacks, type OpenPacksOptions } from "./open-packs.ts";
+import { noMemory, type ReadMemory } from "./read-memory.ts";
 import { isReadWhole, nearReach, type Reach, type Run, runsOf, type WantedBlob } from "./runs.ts";
 import { openBlob, openStored, packName, type TableEntry } from "./pack.ts";
 
@@ -58,6 +58,7 @@ export interface BlobReaderOptions extends OpenPacksOptions {
 export class BlobReader {
   readonly #options: BlobReaderOptions;
   readonly #reach: Reach;
+  readonly #memory: ReadMemory;
   readonly #packs: OpenPacks;
   readonly #openContent: Opening<Buffer> = ({ pack, entry }, sealed) =>
     openBlob(this.#options.keys, pack.objectKey, entry, sealed, pack.id);
@@ -65,6 +66,7 @@ export class BlobReader {
   constructor(options: BlobReaderOptions) {
     this.#options = options;
     this.#reach = options.reach ?? nearReach;
+    this.#memory = options.memory ?? noMemory;
     this.#packs = new OpenPacks(options);
   }
 
@@ -132,7 +134,7 @@ export class BlobReader {
     for await (const portion of portions) {
       if ("run" in portion) {
         await this.#openRun(kind, portion, opening, use, options);
-        if (portion.bytes !== undefined) release(portion.bytes);
+        if (portion.bytes !== undefined) this.#memory.giveBack(portion.bytes);
       } else {
         for (const position of portion.lost)
           await use(position, await this.#elsewhere(kind, ids[position] as Buffer, opening, options));
@@ -232,8 +234,9 @@ export class BlobReader {
 
   /** The bytes of a run; undefined when they can't be read. */
   async #readRun({ id }: OpenedPack, { offset, length }: Run, options?: CallOptions): Promise<Buffer | undefined> {
+    const into = this.#memory.take(length);
     return await this.#options.storage
-      .get(packName(id), { offset, length }, options)
+      .get(packName(id), { offset, length }, { ...options, into })
       .catch((error: unknown) => notCancelled(error, undefined));
   }
 

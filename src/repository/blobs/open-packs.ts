@@ -5,6 +5,7 @@ import type { KeyRing } from "../keys/key-ring.ts";
 import { openTable, type PackInfo, packName, type TableEntry, tableLengthOf } from "./pack.ts";
 import type { PackCatalog } from "./pack-catalog.ts";
 import { PackTable } from "./pack-table.ts";
+import { noMemory, type ReadMemory } from "./read-memory.ts";
 import { nearReach, type Reach, smallPack } from "./runs.ts";
 
 /**
@@ -41,6 +42,8 @@ export interface OpenPacksOptions {
   readonly packs: PackCatalog;
   /** By default that of a storage on this machine. */
   readonly reach?: Reach | undefined;
+  /** For long reads; by default each has memory of its own. */
+  readonly memory?: ReadMemory | undefined;
 }
 
 export class OpenPacks {
@@ -110,11 +113,12 @@ export class OpenPacks {
   }
 
   async #open(number: number, options?: CallOptions, take?: (pack: Buffer) => void): Promise<OpenedPack> {
-    const { keys, storage, packs } = this.#options;
+    const { keys, storage, packs, memory = noMemory } = this.#options;
     const { id, size, tableLength } = packs.get(number);
     if (take === undefined && size > smallPack)
       return (await readPack(keys, storage, { id, size, tableLength }, options)).opened;
-    const pack = await storage.get(packName(id), { offset: 0, length: size }, options);
+    const into = take && memory.take(size);
+    const pack = await storage.get(packName(id), { offset: 0, length: size }, { ...options, into });
     const read: Read = (offset, length) => Promise.resolve(pack.subarray(offset, offset + length));
     const { opened } = openedBy(keys, await endsOf(keys, read, { id, size, tableLength }));
     if (take === undefined) this.#keep(id, { offset: 0, bytes: pack });

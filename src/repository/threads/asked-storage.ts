@@ -3,7 +3,7 @@
  * store's language, and one place that keeps to a limit; what is moved isn't copied.
  */
 import { throwIfCancelled } from "../../host/cancel.ts";
-import type { ByteRange, CallOptions, Storage } from "../../storage/storage.ts";
+import type { ByteRange, CallOptions, GetOptions, Storage } from "../../storage/storage.ts";
 import { bufferOver } from "./buffer-over.ts";
 import { fromPlainError, type PlainError, type StorageRequest, toPlainError } from "./worker-protocol.ts";
 
@@ -21,8 +21,10 @@ export class AskedStorage implements PackStorage {
     this.#ask = ask;
   }
 
-  async get(name: string, range?: ByteRange, options?: CallOptions): Promise<Buffer> {
-    return bufferOver((await this.#call({ operation: "get", name, range }, options)) ?? new Uint8Array());
+  async get(name: string, range?: ByteRange, options: GetOptions = {}): Promise<Buffer> {
+    const { into } = options;
+    const data = await this.#call({ operation: "get", name, range, into }, options);
+    return into ?? bufferOver(data ?? new Uint8Array());
   }
 
   async put(name: string, data: readonly Uint8Array[], options?: CallOptions): Promise<void> {
@@ -46,7 +48,7 @@ export class AskedStorage implements PackStorage {
   }
 }
 
-/** In the main thread: does what a thread asks. The bytes are in memory of their own, which can be handed over. */
+/** In the main thread: does what a thread asks. Bytes that the thread had no memory for are in some of their own, which can be handed over. */
 export async function answerRequest(
   storage: PackStorage,
   request: StorageRequest,
@@ -57,7 +59,9 @@ export async function answerRequest(
       await storage.put(request.name, request.data, options);
       return undefined;
     }
-    const data = await storage.get(request.name, request.range, options);
+    const into = request.into && Buffer.from(request.into.buffer, request.into.byteOffset, request.into.length);
+    const data = await storage.get(request.name, request.range, { ...options, into });
+    if (into !== undefined) return undefined;
     const { buffer } = data;
     return buffer instanceof ArrayBuffer && buffer.byteLength === data.length
       ? new Uint8Array(buffer)

@@ -6,7 +6,8 @@ import { BlobWriter, type Presence, type WriteStatistics } from "../blobs/blob-w
 import { KeyRing, type KeyRingOptions } from "../keys/key-ring.ts";
 import type { PackInfo } from "../blobs/pack.ts";
 import { PackCatalog } from "../blobs/pack-catalog.ts";
-import { farReach } from "../blobs/runs.ts";
+import { ReadMemory } from "../blobs/read-memory.ts";
+import { farReach, nearReach } from "../blobs/runs.ts";
 import type { Repository } from "../repository.ts";
 import type { PackStorage } from "./asked-storage.ts";
 
@@ -76,7 +77,8 @@ export interface ContextOptions {
 
 function makeContext(options: ContextOptions): TaskContext {
   const { keys, storage, far, index, packs, signal, onPack } = options;
-  const reader = new BlobReader({ keys, storage, index, packs, reach: far ? farReach : undefined });
+  const reach = far ? farReach : nearReach;
+  const reader = new BlobReader({ keys, storage, index, packs, reach, memory: new ReadMemory(reach.run) });
   const writer = new BlobWriter({ keys, storage, presence: presenceOf(index, options.condemned), onPack, signal });
   return { keys, storage, reader, writer, signal };
 }

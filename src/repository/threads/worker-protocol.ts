@@ -18,7 +18,13 @@ export type FromWorker =
 
 /** What a thread asks of a storage that the main thread has open. */
 export type StorageRequest =
-  | { readonly operation: "get"; readonly name: string; readonly range: ByteRange | undefined }
+  | {
+      readonly operation: "get";
+      readonly name: string;
+      readonly range: ByteRange | undefined;
+      /** See `GetOptions`: the answer then has no bytes. */
+      readonly into: Uint8Array<SharedArrayBuffer> | undefined;
+    }
   | { readonly operation: "put"; readonly name: string; readonly data: readonly Uint8Array[] };
 
 export interface PlainError {

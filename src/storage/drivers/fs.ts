@@ -8,7 +8,7 @@ import { errnoOf, type Files } from "../../host/files.ts";
 import { makeFoldersDurably } from "../../host/make-folders.ts";
 import { removeLeftovers, writeDurably } from "../../host/write-durably.ts";
 import { isObjectName, requireObjectName, requirePrefix } from "../names.ts";
-import type { ByteRange, CallOptions, ObjectInfo, Storage } from "../storage.ts";
+import type { ByteRange, CallOptions, GetOptions, ObjectInfo, Storage } from "../storage.ts";
 import { storageErrorFrom } from "./fs-errors.ts";
 import { vanished } from "./vanished.ts";
 
@@ -79,9 +79,9 @@ export class FsStorage implements Storage {
     });
   }
 
-  async get(name: string, range?: ByteRange, { signal }: CallOptions = {}): Promise<Buffer> {
+  async get(name: string, range?: ByteRange, { signal, into }: GetOptions = {}): Promise<Buffer> {
     return await this.#call("read", name, signal, async (file) => {
-      const data = await orAbsent(this.#files.read(file, range));
+      const data = await orAbsent(this.#files.read(file, range, into));
       if (data === absent) throw await this.#missing(name);
       if (range && data.length !== range.length) throw this.#shortRead(name, range, data.length);
       return data;

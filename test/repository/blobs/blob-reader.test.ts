@@ -8,7 +8,8 @@ import { KeyRing } from "../../../src/repository/keys/key-ring.ts";
 import { type PackInfo, packName, sealTable } from "../../../src/repository/blobs/pack.ts";
 import { parseTable } from "../../../src/repository/blobs/pack-table.ts";
 import { PackCatalog } from "../../../src/repository/blobs/pack-catalog.ts";
-import { farReach } from "../../../src/repository/blobs/runs.ts";
+import { ReadMemory } from "../../../src/repository/blobs/read-memory.ts";
+import { farReach, nearReach } from "../../../src/repository/blobs/runs.ts";
 import type { ByteRange, Storage } from "../../../src/storage/storage.ts";
 import { type FaultyStorage, flipBit } from "../../helpers/faulty-storage.ts";
 import { faultyStorage, memoryStorage } from "../../helpers/memory-storage.ts";
@@ -124,15 +125,7 @@ test("a blob that doesn't open from what was kept is read again", async () => {
 /** An image's worth of blobs in some packs of 16 MiB, and a reader over a storage at the end of a line. */
 async function writtenFar(count: number) {
   const storage = await memoryStorage();
-  const [index, packs] = [new BlobIndex(), new PackCatalog()];
-  const onPack = (pack: PackInfo): void => {
-    const number = packs.add(pack);
-    for (const { id } of parseTable(pack)) index.insert(id, number);
-  };
-  const writer = new BlobWriter({ keys, storage, presence: new BlobIndex(), onPack });
-  const ids: Buffer[] = [];
-  for (let at = 0; at < count; at++) ids.push(await writer.add(blobKinds.data, randomBytes(mebibyte)));
-  await writer.flush();
+  const { index, packs, ids } = await writtenTo(storage, count);
   const reads: { readonly length: number; readonly end: () => void }[] = [];
   const get: Storage["get"] = async (name, range, options) => {
     await new Promise<void>((resolve) => void reads.push({ length: range?.length ?? 0, end: resolve }));
@@ -142,6 +135,21 @@ async function writtenFar(count: number) {
 }
 
 const mebibyte = 1024 * 1024;
+
+/** So many blobs of a mebibyte each. */
+async function writtenTo(storage: Storage, count: number) {
+  const [index, packs] = [new BlobIndex(), new PackCatalog()];
+  const onPack = (pack: PackInfo): void => {
+    const number = packs.add(pack);
+    for (const { id } of parseTable(pack)) index.insert(id, number);
+  };
+  const writer = new BlobWriter({ keys, storage, presence: new BlobIndex(), onPack });
+  const content = Array.from({ length: count }, () => randomBytes(mebibyte));
+  const ids: Buffer[] = [];
+  for (const raw of content) ids.push(await writer.add(blobKinds.data, raw));
+  await writer.flush();
+  return { index, packs, ids, content };
+}
 
 test("of a far storage packs are read as a whole, two at a time, when most of them is wanted", async () => {
   const { reader, reads, ids, packs } = await writtenFar(48);
@@ -162,6 +170,43 @@ test("of a far storage packs are read as a whole, two at a time, when most of th
   expect(reads.map(({ length }) => length)).toEqual([...packs.all()].map(([, { size }]) => size));
   expect(most).toBeGreaterThan(30 * mebibyte);
   expect(most).toBeLessThan(36 * mebibyte);
+});
+
+test.each([
+  ["far", farReach, 3],
+  ["near", nearReach, 12],
+] as const)("memory for reads is used over and over, but not that of one that failed (%s)", async (_, reach, reads) => {
+  const storage = await faultyStorage();
+  const { index, packs, ids, content } = await writtenTo(storage, 48);
+  const used: { readonly memory: ArrayBufferLike; readonly failed: boolean }[] = [];
+  const get: Storage["get"] = async (name, range, options) => {
+    const memory = options?.into?.buffer;
+    const getting = storage.get(name, range, options);
+    if (memory !== undefined) await getting.then(noted(false), noted(true));
+    return await getting;
+
+    function noted(failed: boolean): () => void {
+      return () => void used.push({ memory: memory as ArrayBufferLike, failed });
+    }
+  };
+  const reader = new BlobReader({ keys, storage: { get }, index, packs, reach, memory: new ReadMemory(reach.run) });
+  const read = async (): Promise<void> => {
+    let right = 0;
+    await reader.readMany(blobKinds.data, ids, (at, raw) => {
+      if (!(raw instanceof Error) && raw.equals(content[at] as Buffer)) right += 1;
+    });
+    expect(right).toBe(ids.length);
+  };
+  await read();
+  await read();
+  expect(used.length).toBeGreaterThanOrEqual(2 * reads);
+  expect(new Set(used.map(({ memory }) => memory)).size).toBeLessThanOrEqual(3);
+  storage.script({ operation: "get", fault: { kind: "fail", code: "storage_failed", done: true }, nth: 2 });
+  await read();
+  await read();
+  const failed = used.findIndex((one) => one.failed);
+  expect(failed).toBeGreaterThan(0);
+  expect(used.slice(failed + 1).filter(({ memory }) => memory === used[failed]?.memory)).toEqual([]);
 });
 
 test("of a far storage no more packs are read while those that came aren't used", async () => {

@@ -20,6 +20,17 @@ const asking = `
   });
 `;
 
+/** A thread whose tasks read into memory that they share with whoever reads for them, and answer with what is there then. */
+const reading = `
+  import { parentPort } from "node:worker_threads";
+  const into = new Uint8Array(new SharedArrayBuffer(9), 1, 7);
+  parentPort.on("message", ({ kind, id, task, call, answer }) => {
+    const request = { operation: "get", name: task, range: { offset: 0, length: 7 }, into };
+    if (kind === "run") parentPort.postMessage({ kind: "call", call: id, request });
+    if (kind === "answer") parentPort.postMessage({ kind: "done", id: call, output: [answer, Uint8Array.from(into)] });
+  });
+`;
+
 /** A thread that does as it is told, and then dies while it has nothing to do. */
 const thread = `
   import { parentPort } from "node:worker_threads";
@@ -38,6 +49,7 @@ beforeAll(async () => {
   entry = pathToFileURL(join(folder, "thread.mjs"));
   await writeFile(entry, thread);
   await writeFile(new URL("asking.mjs", entry), asking);
+  await writeFile(new URL("reading.mjs", entry), reading);
 });
 
 afterAll(async () => await rm(folder, { recursive: true }));
@@ -143,5 +155,19 @@ describe("threads", () => {
     await threads.close();
     expect(gets.at(-1)?.signal?.aborted).toBe(true);
     expect(await unended).toMatchObject({ code: "cancelled" });
+  });
+
+  test("what is read into a thread's own memory is there, and isn't sent", async () => {
+    const get: Storage["get"] = (_, range, { into } = {}) => {
+      into?.fill("content");
+      return Promise.resolve(into ?? Buffer.alloc(range?.length ?? 0));
+    };
+    const options = { seed: () => ({}), context: { storage: { get } }, onPack: () => undefined };
+    const threads = new WorkerExecutor(new URL("reading.mjs", entry), 1, options as unknown as ExecutorOptions);
+    try {
+      expect(await threads.run(task("one"), null)).toEqual([undefined, Uint8Array.from(Buffer.from("content"))]);
+    } finally {
+      await threads.close();
+    }
   });
 });

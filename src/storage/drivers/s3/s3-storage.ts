@@ -5,10 +5,11 @@ import { StillpointError } from "../../../errors.ts";
 import { systemClock, type Clock } from "../../../host/clock.ts";
 import { nodeFiles } from "../../../host/node-files.ts";
 import { systemRandom, type Random } from "../../../host/random.ts";
+import { allEnded } from "../../all-ended.ts";
 import { isObjectName, requirePrefix } from "../../names.ts";
 import type { ObjectLocks } from "../../object-locks.ts";
-import type { ByteRange, CallOptions, ObjectInfo, S3Address, Storage } from "../../storage.ts";
-import { readBody, wholeSeconds } from "./s3-bytes.ts";
+import type { ByteRange, CallOptions, GetOptions, ObjectInfo, S3Address, Storage } from "../../storage.ts";
+import { readBody, type ReadBodyOptions, wholeSeconds } from "./s3-bytes.ts";
 import { S3Calls } from "./s3-calls.ts";
 import { factsOf } from "./s3-errors.ts";
 import { S3Listing } from "./s3-listing.ts";
@@ -72,24 +73,19 @@ export class S3Storage implements Storage {
     await this.#calls.call("store", name, signal, async (object) => await this.#uploads.put(object, data, signal));
   }
 
-  async get(name: string, range?: ByteRange, { signal }: CallOptions = {}): Promise<Buffer> {
-    if (range === undefined || range.length <= longestGet) return await this.#get(name, range, signal);
-    const data = Buffer.allocUnsafeSlow(range.length);
+  async get(name: string, range?: ByteRange, { signal, into }: GetOptions = {}): Promise<Buffer> {
+    if (range === undefined || range.length <= longestGet) return await this.#get(name, range, { signal, into });
+    const data = into ?? Buffer.allocUnsafeSlow(range.length);
     const parts: Promise<Buffer>[] = [];
     for (let at = 0; at < range.length; at += longestGet) {
-      const into = data.subarray(at, at + longestGet);
-      parts.push(this.#get(name, { offset: range.offset + at, length: into.length }, signal, into));
+      const part = data.subarray(at, at + longestGet);
+      parts.push(this.#get(name, { offset: range.offset + at, length: part.length }, { signal, into: part }));
     }
-    await Promise.all(parts);
+    await allEnded(parts);
     return data;
   }
 
-  async #get(
-    name: string,
-    range: ByteRange | undefined,
-    signal: AbortSignal | undefined,
-    into?: Buffer,
-  ): Promise<Buffer> {
+  async #get(name: string, range: ByteRange | undefined, { signal, into }: ReadBodyOptions): Promise<Buffer> {
     return await this.#calls.call("read", name, signal, async (object) => {
       const Range = range && `bytes=${range.offset}-${range.offset + range.length - 1}`;
       return await this.#requests.send(signal, async (s3, options) => {

@@ -3,9 +3,10 @@
 import { isStillpointError, StillpointError } from "../../../errors.ts";
 import { throwIfCancelled, unlessCancelled } from "../../../host/cancel.ts";
 import type { Clock } from "../../../host/clock.ts";
+import { allEnded } from "../../all-ended.ts";
 import { isObjectName, requireObjectName, requirePrefix } from "../../names.ts";
 import { sizeOf } from "../../size-of.ts";
-import type { ByteRange, CallOptions, ObjectInfo, Storage } from "../../storage.ts";
+import type { ByteRange, CallOptions, GetOptions, ObjectInfo, Storage } from "../../storage.ts";
 import type { SftpClient } from "./client.ts";
 import { kindOf } from "./file-kind.ts";
 import {
@@ -70,12 +71,12 @@ export class SftpStorage implements Storage {
     await this.#call("store", name, signal, write, sizeOf(data));
   }
 
-  async get(name: string, range?: ByteRange, { signal }: CallOptions = {}): Promise<Buffer> {
+  async get(name: string, range?: ByteRange, { signal, into: given }: GetOptions = {}): Promise<Buffer> {
     if (range === undefined) return await this.#read(name, signal, readWhole);
-    const into = Buffer.allocUnsafeSlow(range.length);
+    const into = given ?? Buffer.allocUnsafeSlow(range.length);
     // One after the other they would take a round trip for each 2 MiB.
     const pieces = piecesOf(range, into, this.#sessions.lanesFor(range.length));
-    await Promise.all(
+    await allEnded(
       pieces.map((piece) => this.#read(name, signal, (object) => readPiece(object, piece), piece.into.length)),
     );
     return into;

@@ -228,6 +228,28 @@ test("a long range is read in parts, side by side", async () => {
   );
 });
 
+test("a long read that fails has ended: none of its parts comes later", async () => {
+  const half = 8 * 1024 * 1024;
+  const refused = Promise.withResolvers<undefined>();
+  const { storage } = await scriptedStore(async ({ headers }) => {
+    if (headers.range?.startsWith("bytes=0-") === true) {
+      refused.resolve(undefined);
+      return refusal(500, "InternalError");
+    }
+    await refused.promise;
+    const range = `bytes ${String(half)}-${String(2 * half - 1)}/${String(2 * half)}`;
+    return {
+      status: 206,
+      headers: { "content-range": range, "content-length": String(half) },
+      body: Buffer.alloc(half, "x"),
+    };
+  });
+  const into = Buffer.from(new SharedArrayBuffer(2 * half));
+  const error = await rejection(storage.get("a", { offset: 0, length: into.length }, { into }));
+  expect(error).toMatchObject({ code: "storage_failed", retryable: true });
+  expect(into.at(-1)).toBe("x".charCodeAt(0));
+});
+
 describe("sending in parts", () => {
   const sizes = { single: 10, part: 10 };
   const begun = xml("InitiateMultipartUploadResult", "<UploadId>u1</UploadId>");
