@@ -56,13 +56,13 @@ export function fleet() {
     .withRow(new RowBuilder("Locations"))
     .withPanel(
       graph(
-        { title: "Free space", description: "What can still be written to the file system.", unit: "bytes", across: 3 },
+        { title: "Free space", description: "What can still be written to the file system.", unit: "bytes", across: 4 },
         { expr: `stillpoint_location_free_bytes{${here}}`, legend: "{{instance}} {{location}}" },
       ),
     )
     .withPanel(
       graph(
-        { title: "Repository size", description: "All packs at the location.", unit: "bytes", across: 3 },
+        { title: "Repository size", description: "All packs at the location.", unit: "bytes", across: 4 },
         { expr: `stillpoint_repository_size_bytes{${here}}`, legend: "{{instance}} {{location}}" },
       ),
     )
@@ -72,10 +72,24 @@ export function fleet() {
           title: "Replica backlog",
           description: "Recovery points that a replica still lacks.",
           unit: "short",
-          across: 3,
+          across: 4,
         },
         {
           expr: `sum by (instance, location) (stillpoint_replication_backlog_points{${here}})`,
+          legend: "{{instance}} {{location}}",
+        },
+      ),
+    )
+    .withPanel(
+      graph(
+        {
+          title: "Not locked",
+          description: "Recovery points that a replica with locks could not lock for as long as they are to be.",
+          unit: "short",
+          across: 4,
+        },
+        {
+          expr: `sum by (instance, location) (stillpoint_replication_unlocked_points{${here}})`,
           legend: "{{instance}} {{location}}",
         },
       ),

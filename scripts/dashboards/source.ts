@@ -175,15 +175,27 @@ export function oneSource() {
           title: "Backlog",
           description: "Recovery points of the policy that a replica still lacks.",
           unit: "short",
-          across: 2,
+          across: 3,
         },
         { expr: `stillpoint_replication_backlog_points{${policy}}`, legend: "{{location}}" },
       ),
     )
     .withPanel(
       graph(
-        { title: "Backlog in bytes", description: "About what they will take.", unit: "bytes", across: 2 },
+        { title: "Backlog in bytes", description: "About what they will take.", unit: "bytes", across: 3 },
         { expr: `stillpoint_replication_backlog_bytes{${policy}}`, legend: "{{location}}" },
+      ),
+    )
+    .withPanel(
+      graph(
+        {
+          title: "Not locked",
+          description:
+            "Recovery points of the policy that the last replication could not lock for as long as its `lock` says.",
+          unit: "short",
+          across: 3,
+        },
+        { expr: `stillpoint_replication_unlocked_points{${policy}}`, legend: "{{location}}" },
       ),
     )
     .build();
