@@ -1,9 +1,6 @@
-/**
- * How often captures, replications and prunes have failed in a row, and what replications could not lock, kept in the state folder: a
- * restart mends nothing.
- */
+/** How often captures, replications and prunes have failed in a row, kept in the state folder: a restart mends nothing. */
 import * as z from "zod";
-import type { JobReport, ReplicaReport } from "../job/report.ts";
+import type { JobReport } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 
 const failures = z.object({
@@ -22,8 +19,6 @@ const schema = z.object({
   captures: byPolicy,
   replications: byPolicy.default({}),
   prunes: byPolicy,
-  /** By policy, then by replica: points that the last replication could not lock. */
-  unlocked: z.record(z.string(), z.record(z.string(), z.number())).default({}),
 });
 
 type Records = z.output<typeof schema>;
@@ -40,7 +35,7 @@ interface Ended {
 
 export class FailureRecords {
   readonly #state: StateFolder;
-  #records: Records = { version: 1, captures: {}, replications: {}, prunes: {}, unlocked: {} };
+  #records: Records = { version: 1, captures: {}, replications: {}, prunes: {} };
 
   constructor(state: StateFolder) {
     this.#state = state;
@@ -65,11 +60,6 @@ export class FailureRecords {
     return this.#records.replications[policy]?.[replica] ?? none;
   }
 
-  /** Points of the policy that the last replication to the replica that knew it could not lock; undefined when none knew it yet. */
-  unlocked(policy: string, replica: string): number | undefined {
-    return this.#records.unlocked[policy]?.[replica];
-  }
-
   /** Prunes of the policy at the location that failed in a row; a location that was away is another matter. */
   prunes(policy: string, location: string): Failures {
     return this.#records.prunes[policy]?.[location] ?? none;
@@ -85,24 +75,15 @@ export class FailureRecords {
     const captures = (this.#records.captures[policy] ??= {});
     const replications = (this.#records.replications[policy] ??= {});
     const prunes = (this.#records.prunes[policy] ??= {});
-    const unlocked = (this.#records.unlocked[policy] ??= {});
     // A replication that was left to an earlier one, still at work, says nothing.
     const sent = replicas.filter(({ outcome }) => outcome !== "deferred");
     const news = [
       ...sources.map((ended) => tally(captures, ended.source, ended, ["cancelled"])),
       ...sent.map((ended) => tally(replications, ended.replica, ended, ["cancelled"])),
       ...prune.map((ended) => tally(prunes, ended.location, ended, ["cancelled", "storage_unreachable"])),
-      ...sent.map((ended) => noteUnlocked(unlocked, ended)),
     ];
     if (news.includes(true)) await this.#state.write(record, this.#records);
   }
-}
-
-/** Returns whether that is news. */
-function noteUnlocked(records: Record<string, number>, { replica, unlocked }: ReplicaReport): boolean {
-  if (unlocked === undefined || records[replica] === unlocked) return false;
-  records[replica] = unlocked;
-  return true;
 }
 
 const none: Failures = { count: 0, last: 0 };

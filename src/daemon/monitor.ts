@@ -6,6 +6,7 @@ import { addressOfPrimary, addressOfReplica, type Location, primaryName } from "
 import type { OpenLocations } from "../job/open-locations.ts";
 import { wantedAt } from "../job/rules.ts";
 import type { StateFolder } from "../job/state-folder.ts";
+import { UnlockedRecords } from "../job/unlocked-records.ts";
 import { withinTime } from "../job/within-time.ts";
 import type { Config, Policy } from "../policy/config.ts";
 import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
@@ -43,6 +44,8 @@ export class Monitor {
   readonly #looking = new Map<string, Looking>();
   #primary: Location | undefined;
   #backlogs: readonly Backlog[] = [];
+  /** By policy and replica: points that could not be locked. */
+  #unlocked: ReadonlyMap<string, number> = new Map();
 
   constructor(options: MonitorOptions) {
     this.#options = options;
@@ -61,6 +64,11 @@ export class Monitor {
     return this.#backlogs;
   }
 
+  /** Points of the policy that the last replication to the replica that knew it could not lock; undefined when none knew it yet. */
+  unlocked(policy: string, location: string): number | undefined {
+    return this.#unlocked.get(placeKey(policy, location));
+  }
+
   /** Takes up what earlier processes knew of the locations; to be called again after each change of the configuration. */
   async restore(): Promise<void> {
     const { state, clock } = this.#options;
@@ -72,12 +80,14 @@ export class Monitor {
       await watch.restore();
       this.#watches.set(location, watch);
     }
+    await this.#readUnlocked();
   }
 
   /**
    * Looks at the locations, all by default, side by side. What can't be reached is noted, not thrown.
    */
   async look(sizes: boolean, signal?: AbortSignal, locations: readonly string[] = this.#names()): Promise<void> {
+    await this.#readUnlocked();
     await Promise.all(locations.map(async (location) => await this.lookAt(location, sizes, signal)));
     await this.#measureBacklogs(signal);
   }
@@ -126,6 +136,20 @@ export class Monitor {
     return { repository, policies: this.#options.config().policies, sizes, signal };
   }
 
+  /** As whoever replicated has noted it: the work process, or somebody by hand. */
+  async #readUnlocked(): Promise<void> {
+    const { config, state } = this.#options;
+    const records = new UnlockedRecords(state);
+    const unlocked = new Map<string, number>();
+    for (const { name: policy, replicate } of config().policies) {
+      for (const { replica, lock } of replicate) {
+        const points = lock === undefined ? undefined : await records.read({ policy, location: replica.name });
+        if (points !== undefined) unlocked.set(placeKey(policy, replica.name), points);
+      }
+    }
+    this.#unlocked = unlocked;
+  }
+
   /** By what was known last of each replica: a dead one's backlog grows with each capture. */
   async #measureBacklogs(signal: AbortSignal | undefined): Promise<void> {
     const { config, log } = this.#options;
@@ -164,4 +188,8 @@ export class Monitor {
   #names(): string[] {
     return this.#addresses().map(({ location }) => location);
   }
+}
+
+function placeKey(policy: string, location: string): string {
+  return `${policy} ${location}`;
 }

@@ -199,11 +199,11 @@ interface PolicyAt {
 /** Each policy with every replica that it sends to. */
 export function policiesAtReplicas({
   configFile,
-  failures,
-}: Pick<StatusSources, "configFile" | "failures">): (PolicyAt & ReplicationStatus)[] {
+  monitor,
+}: Pick<StatusSources, "configFile" | "monitor">): (PolicyAt & ReplicationStatus)[] {
   return configFile.config.policies.flatMap(({ name: policy, replicate }) =>
     replicate.map(({ replica: { name: location }, from = primaryName, lock }) => {
-      const unlocked = lock === undefined ? undefined : failures.unlocked(policy, location);
+      const unlocked = lock === undefined ? undefined : monitor.unlocked(policy, location);
       return { policy, location, from, unlocked };
     }),
   );

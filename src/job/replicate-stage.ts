@@ -1,6 +1,6 @@
 /** The second stage of a job: one replica, brought up to date with what the policy has at the primary, or at another replica. */
 import { isStillpointError, StillpointError } from "../errors.ts";
-import type { Policy, Replication } from "../policy/config.ts";
+import type { Config, Policy, Replication } from "../policy/config.ts";
 import { foreignPoints } from "../replicate/foreign-points.ts";
 import { replicate } from "../replicate/replicate.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
@@ -10,6 +10,8 @@ import { type Location, primaryName } from "./locations.ts";
 import { keptAt, wantedAt } from "./rules.ts";
 import { robbedReplica, sharedReplica } from "./signs-of-others.ts";
 import type { StageContext } from "./stage-context.ts";
+import { StateFolder } from "./state-folder.ts";
+import { UnlockedRecords } from "./unlocked-records.ts";
 
 export interface ReplicateRequest {
   readonly policy: Policy;
@@ -69,11 +71,12 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     there = [],
     vanished,
   } = report;
+  const unnoted = unlockedPoints === undefined ? undefined : await noteUnlocked(config, request, unlockedPoints);
   // Another replica has what the primary lacks, and gives it on.
   const foreign =
     from === primaryName ? await foreignPoints({ primary: source.repository, points, there, signal }) : [];
   const signs = [sharedReplica(to.replica.name, foreign), robbedReplica(to.replica.name, vanished)];
-  const errors = [ended, ...signs, ...[...failed, ...failedNotes].map(({ error }) => error), ...unlocked];
+  const errors = [ended, ...signs, ...[...failed, ...failedNotes].map(({ error }) => error), ...unlocked, unnoted];
   const wrong = errors.filter((error) => error !== undefined).map(errorReport);
   return {
     outcome: wrong.length === 0 ? "ok" : ended === undefined || replicated.length > 0 ? "partial" : "failed",
@@ -84,6 +87,22 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     unlocked: unlockedPoints,
     errors: wrong,
   };
+}
+
+/** For the daemon, which may not have begun this. What can't be written is told, and what was sent is there all the same. */
+async function noteUnlocked(
+  { repository }: Config,
+  { policy, to }: ReplicateRequest,
+  points: number,
+): Promise<StillpointError | undefined> {
+  const records = new UnlockedRecords(new StateFolder(repository.state));
+  try {
+    await records.note({ policy: policy.name, location: to.replica.name }, points);
+    return undefined;
+  } catch (error) {
+    if (!isStillpointError(error)) throw error;
+    return error;
+  }
 }
 
 /** Another replica is asked in the primary's place, and not the other way round: there are reasons why it is named. */

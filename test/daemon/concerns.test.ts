@@ -53,10 +53,11 @@ function sources({ age, running = false, failing, maintenance = {}, refused, unl
       error: refused === undefined ? undefined : { code: "config_invalid", message: refused },
     },
     jobs: { isRunning: () => running },
-    failures: { captures: () => row, replications: () => row, prunes: () => row, unlocked: () => unlocked },
+    failures: { captures: () => row, replications: () => row, prunes: () => row },
     maintenance: { records: { at: (location: string) => (location === "far" ? maintenance : {}) } },
     monitor: {
       watches: [{ location: "primary" }, { location: "far" }],
+      unlocked: () => unlocked,
       watch: () => ({ known: { newest: age === undefined ? [] : [newest], verified: [] } }),
     },
     clock: new ManualClock(now),

@@ -82,21 +82,6 @@ it("takes a replication that was left to another one for neither failure nor suc
   expect(records.replications("often", "far").count).toBe(1);
 });
 
-it("keeps how many points could not be locked, until a replication says something else", async () => {
-  const { records, again } = await made();
-  const noteUnlocked = async (unlocked: number | undefined): Promise<void> => {
-    const { replicas, ...rest } = job("ok", 10);
-    await records.note({ ...rest, replicas: replicas.map((one) => ({ ...one, unlocked })) });
-  };
-  await noteUnlocked(undefined);
-  expect(records.unlocked("often", "far")).toBeUndefined();
-  await noteUnlocked(3);
-  await noteUnlocked(undefined);
-  expect((await again()).unlocked("often", "far")).toBe(3);
-  await noteUnlocked(0);
-  expect((await again()).unlocked("often", "far")).toBe(0);
-});
-
 it("writes only when something has changed", async () => {
   const { folder, records } = await made();
   await records.note(job("ok", 10));

@@ -7,6 +7,7 @@ import { cancelled } from "../../src/host/cancel.ts";
 import type { Location } from "../../src/job/locations.ts";
 import { OpenLocations } from "../../src/job/open-locations.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
+import { UnlockedRecords } from "../../src/job/unlocked-records.ts";
 import type { Config } from "../../src/policy/config.ts";
 import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { putSmallObject } from "../../src/repository/points/small-objects.ts";
@@ -153,6 +154,28 @@ describe("a location that can't be reached", () => {
     await looks;
     expect(monitor.watch("far")).toMatchObject({ reachable: false, error: { code: "storage_unreachable" } });
   });
+});
+
+const locking = `
+replicas:
+  vault: { s3: { bucket: recovery, endpoint: "http://127.0.0.1:1" }, object_lock: compliance }
+sources: { docs: { directory: { path: docs } } }
+policies:
+  often: { sources: [docs], schedule: { manual: true }, keep: { last: 2 }, replicate: { vault: { lock: 4d } } }
+  plain: { sources: [docs], schedule: { manual: true }, keep: { last: 2 }, replicate: { vault: {} } }
+`;
+
+it("what a replication could not lock is as whoever replicated last has noted it, also before the first look", async () => {
+  const { site, make } = await watched(locking);
+  const records = new UnlockedRecords(new StateFolder(site.config.repository.state));
+  const monitor = await make();
+  expect(monitor.unlocked("often", "vault")).toBeUndefined();
+  await records.note({ policy: "often", location: "vault" }, 3);
+  await records.note({ policy: "plain", location: "vault" }, 5);
+  await monitor.look(false, undefined, ["primary"]);
+  expect([monitor.unlocked("often", "vault"), monitor.unlocked("plain", "vault")]).toEqual([3, undefined]);
+  await records.note({ policy: "often", location: "vault" }, 0);
+  expect((await make()).unlocked("often", "vault")).toBe(0);
 });
 
 async function namesOf({ primary }: Site): Promise<string[]> {

@@ -21,9 +21,9 @@ policies:
 );
 
 it("tells of each policy at each replica where its points come from, and what isn't locked where it is to be", () => {
-  const failures = { unlocked: () => 3 };
+  const monitor = { unlocked: () => 3 };
   // No more of each part than is looked at.
-  const sources = { configFile: { config }, failures } as unknown as Parameters<typeof policiesAtReplicas>[0];
+  const sources = { configFile: { config }, monitor } as unknown as Parameters<typeof policiesAtReplicas>[0];
   expect(policiesAtReplicas(sources)).toEqual([
     { policy: "often", location: "town", from: "primary", unlocked: undefined },
     { policy: "often", location: "vault", from: "town", unlocked: 3 },

@@ -9,6 +9,7 @@ import { runJob } from "../../src/job/run-job.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
 import { makeStages } from "../../src/job/stages.ts";
+import { UnlockedRecords } from "../../src/job/unlocked-records.ts";
 import { lockEnd } from "../../src/replicate/point-locks.ts";
 import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
 import { commitPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
@@ -56,6 +57,12 @@ async function working(keep = "{ last: 1 }") {
     repository,
     prune: async () => await stages.prune({ policy, location: vault.name }),
     points: async () => (await loadCatalog(repository)).points,
+    /** What is noted for the daemon. */
+    unlocked: async () =>
+      await new UnlockedRecords(new StateFolder(site.config.repository.state)).read({
+        policy: policy.name,
+        location: vault.name,
+      }),
     run: async (): Promise<JobReport> => {
       await writeFile(site.at("docs", "letter"), `letter ${++runs}`);
       return await runJob(context, { policy });
@@ -64,8 +71,10 @@ async function working(keep = "{ last: 1 }") {
 }
 
 test("what the rules keep is renewed; what they give up stays until its lock ends, and is forgotten then", async () => {
-  const { clock, storage, points, run } = await working();
+  const { clock, storage, points, unlocked, run } = await working();
+  expect(await unlocked()).toBeUndefined();
   expect(await run()).toMatchObject({ outcome: "ok" });
+  expect(await unlocked()).toBe(0);
   const [first] = await points();
   const until = lockEnd(clock.now(), 4 * day);
   expect(storage.until(first?.name ?? "")).toBe(until);
