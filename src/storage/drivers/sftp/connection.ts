@@ -40,10 +40,10 @@ interface Pending {
 }
 
 /**
- * Requests under way at once. With the longest transfers that is 16 MiB, more than OpenSSH's own window for a connection, so
- * the line is never idle while there is something to send.
+ * Requests under way at once. With the longest transfers that is 32 MiB, more than OpenSSH's own window for a connection, so
+ * the line is never idle while there is something to send; and all folders of packs are listed in few round trips.
  */
-export const mostInFlight = 64;
+export const mostInFlight = 128;
 
 /** In ms: how long nothing may move while the server owes an answer. It may be busy with an fsync of much. */
 const patience = 120_000;

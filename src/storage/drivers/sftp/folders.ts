@@ -190,8 +190,9 @@ export function letGo(client: SftpClient, handle: Handle): void {
   client.closeHandle(handle).catch(() => undefined);
 }
 
-/** Pages of a folder that are asked for at once. */
-const pagesAtOnce = 4;
+/** Pages of a folder that are asked for at once: at first its only one, with the word that it ends there; then ever more. */
+const fewestPages = 2;
+const mostPages = 16;
 /** No folder of a storage has nearly as many. */
 const mostEntries = 4_000_000;
 
@@ -201,8 +202,8 @@ export async function readFolder(client: SftpClient, path: string): Promise<Fold
   if (folder === absent) return absent;
   try {
     const found = new Map<string, FolderEntry>();
-    for (let complete = false; !complete; ) {
-      const pages = await Promise.all(Array.from({ length: pagesAtOnce }, () => client.readFolder(folder)));
+    for (let [complete, count] = [false, fewestPages]; !complete; count = Math.min(2 * count, mostPages)) {
+      const pages = await Promise.all(Array.from({ length: count }, () => client.readFolder(folder)));
       complete = pages.includes(undefined);
       for (const entry of pages.flatMap((page) => page ?? [])) addEntry(found, entry);
     }

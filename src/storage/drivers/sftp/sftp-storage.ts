@@ -43,7 +43,7 @@ type Action = "store" | "read" | "look at" | "delete" | "list";
 /** In bytes: what is longer is worth a connection of its own. */
 const longTransfer = 2 ** 20;
 /** Folders that are read at once while listing. */
-const foldersAtOnce = 16;
+const foldersAtOnce = 64;
 /** More than any name of an object has; a folder that is inside itself ends here. */
 const deepestFolder = 16;
 
@@ -122,6 +122,7 @@ export class SftpStorage implements Storage {
     requirePrefix(prefix);
     const unread = [prefix.slice(0, prefix.lastIndexOf("/") + 1)];
     const reading: Promise<FolderContent>[] = [];
+    let sure = true;
     for (;;) {
       for (const folder of unread.splice(0, foldersAtOnce - reading.length)) {
         const content = this.#call("list", folder, signal, (session) => this.#readFolder(session, folder, prefix));
@@ -131,12 +132,13 @@ export class SftpStorage implements Storage {
       }
       const next = reading.shift();
       if (next === undefined) break;
-      const { objects, subfolders } = await next;
+      const { objects, subfolders, isProof } = await next;
+      sure &&= isProof;
       unread.push(...subfolders);
       yield* objects;
     }
-    // What was missing on the way counts as deleted, or as never there, only if the storage itself still is.
-    await this.#call("list", "", signal, ({ folders }) => folders.requireRoot());
+    // What is missing counts as deleted, or as never there, only if the storage itself still is.
+    if (!sure) await this.#call("list", "", signal, ({ folders }) => folders.requireRoot());
   }
 
   /** The objects under `prefix` in one folder (`""`, or ending in `/`), and the folders that may hold more. */
@@ -144,7 +146,8 @@ export class SftpStorage implements Storage {
     const entries = await readFolder(client, this.#place.root + folder);
     // Only the folder that the prefix names may lack; any other was seen a moment ago, and folders are never deleted.
     if (entries === absent && !prefix.startsWith(folder)) throw this.#folderVanished(folder);
-    const content: FolderContent = { objects: [], subfolders: [] };
+    const isProof = entries !== absent && folder !== "";
+    const content: FolderContent = { objects: [], subfolders: [], isProof };
     for (const entry of entries === absent ? [] : entries) {
       const name = folder + entry.name;
       // A name that no object can have isn't ours: `tmp`, or the `lost+found` of an ext4 file system.
@@ -227,6 +230,8 @@ export class SftpStorage implements Storage {
 interface FolderContent {
   readonly objects: ObjectInfo[];
   readonly subfolders: string[];
+  /** Whether it was there, as a folder of a storage that is: the root itself may be an empty mount point. */
+  readonly isProof: boolean;
 }
 
 /** A folder is no object, so there is none. */

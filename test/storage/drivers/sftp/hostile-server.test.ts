@@ -244,7 +244,7 @@ describe("a server that stops answering", () => {
     const { storage, servers } = storageOn({ answer: () => undefined });
     const all = Array.from({ length: 200 }, (_, n) => rejection(storage.stat(`object-${n}`)));
     await systemClock.sleep(20);
-    expect(servers[0]?.requests).toHaveLength(64);
+    expect(servers[0]?.requests).toHaveLength(128);
     servers[0]?.end();
     for (const error of await Promise.all(all)) expect(error).toMatchObject({ code: "storage_unreachable" });
   });
