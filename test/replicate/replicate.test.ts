@@ -280,24 +280,23 @@ describe("what a damaged primary can't give", () => {
     expect([...(await readAll(target)).keys()].toSorted()).toEqual([good.id, after.id].toSorted());
   });
 
-  it.each(["packs", "points"])("is found out when all of %s can't be read", async (folder) => {
+  it.each([
+    ["packs", "storage_failed", { kind: "fail", code: "storage_failed" }],
+    ["points", "storage_failed", { kind: "fail", code: "storage_failed" }],
+    ["points", "damaged", flipBit(100)],
+  ] as const)("is found out when all of %s can't be read (%s)", async (folder, code, fault) => {
     const site = await primarySite();
     const primary = await open(site);
     await take(primary, base, { time: day });
     const store = await BlobStore.load(primary);
     const { points } = await loadCatalog(primary);
     const storage = new FaultyStorage(storageOn(site, "primary"));
-    storage.script({
-      operation: "get",
-      fault: { kind: "fail", code: "storage_failed" },
-      name: new RegExp(folder),
-      times: 1e9,
-    });
+    storage.script({ operation: "get", fault, name: new RegExp(folder), times: 1e9 });
     const target = await emptySite();
     const replica = await prepareReplica({ primary, storage: storageOn(target, "replica"), create: true });
     const faulty = await BlobStore.load({ ...primary, storage });
     const report = await replicate({ primary: faulty, points, replica, wanted: () => true, grace: day });
-    expect(report.failed).toMatchObject([{ error: { code: "storage_failed" } }]);
+    expect(report.failed).toMatchObject([{ error: { code } }]);
     expect(report.replicated).toEqual([]);
     expect((await readAll(target)).size).toBe(0);
     expect(store.present.size).toBeGreaterThan(0);
