@@ -10,8 +10,6 @@ import { Metrics } from "../../src/metrics/metrics.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { makeSite } from "../helpers/site.ts";
 
-const swept = { deleted: { packs: 0, bytes: 0 }, condemned: 0, rewritten: 0, noRoom: false };
-
 interface Sweeps {
   readonly sweep: (code?: ErrorCode) => Promise<void>;
   readonly maintenance: Maintenance;
@@ -19,14 +17,17 @@ interface Sweeps {
 }
 
 /** Sweeps of a site with the replica `far`; each `sweep` succeeds, or fails everywhere as it is told. */
-async function sweeps() {
+async function sweeps({ appendOnly = false } = {}) {
   const clock = new ManualClock(Date.UTC(2026, 10, 22));
-  const { config } = await makeSite({ clock });
+  const site = await makeSite({ clock });
+  const config = { ...site.config, replicas: site.config.replicas.map((one) => ({ ...one, appendOnly })) };
+  const swept: string[] = [];
   let failure: ErrorCode | undefined;
-  const run = (): Promise<unknown> =>
-    failure === undefined
-      ? Promise.resolve(swept)
-      : Promise.reject(new StillpointError(failure, { what: "Cannot sweep" }));
+  const run = (_: "sweep", { location }: { readonly location: string }): Promise<unknown> => {
+    swept.push(location);
+    if (failure !== undefined) return Promise.reject(new StillpointError(failure, { what: "Cannot sweep" }));
+    return Promise.resolve({ deleted: { packs: 0, bytes: 0 }, condemned: 0, rewritten: 0, noRoom: false });
+  };
   const start = async (): Promise<Sweeps> => {
     let ended = Promise.withResolvers<undefined>();
     const state = new StateFolder(config.repository.state);
@@ -54,7 +55,7 @@ async function sweeps() {
     };
     return { sweep, maintenance, failureLog };
   };
-  return { start, clock };
+  return { start, clock, swept };
 }
 
 it("remembers how many sweeps have failed in a row, across a restart too", async () => {
@@ -81,6 +82,16 @@ it("tells what a sweep said when it failed, at each location, and when it went w
   expect(failureLog.failures[0]?.errors).toEqual([{ code: "storage_failed", message: "Cannot sweep." }]);
   await sweep();
   expect(failureLog.failures.every(({ over }) => over !== undefined)).toBe(true);
+});
+
+it.each([
+  [false, ["primary", "far"]],
+  [true, ["primary"]],
+])("sweeps everywhere but where this host may only add (%s)", async (appendOnly, locations) => {
+  const { start, swept } = await sweeps({ appendOnly });
+  const { sweep } = await start();
+  await sweep();
+  expect(swept).toEqual(locations);
 });
 
 it("doesn't blame sweeps for a location that is away", async () => {

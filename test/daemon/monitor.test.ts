@@ -9,6 +9,7 @@ import { OpenLocations } from "../../src/job/open-locations.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
 import { UnlockedRecords } from "../../src/job/unlocked-records.ts";
 import type { Config } from "../../src/policy/config.ts";
+import { forgetPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
 import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { commitEmpty } from "../helpers/commit-empty.ts";
@@ -108,6 +109,37 @@ policies:
     const monitor = await make();
     await monitor.look(false);
     expect(seen(monitor, site)).toEqual({ newest: 1 });
+  });
+});
+
+describe("what is known of a replica", () => {
+  async function replicated(minutes: number) {
+    const watch = await watched();
+    const point = await commit(watch.site, minutes);
+    const { repository: far } = await watch.locations.replica("far");
+    await far.storage.put(point.name, [await watch.site.primary.storage.get(point.name)]);
+    return { ...watch, point, far };
+  }
+
+  it("counts as of the future what claims to be younger than its receipt, also when that time has come", async () => {
+    const { site, clock, make, point } = await replicated(10);
+    const received = new Date(start + minute);
+    await fs.utimes(site.at("replicas", "far", point.name), received, received);
+    await clock.advance(20 * minute);
+    const monitor = await make();
+    await monitor.look(false);
+    expect(monitor.watch("far")?.known?.inFuture).toBe(1);
+    expect(monitor.watch("primary")?.known?.inFuture).toBe(0);
+  });
+
+  it("counts nothing as backlog that was forgotten there", async () => {
+    const { make, far } = await replicated(1);
+    const [there] = (await loadCatalog(far)).points;
+    if (there === undefined) throw new Error("no point");
+    await forgetPoint(far, there, "test");
+    const monitor = await make();
+    await monitor.look(false);
+    expect(monitor.backlogs).toEqual([{ policy: "often", location: "far", points: 0, bytes: 0 }]);
   });
 });
 

@@ -174,6 +174,16 @@ describe("a job", () => {
     expect(calls.filter((call) => call.startsWith("prune"))).toEqual(["prune primary", "prune farther"]);
   });
 
+  it("leaves it to others to prune where this host may only add", async () => {
+    const { context, calls } = contextWith({});
+    const replicate = [{ replica: { name: "far", appendOnly: true } }, { replica: { name: "farther" } }];
+    expect(await runJob(context, { policy: { ...policy, replicate } as unknown as Policy })).toMatchObject({
+      outcome: "ok",
+    });
+    expect(calls).toContain("replicate far");
+    expect(calls.filter((call) => call.startsWith("prune"))).toEqual(["prune primary", "prune farther"]);
+  });
+
   it("is not held up by a replica to which an earlier job still sends", async () => {
     const { promise: slow, resolve } = Promise.withResolvers<Replicated>();
     const { context } = contextWith({
