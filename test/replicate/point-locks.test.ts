@@ -185,6 +185,18 @@ describe("cut off", () => {
     expect(unlocked(site, lockEnd(site.clock.now(), 20 * day))).toEqual([]);
     expect((await lockedPoints(site.replica, {})).size).toBe(1);
   });
+
+  test.each([
+    ["storage_failed", 1],
+    ["cancelled", undefined],
+  ] as const)("by %s, it is told as much as is known", async (code, unlockedPoints) => {
+    const site = await makeLockedSite();
+    await captureTiny(site.primary, { image: [1, 2] });
+    await site.send();
+    site.clock.pass(6 * day);
+    locksOf(site).extend = async () => await Promise.reject(new StillpointError(code, { what: "cut off" }));
+    expect(await site.send()).toMatchObject({ ended: { code }, unlockedPoints });
+  });
 });
 
 test("what somebody put over an object before it was pinned isn't taken for it", async () => {

@@ -14,7 +14,7 @@ import { replicate } from "../../src/replicate/replicate.ts";
 import { FaultyStorage, flipBit } from "../helpers/faulty-storage.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { rejection } from "../helpers/rejection.ts";
-import { overriding } from "../helpers/repository.ts";
+import { namesOf, overriding } from "../helpers/repository.ts";
 import {
   type Content,
   contentOf,
@@ -197,6 +197,7 @@ describe("replicate", () => {
       { id: one.id, hold: { reason: "kept" }, tags: ["new"] },
       { id: other.id, hold: undefined, tags: [] },
     ]);
+    expect(await replicateTo(primary, storageOn(site, "replica"))).toMatchObject({ bytesSent: 0 });
 
     await primary.storage.delete(`holds/${one.id}`);
     await held(primary, other.id);
@@ -206,6 +207,21 @@ describe("replicate", () => {
       { id: one.id, hold: { reason: "kept" }, tags: ["new"] },
       { id: other.id, hold: { reason: "kept" }, tags: ["later"] },
     ]);
+  });
+
+  it("brings no damaged hold or tags, names them, and sends the points all the same", async () => {
+    const primary = await open(await primarySite());
+    const { id } = await take(primary, base, { time: day });
+    await held(primary, id);
+    await tagged(primary, id, "2026-01-01T00:00:00.000Z", ["a"]);
+    const damaged = [...(await namesOf(primary.storage, "holds/")), ...(await namesOf(primary.storage, "tags/"))];
+    for (const name of damaged) await primary.storage.put(name, [Buffer.from("nonsense")]);
+    const site = await emptySite();
+    const report = await replicateTo(primary, storageOn(site, "replica"));
+    expect(report.failedNotes.map(({ name, error: { code } }) => `${name} ${code}`).toSorted()).toEqual(
+      damaged.map((name) => `${name} damaged`),
+    );
+    expect(await pointsOf(await open(site, "replica"))).toMatchObject([{ id, hold: undefined, tags: [] }]);
   });
 
   it("keeps a hold that was set at the replica alone", async () => {

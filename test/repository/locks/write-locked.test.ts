@@ -61,6 +61,18 @@ test("packs that a sweep rewrites: on record before the old ones are condemned",
   expect(await readTiny(site.replica, site.loose)).toEqual(expectedContents(contents.loose));
 });
 
+test("packs that a sweep has condemned aren't locked when their points are: it has put their content elsewhere", async () => {
+  const site = await makeSite();
+  const loosePacks = [...site.storage.versions.keys()].filter(
+    (name) => name.startsWith("packs/") && site.storage.until(name) === undefined,
+  );
+  expect(loosePacks).toHaveLength(2);
+  await visit(site, { share: 2, smallPack: 0 });
+  expect(await site.send()).toMatchObject({ unlocked: [], unlockedPoints: 0 });
+  expect(site.storage.until(site.loose.name)).toBe(site.until);
+  expect(loosePacks.map((name) => site.storage.until(name))).toEqual([undefined, undefined]);
+});
+
 test("an index that a sweep replaces: the new one is on record before the old one goes", async () => {
   const site = await makeSite();
   const { names: old } = await putBy(site, async () => await captureTiny(site.replica, { image: [7, 8] }));
