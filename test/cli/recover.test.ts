@@ -1,7 +1,19 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { flipByte } from "../helpers/repository.ts";
 import { stillpoint } from "./harness.ts";
 
 const text = `version: 1
@@ -101,6 +113,20 @@ describe("recover", () => {
       stderr: expect.stringContaining("it holds mine and no object `format`"),
     });
     expect(existsSync(at("stillpoint.yaml"))).toBe(false);
+  });
+
+  test("what the copy can't give whole is named, and is the exit status of damage; the rest is there", async () => {
+    const copy = join(folder, "damaged");
+    cpSync(join(folder, "usb/stillpoint"), copy, { recursive: true });
+    for (const name of readdirSync(join(copy, "packs"), { recursive: true, encoding: "utf8" })) {
+      const file = join(copy, "packs", name);
+      if (statSync(file).isFile()) writeFileSync(file, flipByte(60)(readFileSync(file)));
+    }
+    const { status, stdout } = await stillpoint(["recover", ...open.with(1, copy)]);
+    expect(status).toBe(4);
+    expect(stdout).toMatch(/^failed {2}Cannot replicate the recovery point \w+ of data /m);
+    expect(readFileSync(at("stillpoint.yaml"), "utf8")).toBe(text);
+    expect(existsSync(at("repository/format"))).toBe(true);
   });
 
   test("a copy without a configuration takes --to, and says that one is to be written", async () => {

@@ -11,8 +11,13 @@ import { connectTo } from "../../../helpers/sftp.ts";
 const nameOf = (type: number): string => Object.entries(types).find(([, number]) => number === type)?.[0] ?? "?";
 const folder = Buffer.concat([u32(0x04), u32(0o040700)]);
 
-/** Puts one object, and tells what the server was asked for. `refuse` gives the code with which a step fails. */
-async function stepsOfPut(refuse: (step: string) => number | undefined = () => undefined) {
+type Work = (storage: SftpStorage) => Promise<void>;
+
+const put: Work = async (storage) => await storage.put("packs/a", [Buffer.from("content")]);
+const remove: Work = async (storage) => await storage.delete("packs/a");
+
+/** Does the work, and tells what the server was asked for. `refuse` gives the code with which a step fails. */
+async function stepsOf(work: Work, refuse: (step: string) => number | undefined = () => undefined) {
   const steps: string[] = [];
   const answer = ({ type, id, fields }: Request): Buffer => {
     const first = fields.text();
@@ -31,8 +36,8 @@ async function stepsOfPut(refuse: (step: string) => number | undefined = () => u
   const clock = new ManualClock();
   const connect = async () => await connectTo(scriptedServer({ extensions, answer }), clock);
   const storage = new SftpStorage({ location: "far", path: "/s", clock, connect });
-  const outcome = await storage.put("packs/a", [Buffer.from("content")]).then(
-    () => "stored",
+  const outcome = await work(storage).then(
+    () => "done",
     (error: unknown) => error,
   );
   // What nobody waits for is asked for a moment later.
@@ -41,8 +46,8 @@ async function stepsOfPut(refuse: (step: string) => number | undefined = () => u
 }
 
 test("the folder and the file last before it gets its name, the name before put resolves", async () => {
-  const { outcome, steps } = await stepsOfPut();
-  expect(outcome).toBe("stored");
+  const { outcome, steps } = await stepsOf(put);
+  expect(outcome).toBe("done");
   const naming = ["posix-rename /s/tmp/X", "open /s/packs", "fsync /s/packs", "close /s/packs"];
   expect(steps.slice(-naming.length)).toEqual(naming);
   // The two go by side by side.
@@ -69,7 +74,7 @@ test.each([
   "close /s/tmp/X",
   "posix-rename /s/tmp/X",
 ])("when %s fails, so does put, and nothing gets the name", async (failing) => {
-  const { outcome, steps } = await stepsOfPut((step) => (step === failing ? codes.failure : undefined));
+  const { outcome, steps } = await stepsOf(put, (step) => (step === failing ? codes.failure : undefined));
   expect(outcome).toMatchObject({ code: "storage_failed" });
   const after = steps.slice(steps.indexOf(failing) + 1);
   expect(after.filter((step) => /rename|fsync .*(tmp|packs)/.test(step))).toEqual([]);
@@ -78,9 +83,19 @@ test.each([
 
 test("a folder that the server can't synchronise is passed over; one whose synchronising fails isn't", async () => {
   const onFolder = (code: number) => async () =>
-    await stepsOfPut((step) => (step === "fsync /s/packs" ? code : undefined));
-  for (const code of [codes.badMessage, codes.unsupported]) expect((await onFolder(code)()).outcome).toBe("stored");
+    await stepsOf(put, (step) => (step === "fsync /s/packs" ? code : undefined));
+  for (const code of [codes.badMessage, codes.unsupported]) expect((await onFolder(code)()).outcome).toBe("done");
   expect((await onFolder(codes.failure)()).outcome).toMatchObject({ code: "storage_failed" });
-  const unopened = await stepsOfPut((step) => (step === "open /s/packs" ? codes.permissionDenied : undefined));
-  expect(unopened.outcome).toBe("stored");
+  const unopened = await stepsOf(put, (step) => (step === "open /s/packs" ? codes.permissionDenied : undefined));
+  expect(unopened.outcome).toBe("done");
+});
+
+test("what is deleted is gone for good before delete resolves, also when another has deleted it", async () => {
+  const synced = ["open /s/packs", "fsync /s/packs", "close /s/packs"];
+  expect(await stepsOf(remove)).toEqual({ outcome: "done", steps: ["remove /s/packs/a", ...synced] });
+  const gone = await stepsOf(remove, (step) => (step === "remove /s/packs/a" ? codes.noSuchFile : undefined));
+  expect(gone.outcome).toBe("done");
+  expect(gone.steps.slice(-3)).toEqual(synced);
+  const failing = await stepsOf(remove, (step) => (step === "fsync /s/packs" ? codes.failure : undefined));
+  expect(failing.outcome).toMatchObject({ code: "storage_failed" });
 });

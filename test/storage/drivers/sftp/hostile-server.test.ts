@@ -181,6 +181,19 @@ describe("listings that can't be right", () => {
     expect(String(await rejection(collect(storage.list(""))))).toContain("neither a file nor a folder of a storage");
   });
 
+  test("a folder that is gone when it is opened is never taken for an empty one", async () => {
+    let pages = 0;
+    const lie = (request: Request): Uint8Array | undefined => {
+      const { type, id, fields } = request;
+      if (type === types.opendir && fields.text().startsWith("/store/packs")) return status(id, codes.noSuchFile);
+      if (type !== types.readdir || pages++ > 0) return undefined;
+      return packet(types.name, u32(id), u32(1), string("packs"), string(""), folder);
+    };
+    const { storage } = storageOn(decentBut(lie));
+    const error = await rejection(collect(storage.list("")));
+    expect(error).toMatchObject({ code: "storage_failed", message: expect.stringContaining("vanished meanwhile") });
+  });
+
   test("a failure amid a listing is never its end", async () => {
     let pages = 0;
     const lie = (request: Request): Uint8Array | undefined => {

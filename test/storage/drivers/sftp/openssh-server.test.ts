@@ -113,7 +113,9 @@ describe("a server that lets this user add objects, and nothing else", () => {
 
 test("a server that can neither rename over a file nor link isn't written to, but read", async () => {
   const { storage, root } = await localServer({ args: ["-P", "posix-rename,hardlink"] });
-  expect(await rejection(storage.put("a", text("a")))).toMatchObject({ code: "storage_denied", retryable: false });
+  const error = await rejection(storage.put("a", text("a")));
+  expect(error).toMatchObject({ code: "storage_denied", retryable: false });
+  expect(error.message).toContain("neither posix-rename@openssh.com nor hardlink@openssh.com");
   expect(readdirSync(`${root}/tmp`)).toEqual([]);
   writeFileSync(`${root}/b`, "b");
   expect((await storage.get("b")).toString()).toBe("b");

@@ -87,8 +87,13 @@ describe("ssh", () => {
       "BatchMode=yes",
       "StrictHostKeyChecking=yes",
       "ControlPath=none",
+      "ClearAllForwardings=yes",
+      "ForwardAgent=no",
       'IdentityFile="/k"',
+      "IdentitiesOnly=yes",
       'UserKnownHostsFile="/h h"',
+      "GlobalKnownHostsFile=/dev/null",
+      "UpdateHostKeys=no",
     ]) {
       expect(command[command.indexOf(option) - 1]).toBe("-o");
     }
