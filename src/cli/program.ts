@@ -15,16 +15,16 @@ The configuration is /etc/stillpoint/stillpoint.yaml, unless --config or STILLPO
 
 /** Runs the verb that `argv` names, to its end. Prints errors; never throws. Returns the exit status. */
 export async function runProgram(argv: readonly string[], cli: Cli): Promise<number> {
+  const program = makeProgram(cli).hook("preSubcommand", async (_, command) => {
+    const verb = verbs.get(command.name());
+    if (verb !== undefined) (await verb.load()).define(command, cli);
+  });
   try {
-    const program = makeProgram(cli).hook("preSubcommand", async (_, command) => {
-      const verb = verbs.get(command.name());
-      if (verb !== undefined) (await verb.load()).define(command, cli);
-    });
     await program.parseAsync(argumentsOf(argv), { from: "user" });
     return cli.exit;
   } catch (error) {
     if (error instanceof OutputClosed) return cli.exit;
-    if (error instanceof CommanderError) return endOfCommander(error, argv, cli);
+    if (error instanceof CommanderError) return endOfCommander(error, argumentsOf(argv), program, cli);
     const debug = (cli.environment["STILLPOINT_DEBUG"] ?? "") !== "";
     const { text, exit } = explainError(error, { environment: cli.environment, debug });
     cli.output.note(text);
@@ -139,28 +139,33 @@ function capital(text: string): string {
 }
 
 /** What commander has to say: help that was asked for, or what is wrong with the command line. */
-function endOfCommander(error: CommanderError, argv: readonly string[], { output }: Cli): number {
+function endOfCommander(error: CommanderError, argv: readonly string[], program: Command, { output }: Cli): number {
   if (error.exitCode === 0) return exitStatus.ok;
   // Help because the verb lacks has been printed already.
   if (error.code !== "commander.help") {
     const [what = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
     output.note(`stillpoint: ${what.replace(/\.$/, "")}.`);
-    output.note(adviceFor(error, argumentsOf(argv), suggestion?.replace(/^\((.*)\)$/, "$1")));
+    const advice = adviceElsewhere(error, argv) ?? suggestion?.replace(/^\((.*)\)$/, "$1");
+    output.note(advice ?? `See \`${helpFor(argv, program)} --help\`.`);
   }
   return exitStatus.usage;
 }
 
-function adviceFor({ code, message }: CommanderError, argv: readonly string[], suggestion: string | undefined): string {
-  const [first = "", second = ""] = argv;
-  const meant = Object.hasOwn(elsewhere, first) ? elsewhere[first] : undefined;
-  if (meant !== undefined) return `Here it is \`stillpoint ${meant}\`.`;
-  const option = /unknown option '(--[a-z-]+)/.exec(message)?.[1];
-  const ours = option === undefined ? undefined : optionsElsewhere[option];
-  if (ours !== undefined && verbs.has(first)) return `Here it is ${ours}.`;
-  if (suggestion !== undefined) return suggestion;
+/** For whoever comes from another tool. */
+function adviceElsewhere({ message }: CommanderError, argv: readonly string[]): string | undefined {
+  const [first = ""] = argv;
+  const verb = Object.hasOwn(elsewhere, first) ? elsewhere[first] : undefined;
+  if (verb !== undefined) return `Here it is \`stillpoint ${verb}\`.`;
   if (first.startsWith("-") && argv.some((word) => verbs.has(word)))
     return `Options stand behind the verb: \`stillpoint VERB ${first} …\`. See \`stillpoint --help\`.`;
-  if (!verbs.has(first)) return "See `stillpoint --help`.";
-  const isGroup = ["config", "key", "notify", "retention"].includes(first) && code !== "commander.unknownCommand";
-  return `See \`stillpoint ${first}${isGroup && /^[a-z]/.test(second) ? ` ${second}` : ""} --help\`.`;
+  const [, option = ""] = /unknown option '(--[a-z-]+)/.exec(message) ?? [];
+  const ours = verbs.has(first) && Object.hasOwn(optionsElsewhere, option) ? optionsElsewhere[option] : undefined;
+  return ours === undefined ? undefined : `Here it is ${ours}.`;
+}
+
+/** As much of the command line as names a verb, or a verb of a verb. */
+function helpFor([first = "", second = ""]: readonly string[], program: Command): string {
+  const verb = program.commands.find((command) => command.name() === first);
+  const inner = verb?.commands.find((command) => command.name() === second);
+  return ["stillpoint", verb?.name(), inner?.name()].filter((name) => name !== undefined).join(" ");
 }

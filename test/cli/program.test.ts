@@ -23,6 +23,7 @@ describe("what can't be understood is wrong usage, and says what might be meant"
     ],
     [["help", "restor"], "unknown command 'restor'.\nDid you mean restore?\n"],
     [["restor", "--help"], "unknown command 'restor'.\nDid you mean restore?\n"],
+    [["boot", "stop"], "missing required argument 'name'.\nSee `stillpoint boot stop --help`.\n"],
     [["key", "remove"], "missing required argument 'id'.\nSee `stillpoint key remove --help`.\n"],
     [["config", "xyzzy"], "unknown command 'xyzzy'.\nSee `stillpoint config --help`.\n"],
     [["notify", "--frobnicate"], "unknown option '--frobnicate'.\nSee `stillpoint notify --help`.\n"],
