@@ -87,7 +87,7 @@ function defineBoot(command: Command): Command {
     .option("--cold", "start from the disks alone, as after a loss of power")
     .option("--paused", "stay at the instant until QMP says `cont`")
     .addOption(
-      new Option("--network <how>", "`keep` it as it was, or leave it `isolated`")
+      new Option("--network <network>", "cut off from the world, or as it was")
         .choices(["isolated", "keep"])
         .default("isolated"),
     )

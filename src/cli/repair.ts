@@ -22,7 +22,7 @@ export const define: DefineVerb = (command, cli) => {
   addLocationOptions(command)
     .option("--dry-run", "show what it would do, and change nothing")
     .option(
-      "--replica <path>",
+      "--replica <place>",
       "with --repository: another copy of it, opened with the same key; may be given several times",
       (path: string, list: string[]) => [...list, path],
       [],

@@ -73,7 +73,9 @@ describe("replicate --from", () => {
     await fs.rename(site.at("gone"), site.at("repository"));
     await fs.rename(site.at("replicas", "near"), site.at("replicas", "away"));
     await fs.rename(site.at("replicas", "far"), site.at("replicas", "lost"));
+    // A new disk, of which this host knows nothing: else what it has seen there would have been deleted by somebody.
     await fs.rm(site.at("state", "replicas", "far.json"));
+    await fs.rm(site.at("state", "catalogs"), { recursive: true });
     expect(await verb("replicate", "--to", "far", "--quiet")).toMatchObject({
       status: 1,
       stderr: expect.stringContaining("near") as string,
