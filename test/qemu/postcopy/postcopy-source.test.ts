@@ -95,6 +95,8 @@ interface Run {
   readonly source: PostcopySource;
   readonly failures: string[];
   readonly peer: net.Socket;
+  /** How often it was told that something moves. */
+  readonly moves: () => number;
 }
 
 /** `loads`: whether the devices are loaded at once, and that is said. */
@@ -102,6 +104,7 @@ async function begin(read?: (block: number) => ReadMemory, signal?: AbortSignal,
   const socket = path.join(await tempDir(), "socket");
   const destination = new Destination();
   const failures: string[] = [];
+  let moves = 0;
   const connected = Promise.withResolvers<net.Socket>();
   const server = net.createServer((peer) => {
     peer.on("error", () => undefined);
@@ -125,6 +128,7 @@ async function begin(read?: (block: number) => ReadMemory, signal?: AbortSignal,
     tail: madeTail(made),
     content: (_, number) => (read ?? usual)(number),
     onFailure: (message) => failures.push(message),
+    moved: () => (moves += 1),
     clock: { now: () => 0, monotonic: () => 0, sleep: () => Promise.resolve() },
     signal,
   });
@@ -134,7 +138,7 @@ async function begin(read?: (block: number) => ReadMemory, signal?: AbortSignal,
     peer.destroy();
     await server[Symbol.asyncDispose]();
   });
-  return { destination, source, failures, peer };
+  return { destination, source, failures, peer, moves: () => moves };
 }
 
 const pong = Buffer.concat([Buffer.of(0, 2, 0, 4), u(4, 3)]);
@@ -177,13 +181,16 @@ test("answers requests before it goes on, with the pages around, zeros too, and 
 });
 
 test("doesn't end before the devices are loaded: until then one may wait for zeros that weren't sent", async () => {
-  const { destination, source, peer } = await begin(undefined, undefined, false);
+  const { destination, source, peer, moves } = await begin(undefined, undefined, false);
   const filledPages = made.blocks.flatMap(({ pages: all }) => all).filter((content) => content !== undefined).length;
   await expect.poll(() => destination.received.length).toBe(filledPages);
   peer.write(ask("pc.ram", 600));
   await expect.poll(() => destination.received.map((one) => one.page)).toContain(600);
   expect(destination.ended).toBe(false);
+  const before = moves();
+  expect(before).toBeGreaterThan(0);
   peer.write(pong);
+  await expect.poll(moves).toBeGreaterThan(before);
   await source.done;
   judge(destination);
 });

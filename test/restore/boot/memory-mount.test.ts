@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import * as fs from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { type MountedFile, MemoryMount, mayMount, unmount } from "../../../src/restore/boot/memory-mount.ts";
@@ -98,6 +99,28 @@ describe.runIf(mayMount())("a folder of files that come from elsewhere", () => {
     expect((await waiting).message).toContain("Command failed");
     expect(await fs.readFile("/proc/mounts", "utf8")).not.toContain(folder);
     expect(await fs.readdir(folder)).toEqual([]);
+  });
+
+  it("that is gone answers nobody: its descriptor's number may be another file's by then", async () => {
+    const late = Promise.withResolvers<undefined>();
+    const asked = Promise.withResolvers<undefined>();
+    const read = async (): Promise<undefined> => {
+      asked.resolve(undefined);
+      return await late.promise;
+    };
+    const { folder, mount } = await mounted([{ ...ram, read }]);
+    const waiting = rejection(run("cat", [`${folder}/0`]));
+    await asked.promise;
+    await mount.unmount();
+    await waiting;
+    const elsewhere = await tempDir();
+    const names = Array.from({ length: 8 }, (_, number) => `${elsewhere}/${String(number)}`);
+    const files = await Promise.all(names.map(async (name) => await fs.open(name, "w")));
+    late.resolve(undefined);
+    await setImmediate();
+    const sizes = await Promise.all(files.map(async (file) => (await file.stat()).size));
+    await Promise.all(files.map(async (file) => await file.close()));
+    expect(sizes).toEqual(names.map(() => 0));
   });
 
   it("that can't be made is said", async () => {
