@@ -45,7 +45,7 @@ async function diff(cli: Cli, before: string, after: string, flags: Flags): Prom
   const { signal } = cli;
   const { repository } = await openLocation(cli, flags, { write: false });
   const { points } = await loadCatalog(repository, { signal });
-  const [one, other] = [choosePoint(points, before, flags), choosePoint(points, after, flags)].map((point) =>
+  const [one, other] = [choosePoint(cli, points, before, flags), choosePoint(cli, points, after, flags)].map((point) =>
     flags.disk === undefined ? point : onlyDisk(point, flags.disk),
   ) as [CatalogPoint, CatalogPoint];
   const store = await loadStore(cli, repository);

@@ -15,8 +15,12 @@ export interface PointFlags {
 export const pointHelp =
   "the point's id or its beginning; `latest`; or a day (2026-11-17) or time (2026-11-17T14:00, in UTC): the newest until its end";
 
-/** The point that is meant. `points` are sorted by time. Throws `not_found` or `usage`. */
-export function choosePoint<T extends Pick<CatalogPoint, "id" | "time" | "manifest">>(
+/** Clocks may differ by this much, in ms. */
+const tolerance = 5 * 60_000;
+
+/** The point that is meant. `points` are sorted by time. Says which ones it doesn't believe. Throws `not_found` or `usage`. */
+export function choosePoint<T extends Pick<CatalogPoint, "id" | "time" | "received" | "manifest">>(
+  { clock, output }: Pick<Cli, "clock" | "output">,
   points: readonly T[],
   text: string,
   { source }: PointFlags = {},
@@ -32,7 +36,11 @@ export function choosePoint<T extends Pick<CatalogPoint, "id" | "time" | "manife
       next: `Add --source: ${sources.join(", ")}.`,
     });
   }
-  const newest = candidates.findLast(({ time }) => time <= end);
+  const now = clock.now();
+  const believed = believable(candidates, now);
+  const newest = believed.findLast(({ time }) => time <= end);
+  const doubtful = candidates.filter((point) => point.time <= end && !believed.includes(point));
+  if (doubtful.length > 0) output.note(`stillpoint: The ${nameOf(text)} is taken ${without(doubtful, now)}`);
   if (newest !== undefined) return newest;
   const oldest = candidates[0];
   throw new StillpointError("not_found", {
@@ -42,6 +50,26 @@ export function choosePoint<T extends Pick<CatalogPoint, "id" | "time" | "manife
         ? "`stillpoint run POLICY` makes one at the primary."
         : `The oldest is of ${formatTime(oldest.time)} UTC.`,
   });
+}
+
+function without(doubtful: readonly Pick<CatalogPoint, "id" | "time">[], now: number): string {
+  const [one] = doubtful.slice(-1).map(({ id, time }) => `${id.slice(0, 8)} of ${formatTime(time)} UTC`);
+  const all = doubtful.length === 1 ? `${one}, which claims` : `${one} and ${doubtful.length - 1} more, which claim`;
+  return `without ${all} to be of later than now, or than when it was stored: a clock was wrong, or somebody has forged it. Here it is ${formatTime(now)} UTC; if that is wrong, set it right. A point can be named by its id.`;
+}
+
+/** What somebody has dated wrongly isn't the newest for that. Where no date is right, it is this clock that is wrong, or the storage's. */
+function believable<T extends Pick<CatalogPoint, "time" | "received">>(
+  points: readonly T[],
+  now: number,
+): readonly T[] {
+  const believed = points.filter((point) => isBelievable(point, now));
+  return believed.length === 0 ? points : believed;
+}
+
+/** Whether a point may be of when it claims to be: neither after now, nor after it was stored. */
+export function isBelievable({ time, received }: Pick<CatalogPoint, "time" | "received">, now: number): boolean {
+  return time <= Math.min(now, received) + tolerance;
 }
 
 function nameOf(text: string): string {
@@ -77,7 +105,7 @@ export async function loadPoint(
 ): Promise<CatalogPoint> {
   const catalog = await loadCatalog(repository, { signal: cli.signal });
   try {
-    return choosePoint(catalog.points, text, flags);
+    return choosePoint(cli, catalog.points, text, flags);
   } catch (error) {
     reportDamage(cli, catalog);
     throw error;

@@ -31,7 +31,7 @@ async function forget(cli: Cli, ids: readonly string[], flags: Flags): Promise<v
   const { name, repository } = await openLocation(cli, flags, { write: true });
   const { points } = await loadCatalog(repository, { signal: cli.signal });
   // All are found before the first is deleted, so that a mistyped one stops it all.
-  const chosen = new Set(ids.map((id) => choosePoint(points, refuseTimes(id))));
+  const chosen = new Set(ids.map((id) => choosePoint(cli, points, refuseTimes(id))));
   const locked = await lockedPoints(repository, { signal: cli.signal });
   for (const { id } of chosen) refuseLocked(id, name, locked.get(id));
   for (const point of chosen) {

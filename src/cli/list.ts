@@ -1,7 +1,7 @@
 import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describePoint } from "./describe-point.ts";
-import { shortIds } from "./find-points.ts";
+import { isBelievable, shortIds } from "./find-points.ts";
 import { formatAge, formatBytes, formatTime, printable } from "./format.ts";
 import { listFleet } from "./list-fleet.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
@@ -64,7 +64,7 @@ function printPoints(cli: Cli, location: string, points: readonly CatalogPoint[]
     return;
   }
   const short = shortIds(all.map(({ id }) => id));
-  const rows = points.map(({ id, time, manifest, tags, hold, proof }) => [
+  const rows = points.map(({ id, time, received, manifest, tags, hold, proof }) => [
     short(id),
     printable(manifest.source),
     printable(manifest.policy),
@@ -74,6 +74,7 @@ function printPoints(cli: Cli, location: string, points: readonly CatalogPoint[]
     formatBytes(manifest.statistics.size),
     formatBytes(manifest.statistics.stored),
     [
+      isBelievable({ time, received }, clock.now()) ? [] : ["FROM THE FUTURE"],
       hold === undefined ? [] : ["held"],
       proof === undefined ? [] : [proof.result === "passed" ? "verified" : "failed its last proof"],
       tags,
