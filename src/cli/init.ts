@@ -229,6 +229,10 @@ function report(cli: Cli, flags: Flags, steps: readonly Step[]): void {
     output.print(output.style("bold", `Print ${sheet.place}, keep the paper elsewhere, then remove the file:`));
     output.print("it holds the key, as does recovery-sheet.txt beside it. `stillpoint key sheet` makes a new one.");
   }
+  if (sheet === undefined && steps.some(({ what, made }) => what === "replica" && made)) {
+    output.print();
+    output.print("Print a new recovery sheet, which names the new replica: `stillpoint key sheet`.");
+  }
   output.print();
   const config = configPath(flags, cli);
   const start = flags.systemd === true ? "systemctl enable --now stillpoint.target" : "stillpoint daemon";

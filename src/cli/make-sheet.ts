@@ -33,7 +33,7 @@ async function gather(cli: Cli, config: Config, repository: Repository): Promise
     version,
     made: cli.clock.now(),
     repositoryId: repository.keys.repositoryId,
-    places: [addressOfPrimary(config), ...config.replicas.map(addressOfReplica)].map(describePlace),
+    places: placesOf(config),
     key: await keyOf(cli, config, repository),
     otherKey: otherKeyOf(config),
   };
@@ -60,8 +60,17 @@ function otherKeyOf({ repository: { key } }: Config): string {
   return "The key file is kept elsewhere; write here where: ______________________________";
 }
 
+function placesOf(config: Config): SheetPlace[] {
+  const replicas = config.replicas.map(addressOfReplica).map(describePlace);
+  const remark =
+    replicas.length === 0
+      ? "On the host itself, and there was no replica when this was made. When the host's disk is lost, this sheet brings nothing back: add a replica, and print a new one."
+      : "On the host itself: of use as long as its disk can be read.";
+  return [{ ...describePlace(addressOfPrimary(config)), remark }, ...replicas];
+}
+
 function describePlace(address: StorageAddress): SheetPlace {
-  const place = { name: address.location, repository: placeOf(address), lacks: undefined };
+  const place = { name: address.location, repository: placeOf(address), remark: undefined };
   if (address.kind === "fs") return place;
   if (address.kind === "s3") {
     const style =
@@ -69,12 +78,12 @@ function describePlace(address: StorageAddress): SheetPlace {
     return {
       ...place,
       repository: `${place.repository}${style}&credentials_file=CREDENTIALS`,
-      lacks: "CREDENTIALS: a file with the bucket's access key (docs/offsite.md), which isn't on this sheet.",
+      remark: "CREDENTIALS: a file with the bucket's access key (docs/offsite.md), which isn't on this sheet.",
     };
   }
   return {
     ...place,
     repository: `${place.repository}?identity_file=IDENTITY&known_hosts_file=KNOWN_HOSTS`,
-    lacks: "IDENTITY: the private key to log in by; KNOWN_HOSTS: the server's key. They aren't on this sheet.",
+    remark: "IDENTITY: the private key to log in by; KNOWN_HOSTS: the server's key. They aren't on this sheet.",
   };
 }

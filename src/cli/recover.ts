@@ -67,6 +67,7 @@ interface Found {
 async function recover(cli: Cli, flags: Flags): Promise<void> {
   const { repository: replica } = await openLocation(cli, flags, { write: false });
   const catalog = await loadCatalog(replica, { signal: cli.signal });
+  if (catalog.points.length + catalog.damaged.length === 0) throw nothingThere(replica);
   const found = await findConfig(cli, flags, replica);
   const folder = folderOf(flags, found);
   const address = { kind: "fs", location: folder, path: folder } as const;
@@ -85,6 +86,15 @@ async function recover(cli: Cli, flags: Flags): Promise<void> {
 function quietSince({ clock }: Cli, { points }: Catalog): number | undefined {
   if (points.length === 0) return undefined;
   return Math.max(0, clock.now() - Math.max(...points.map(({ received }) => received)));
+}
+
+/** Of a replica whose first point has never come, or that somebody has emptied. */
+function nothingThere({ storage }: Repository): StillpointError {
+  return new StillpointError("not_found", {
+    what: `Cannot recover anything from ${storage.location}: not one recovery point is there`,
+    safe: "Nothing was changed.",
+    next: "Either none was ever sent there to its end, or somebody has deleted them. Look at the other replicas; in a bucket with Object Lock, `stillpoint repair` brings back what was hidden (docs/offsite.md, Locks).",
+  });
 }
 
 /** Throws `target_exists` when another file is where the configuration is to be, or a storage error. */

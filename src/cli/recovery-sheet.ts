@@ -19,8 +19,8 @@ export interface SheetPlace {
   readonly name: string;
   /** What `--repository` takes; what is in capitals isn't on the sheet. */
   readonly repository: string;
-  /** What those capitals stand for. */
-  readonly lacks: string | undefined;
+  /** What those capitals stand for, or when the place is of no use. */
+  readonly remark: string | undefined;
 }
 
 /** Steps of docs/disaster.md, the commands as they are to be typed. */
@@ -88,9 +88,9 @@ export function sheetText(sheet: RecoverySheet): string {
     ...facts,
     "",
     "PLACES",
-    ...places.flatMap(({ name, repository, lacks }) => [
+    ...places.flatMap(({ name, repository, remark }) => [
       `  ${name}: ${repository}`,
-      ...(lacks === undefined ? [] : [`    ${lacks}`]),
+      ...(remark === undefined ? [] : [`    ${remark}`]),
     ]),
     "",
     key === undefined ? "KEY" : "KEY (one line, without spaces)",
@@ -122,9 +122,9 @@ export function sheetHtml(sheet: RecoverySheet): string {
   const { host, places, key, otherKey } = sheet;
   const row = ([name, value]: readonly [string, string]): string =>
     `<tr><th scope="row">${escape(name)}</th><td><code>${escape(value)}</code></td></tr>`;
-  const placeRows = places.flatMap(({ name, repository, lacks }) => [
+  const placeRows = places.flatMap(({ name, repository, remark }) => [
     row([name, repository]),
-    ...(lacks === undefined ? [] : [`<tr><td></td><td>${escape(lacks)}</td></tr>`]),
+    ...(remark === undefined ? [] : [`<tr><td></td><td>${escape(remark)}</td></tr>`]),
   ]);
   const steps = stepsOf(sheet).map(({ text, commands }) => {
     const typed =

@@ -62,7 +62,19 @@ export function requireLocation({ replicas }: Pick<Config, "replicas">, name: st
 
 /** Throws `key_unreadable`, `key_wrong`, `repository_missing`, `format_unsupported`, `damaged`, or a storage error. */
 export async function openPrimary(config: Config, options: LocationOptions = {}): Promise<Location> {
-  return await open(config, addressOfPrimary(config), options);
+  try {
+    return await open(config, addressOfPrimary(config), options);
+  } catch (error) {
+    const [replica] = config.replicas;
+    if (replica === undefined || !isStillpointError(error, "storage_unreachable")) throw error;
+    const { what, next = "", ...rest } = error.parts;
+    throw new StillpointError(error.code, {
+      ...rest,
+      what,
+      next: `${next} If it is lost: \`--location ${replica.name}\` lists and restores from a replica, and \`stillpoint recover\` rebuilds it from one (docs/disaster.md).`.trim(),
+      cause: error,
+    });
+  }
 }
 
 /**

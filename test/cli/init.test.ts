@@ -101,7 +101,8 @@ describe("init again", () => {
     const { folder, config } = await initialised();
     const usb = join(folder, "usb");
     writeFileSync(config, readFileSync(config, "utf8").replace("replicas: {}", `replicas: { usb: { path: ${usb} } }`));
-    expect((await stillpoint(["init", "--config", config])).status).toBe(0);
+    const made = await stillpoint(["init", "--config", config]);
+    expect(made).toMatchObject({ status: 0, stdout: expect.stringContaining("Print a new recovery sheet") });
     rmSync(join(folder, "repository"), { recursive: true });
     const { status, stderr } = await stillpoint(["init", "--config", config]);
     expect(status).toBe(1);

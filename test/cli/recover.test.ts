@@ -129,6 +129,18 @@ describe("recover", () => {
     expect(existsSync(at("repository/format"))).toBe(true);
   });
 
+  test("a replica without a single point is refused, and nothing is made", async () => {
+    const empty = join(folder, "empty");
+    cpSync(join(folder, "usb/stillpoint"), empty, { recursive: true });
+    rmSync(join(empty, "points"), { recursive: true });
+    const { status, stderr } = await stillpoint(["recover", ...open.with(1, empty)]);
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringContaining("not one recovery point is there"),
+    });
+    expect(existsSync(host)).toBe(false);
+  });
+
   test("a copy without a configuration takes --to, and says that one is to be written", async () => {
     cpSync(join(folder, "usb/stillpoint"), join(folder, "copy"), { recursive: true });
     rmSync(join(folder, "copy/config"), { recursive: true });

@@ -14,8 +14,8 @@ const sheet: RecoverySheet = {
   made: Date.UTC(2026, 10, 22),
   repositoryId: "00112233445566778899aabbccddeeff",
   places: [
-    { name: "primary", repository: "/var/lib/stillpoint/repository", lacks: undefined },
-    { name: "dc2", repository: "s3://recovery/host7?region=eu&credentials_file=CREDENTIALS", lacks: "CREDENTIALS: …" },
+    { name: "primary", repository: "/var/lib/stillpoint/repository", remark: undefined },
+    { name: "dc2", repository: "s3://recovery/host7?region=eu&credentials_file=CREDENTIALS", remark: "CREDENTIALS: …" },
   ],
   key: { id: "41c2d7aa", text: key },
   otherKey: "",
@@ -114,7 +114,9 @@ describe("init --systemd", () => {
     const ids = JSON.parse((await stillpoint(["key", "list", "--config", config, "--json"])).stdout) as {
       id: string;
     }[];
-    expect(readFileSync(join(folder, "recovery-sheet.txt"), "utf8")).toContain(ids[0]?.id);
+    const paper = readFileSync(join(folder, "recovery-sheet.txt"), "utf8");
+    expect(paper).toContain(ids[0]?.id);
+    expect(paper).toContain("there was no replica when this was made");
   });
 });
 
@@ -126,7 +128,9 @@ describe("key sheet", () => {
     const { status, stdout } = await stillpoint(["key", "sheet", "--config", config]);
     expect(status).toBe(0);
     expect(stdout).toContain("remove both files");
-    expect(readFileSync(join(folder, "recovery-sheet.txt"), "utf8")).toContain(`export REPLICA='${usb}'`);
+    const text = readFileSync(join(folder, "recovery-sheet.txt"), "utf8");
+    expect(text).toContain(`export REPLICA='${usb}'`);
+    expect(text).not.toContain("there was no replica");
     const again = await stillpoint(["key", "sheet", "--config", config]);
     expect(again.status).toBe(2);
     expect(again.stderr).toContain("it is there already");

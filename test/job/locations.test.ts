@@ -110,5 +110,7 @@ describe("a replica", () => {
 it("a primary that isn't there is missed in words", async () => {
   const { config, at } = await makeSite({ root: await tempDir() });
   await fs.rm(at("repository"), { recursive: true });
-  expect(await rejection(openPrimary(config))).toMatchObject({ code: "storage_unreachable" });
+  const error = await rejection(openPrimary(config));
+  expect(error).toMatchObject({ code: "storage_unreachable" });
+  expect(error.message).toMatch(/mounted\. If it is lost: `--location far` .* `stillpoint recover`/);
 });
