@@ -110,7 +110,12 @@ export class PointLocks {
         failures.push(this.#cannotLock(`all of the recovery point ${point.id}: ${error.parts.what}`));
       }
     }
-    const names = [...(await this.#always(work)), ...store.indexNames, ...packs, ...locked.map(({ name }) => name)];
+    const names = [
+      ...(await this.#always(work)),
+      ...store.indexes.map(({ name }) => name),
+      ...packs,
+      ...locked.map(({ name }) => name),
+    ];
     const { versions, lost } = await this.#extend(new Set([...names, ...this.#put.keys()]), work);
     for (const name of lost) failures.push(this.#cannotLock(`${name}: it isn't there any more`));
     await this.#record(lost.length === 0 ? locked : [], versions, work);

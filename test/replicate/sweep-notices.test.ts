@@ -107,7 +107,7 @@ describe("packs in no index", () => {
   /** As an interrupted run leaves them. */
   async function withoutIndex({ replica, base }: Scene): Promise<string[]> {
     const store = await BlobStore.load(replica);
-    for (const name of store.indexNames) await replica.storage.delete(name);
+    for (const { name } of store.indexes) await replica.storage.delete(name);
     for (const { id, name } of await pointsOf(replica)) if (id === base) await replica.storage.delete(name);
     return [...store.present.keys()];
   }

@@ -99,7 +99,7 @@ describe.each(vectors.packs)("the pack: $about", (vector) => {
   const pack = hex(vector.pack);
   const header = pack.subarray(0, 48);
   const tableLength = tableLengthOf(pack.subarray(-8), "vector", pack.length);
-  const info = openTable(keys, vector.id, pack.length, header, pack.subarray(pack.length - tableLength - 8));
+  const { info } = openTable(keys, vector.id, pack.length, header, pack.subarray(pack.length - tableLength - 8));
 
   test("opens to its table and its blobs", () => {
     expect(info).toMatchObject({ id: vector.id, class: vector.class, size: pack.length });

@@ -1,12 +1,10 @@
 /** What a repository holds, loaded: its packs, where each blob is, which packs are condemned. */
 import { isStillpointError } from "../../errors.ts";
 import { isFar } from "../../storage/is-far.ts";
-import type { CallOptions } from "../../storage/storage.ts";
 import { BlobIndex } from "./blob-index.ts";
 import { BlobReader } from "./blob-reader.ts";
-import { type Damage, forEachAtOnce } from "../points/catalog.ts";
 import { idLength, longestLargeObject, requireLength, tableEntryLength } from "../format.ts";
-import { openIndex } from "./index-object.ts";
+import { type IndexObject, openIndexes, type OpenIndexesOptions, orReported } from "./open-indexes.ts";
 import { type PackInfo, packIdOf } from "./pack.ts";
 import { PackCatalog } from "./pack-catalog.ts";
 import type { Repository } from "../repository.ts";
@@ -19,9 +17,8 @@ const mostLoads = 5;
 /** Blobs that room is made for ahead, by what listed lengths promise: enough for 8 TiB of images. What more there is finds room as it comes. */
 const mostExpected = 2 ** 26;
 
-export interface LoadStoreOptions extends CallOptions {
-  /** Told of each index object and sweep record that is damaged; without it, that is thrown. */
-  readonly onDamage?: (damage: Damage) => void;
+/** `onDamage` is told of sweep records, too. */
+export interface LoadStoreOptions extends OpenIndexesOptions {
   /** Shown each index object's packs, so that they needn't be read twice; the same again when the load begins anew. */
   readonly onIndex?: (name: string, packs: readonly PackInfo[]) => void;
 }
@@ -48,8 +45,8 @@ export class BlobStore {
   readonly present = new Map<string, StorePack>();
   /** Packs that the index names and that aren't there, or have another size. Their blobs count as absent. */
   readonly lost = new Set<string>();
-  /** Names of the index objects. */
-  readonly indexNames: string[] = [];
+  /** The index objects, but for damaged ones. */
+  readonly indexes: IndexObject[] = [];
   /** Sweep records, by object name. */
   readonly sweeps = new Map<string, SweepRecord>();
   /** Numbers of packs that a sweep has condemned, or found in no index: new points must not rely on them. */
@@ -86,10 +83,10 @@ export class BlobStore {
    * deleted before, so they aren't seen either. Then index objects, then packs: a pack is always there before the index that names it.
    */
   static async #load(repository: Repository, options: LoadStoreOptions): Promise<BlobStore> {
-    const { clock, keys, storage } = repository;
+    const { clock, storage } = repository;
     const began = { wall: clock.now(), monotonic: clock.monotonic() };
     const sweeps = await readSweeps(repository, options);
-    const indexes: { name: string; size: number }[] = [];
+    const indexes: IndexObject[] = [];
     for await (const { name, size } of storage.list("index/", options)) indexes.push({ name, size });
     const bytes = indexes.reduce((sum, { size }) => sum + size, 0);
     const store = new BlobStore(repository, began, Math.min(mostExpected, Math.ceil(bytes / tableEntryLength)));
@@ -97,20 +94,14 @@ export class BlobStore {
       const id = packIdOf(name);
       if (id !== undefined) store.present.set(id, { id, size, time });
     }
-    await forEachAtOnce(indexes, 4, async (index) => {
-      const { name } = index;
-      const packs = await orReported(name, options, async () => {
-        requireLength(index, longestLargeObject);
-        return openIndex(keys, name, await storage.get(name, undefined, options));
-      });
-      if (packs === undefined) return;
-      store.indexNames.push(name);
+    for await (const { name, size, packs } of openIndexes(repository, indexes, options)) {
+      store.indexes.push({ name, size });
       options.onIndex?.(name, packs);
       for (const pack of packs) {
         if (store.present.get(pack.id)?.size !== pack.size) store.lost.add(pack.id);
         else store.add(pack);
       }
-    });
+    }
     for (const [name, record] of sweeps) store.#condemn(name, record);
     return store;
   }
@@ -176,18 +167,4 @@ async function readSweeps(repository: Repository, options: LoadStoreOptions): Pr
     if (record !== undefined) records.set(name, record);
   }
   return records;
-}
-
-async function orReported<T>(name: string, options: LoadStoreOptions, open: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await open();
-  } catch (error) {
-    report(name, options, error);
-    return undefined;
-  }
-}
-
-function report(name: string, { onDamage }: LoadStoreOptions, error: unknown): void {
-  if (onDamage === undefined || !isStillpointError(error, "damaged")) throw error;
-  onDamage({ name, error });
 }

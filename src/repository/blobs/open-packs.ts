@@ -2,7 +2,7 @@
 import type { CallOptions, Storage } from "../../storage/storage.ts";
 import { damagedObject, headerLength, packTrailerLength } from "../format.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
-import { openTable, type PackInfo, packName, type TableEntry, tableLengthOf } from "./pack.ts";
+import { openTable, type PackEnds, type PackInfo, packName, type TableEntry, tableLengthOf } from "./pack.ts";
 import type { PackCatalog } from "./pack-catalog.ts";
 import { PackTable } from "./pack-table.ts";
 import { noMemory, type ReadMemory } from "./read-memory.ts";
@@ -120,7 +120,7 @@ export class OpenPacks {
     const into = take && memory.take(size);
     const pack = await storage.get(packName(id), { offset: 0, length: size }, { ...options, into });
     const read: Read = (offset, length) => Promise.resolve(pack.subarray(offset, offset + length));
-    const { opened } = openedBy(keys, await endsOf(keys, read, { id, size, tableLength }));
+    const { opened } = openedBy(await endsOf(keys, read, { id, size, tableLength }));
     if (take === undefined) this.#keep(id, { offset: 0, bytes: pack });
     else take(pack);
     return opened;
@@ -139,12 +139,6 @@ export interface ReadPack {
   readonly opened: OpenedPack;
 }
 
-/** What a pack says of itself, not taken apart. */
-export interface PackEnds {
-  readonly header: Buffer;
-  readonly info: PackInfo;
-}
-
 /** Reads a pack's header and end, and takes its table apart. Throws `damaged` or a storage error. */
 export async function readPack(
   keys: KeyRing,
@@ -152,7 +146,7 @@ export async function readPack(
   pack: PackToOpen,
   options?: CallOptions,
 ): Promise<ReadPack> {
-  return openedBy(keys, await readEnds(keys, storage, pack, options));
+  return openedBy(await readEnds(keys, storage, pack, options));
 }
 
 /** Header and end of a pack: in two round trips, or in one when the table's length is known. Throws `damaged` or a storage error. */
@@ -179,10 +173,10 @@ async function endsOf(keys: KeyRing, read: Read, pack: PackToOpen): Promise<Pack
     return await read(size - length, length);
   };
   const [header, end] = await Promise.all([read(0, headerLength), readEnd()]);
-  return { header, info: openTable(keys, id, size, header, end) };
+  return openTable(keys, id, size, header, end);
 }
 
-function openedBy(keys: KeyRing, { header, info }: PackEnds): ReadPack {
+function openedBy({ info, objectKey }: PackEnds): ReadPack {
   const { id, size } = info;
-  return { info, opened: { id, size, objectKey: keys.objectKey(header), table: new PackTable(info) } };
+  return { info, opened: { id, size, objectKey, table: new PackTable(info) } };
 }

@@ -97,18 +97,25 @@ export function tableLengthOf(trailer: Buffer, name: string, size: number): numb
   return length;
 }
 
+/** What a pack says of itself, not taken apart, and the key of its blobs. */
+export interface PackEnds {
+  readonly info: PackInfo;
+  readonly objectKey: Buffer;
+}
+
 /** Opens a pack's table from its header and its end (sealed table and trailer). Throws `damaged`. */
-export function openTable(keys: KeyRing, id: string, size: number, header: Buffer, end: Buffer): PackInfo {
+export function openTable(keys: KeyRing, id: string, size: number, header: Buffer, end: Buffer): PackEnds {
   const name = packName(id);
   const objectClass = header[10] === 2 ? "data" : "metadata";
   if (sha256(header, end).toString("hex") !== id)
     throw damagedObject(name, "its table isn't the one that its name vouches for");
   // After the name has vouched for it: an unknown header is then one of a newer Stillpoint, not a flipped bit.
   checkHeader(header, "pack", objectClass, name);
+  const objectKey = keys.objectKey(header);
   try {
     const sealed = end.subarray(0, end.length - packTrailerLength);
-    const table = unseal(keys.objectKey(header), tableNumber, header, sealed);
-    return { id, class: objectClass, size, tableLength: sealed.length, table };
+    const table = unseal(objectKey, tableNumber, header, sealed);
+    return { info: { id, class: objectClass, size, tableLength: sealed.length, table }, objectKey };
   } catch (error) {
     throw damagedObject(name, "its table doesn't open", error);
   }

@@ -18,8 +18,11 @@ export interface Reach {
 const kibibyte = 1024;
 const mebibyte = 1024 * kibibyte;
 
-/** Of a storage on this machine: one read, while what the last one brought is opened. */
-export const nearReach: Reach = { ahead: 6 * mebibyte, run: 4 * mebibyte, gap: 64 * kibibyte, window: 256 * kibibyte };
+/**
+ * Of a storage on this machine: one read, while what the last one brought is opened. More small packs than these in memory make V8
+ * collect its whole heap, and a block or two are read sooner than a file is opened again (docs/benchmarks.md).
+ */
+export const nearReach: Reach = { ahead: 2 * mebibyte, run: 4 * mebibyte, gap: 256 * kibibyte, window: 256 * kibibyte };
 
 /** Of one at the end of a line: a pack in one read, and two of them under way for each list of blobs. */
 export const farReach: Reach = { ahead: 32 * mebibyte, run: 20 * mebibyte, gap: 256 * kibibyte, window: mebibyte };

@@ -7,12 +7,10 @@ import { blobKinds, damagedObject, headerLength, packTrailerLength } from "../fo
 import type { KeyRing } from "../keys/key-ring.ts";
 import { isDamage } from "../mark/mark.ts";
 import { readEnds } from "../blobs/open-packs.ts";
-import { openTable, type PackInfo, packName, type TableEntry, tableLengthOf } from "../blobs/pack.ts";
+import { openTable, type PackEnds, type PackInfo, packName, type TableEntry, tableLengthOf } from "../blobs/pack.ts";
 import { parseTable } from "../blobs/pack-table.ts";
 
-export interface WholePack {
-  readonly info: PackInfo;
-  readonly objectKey: Buffer;
+export interface WholePack extends PackEnds {
   readonly entries: readonly TableEntry[];
 }
 
@@ -23,8 +21,8 @@ export function openWholePack(keys: KeyRing, id: string, data: Buffer): WholePac
   const header = data.subarray(0, headerLength);
   const tableLength = tableLengthOf(data.subarray(data.length - packTrailerLength), name, data.length);
   const end = data.subarray(data.length - packTrailerLength - tableLength);
-  const info = openTable(keys, id, data.length, header, end);
-  return { info, objectKey: keys.objectKey(header), entries: parseTable(info) };
+  const ends = openTable(keys, id, data.length, header, end);
+  return { ...ends, entries: parseTable(ends.info) };
 }
 
 /** The sealed bytes of a blob in a pack that was read as a whole. */
@@ -64,8 +62,8 @@ export async function verifyPack(
   const { id } = pack;
   let ends: WholePack;
   try {
-    const { header, info } = await readEnds(source.keys, source.storage, { id, size: pack.size }, options);
-    ends = { info, objectKey: source.keys.objectKey(header), entries: parseTable(info) };
+    const read = await readEnds(source.keys, source.storage, { id, size: pack.size }, options);
+    ends = { ...read, entries: parseTable(read.info) };
   } catch (error) {
     if (!isDamage(error)) throw error;
     const missing = error.code === "object_missing";

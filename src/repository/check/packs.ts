@@ -86,7 +86,7 @@ export async function tablesOf(
   const { keys, storage } = store.repository;
   const tables = new Map<string, PackInfo>();
   if (ids.size === 0) return tables;
-  for (const name of store.indexNames) {
+  for (const { name } of store.indexes) {
     try {
       for (const pack of openIndex(keys, name, await storage.get(name, undefined, options))) {
         if (ids.has(pack.id)) tables.set(pack.id, pack);

@@ -38,9 +38,10 @@ export async function executeRepair(
   await onProgress();
   if (plan.index.length > 0) await putIndex(repository, plan.index, { signal });
   const without = new Set(plan.drop.map(({ id }) => id));
-  const good = diagnosis.store.indexNames.filter((name) => !plan.badIndexes.includes(name));
+  const good = diagnosis.store.indexes.filter(({ name }) => !plan.badIndexes.includes(name));
   const rewrite = without.size === 0 ? [] : good;
-  await replaceIndexes(repository, { rewrite, remove: [...rewrite, ...plan.badIndexes], without, onProgress, signal });
+  const remove = [...rewrite.map(({ name }) => name), ...plan.badIndexes];
+  await replaceIndexes(repository, { rewrite, remove, without, onProgress, signal });
   await executeObjects(repository, plan.objects, replicas, { signal });
   return done;
 }

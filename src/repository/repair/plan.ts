@@ -10,7 +10,7 @@ import { describeDiagnosis, type Finding } from "../check/findings.ts";
 import { sealedIn } from "../check/pack.ts";
 import { type BadPack, tablesOf } from "../check/packs.ts";
 import { type BlobKind, blobKinds, headerLength } from "../format.ts";
-import { openIndex } from "../blobs/index-object.ts";
+import { openIndexes } from "../blobs/open-indexes.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
 import type { Pins } from "../locks/pins.ts";
 import { isDamage } from "../mark/mark.ts";
@@ -107,8 +107,9 @@ async function trueTables(
 ): Promise<PackInfo[]> {
   const { keys, storage } = store.repository;
   const tables: PackInfo[] = [];
-  for (const name of badIndexes.filter((one) => store.indexNames.includes(one))) {
-    for (const { id, size } of openIndex(keys, name, await storage.get(name, undefined, { signal }))) {
+  const opened = store.indexes.filter(({ name }) => badIndexes.includes(name));
+  for await (const { packs } of openIndexes(store.repository, opened, { signal })) {
+    for (const { id, size } of packs) {
       if (store.present.has(id) && !bad.has(id))
         tables.push((await readPack(keys, storage, { id, size }, { signal })).info);
     }

@@ -51,7 +51,7 @@ export async function executeSweep(
   await adopt(repository, planned, options);
   await onProgress();
   await replaceIndexes(repository, {
-    rewrite: plan.replaceIndexes.filter(({ redundant }) => !redundant).map(({ name }) => name),
+    rewrite: plan.replaceIndexes.filter(({ redundant }) => !redundant),
     remove: plan.replaceIndexes.map(({ name }) => name),
     without: new Set(plan.remove.map(({ id }) => id)),
     onProgress,

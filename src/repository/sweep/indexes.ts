@@ -3,7 +3,8 @@ import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { forEachAtOnce } from "../points/catalog.ts";
 import { damagedObject } from "../format.ts";
-import { openIndex, sealIndexes } from "../blobs/index-object.ts";
+import { sealIndexes } from "../blobs/index-object.ts";
+import { type IndexObject, openIndexes } from "../blobs/open-indexes.ts";
 import type { PackInfo } from "../blobs/pack.ts";
 import type { Repository } from "../repository.ts";
 
@@ -12,8 +13,8 @@ const indexTarget = 8 * 1024 * 1024;
 const deletesAtOnce = 8;
 
 export interface Replacement extends CallOptions {
-  /** Names of index objects whose packs are named anew. */
-  readonly rewrite: readonly string[];
+  /** Index objects whose packs are named anew. */
+  readonly rewrite: readonly IndexObject[];
   /** Names of index objects that go, once the new ones are durable. */
   readonly remove: readonly string[];
   /** Ids of packs that aren't named any more. */
@@ -24,7 +25,7 @@ export interface Replacement extends CallOptions {
 
 /** Throws `damaged` or a storage error; what is there then is still right. */
 export async function replaceIndexes(repository: Repository, options: Replacement): Promise<void> {
-  const { keys, storage } = repository;
+  const { storage } = repository;
   const named = new Set<string>();
   let waiting: PackInfo[] = [];
   let length = 0;
@@ -33,9 +34,9 @@ export async function replaceIndexes(repository: Repository, options: Replacemen
     waiting = [];
     length = 0;
   };
-  for (const name of options.rewrite) {
+  for await (const { packs } of openIndexes(repository, options.rewrite, options)) {
     await options.onProgress();
-    for (const pack of openIndex(keys, name, await storage.get(name, undefined, options))) {
+    for (const pack of packs) {
       if (options.without.has(pack.id) || named.has(pack.id)) continue;
       named.add(pack.id);
       waiting.push(pack);

@@ -4,7 +4,7 @@ import type { CallOptions } from "../../storage/storage.ts";
 import type { BlobStore, StorePack } from "../blobs/blob-store.ts";
 import { readPack } from "../blobs/open-packs.ts";
 import { type BlobKind, idLength, type ObjectClass, tableEntryLength } from "../format.ts";
-import { openIndex } from "../blobs/index-object.ts";
+import { openIndexes } from "../blobs/open-indexes.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
 import type { PackInfo } from "../blobs/pack.ts";
 
@@ -78,15 +78,13 @@ export async function openOrphans(store: BlobStore, options: CallOptions): Promi
 /** Throws `damaged` or a storage error. */
 export async function measureUsage(options: UsageOptions): Promise<Usage> {
   const { store, orphans } = options;
-  const { keys, storage } = store.repository;
   const measure = new Measure(options);
   const indexes: IndexUse[] = [];
-  for (const name of store.indexNames) {
-    const data = await storage.get(name, undefined, options);
-    const present = openIndex(keys, name, data).filter((pack) => store.numberOf(pack.id) !== undefined);
+  for await (const { name, size, packs } of openIndexes(store.repository, store.indexes, options)) {
+    const present = packs.filter((pack) => store.numberOf(pack.id) !== undefined);
     const fresh = present.filter((pack) => measure.add(pack, true));
     const redundant = fresh.length === 0 && present.length > 0;
-    indexes.push({ name, size: data.length, packs: present.map((pack) => pack.id), redundant });
+    indexes.push({ name, size, packs: present.map((pack) => pack.id), redundant });
   }
   for (const pack of orphans.readable) measure.add(pack, false);
   for (const pack of orphans.junk) measure.addJunk(pack);

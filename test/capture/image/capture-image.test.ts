@@ -129,8 +129,8 @@ describe("captureImage", () => {
     const repository = await makeRepository();
     const { keys, storage } = repository;
     const first = await capture(repository, path);
-    const { indexNames } = await BlobStore.load(repository);
-    for (const name of indexNames) {
+    const { indexes } = await BlobStore.load(repository);
+    for (const { name } of indexes) {
       const packs = openIndex(keys, name, await storage.get(name));
       const left = sealIndex(
         keys,

@@ -9,7 +9,7 @@ import { type PackInfo, packName, sealTable } from "../../../src/repository/blob
 import { parseTable } from "../../../src/repository/blobs/pack-table.ts";
 import { PackCatalog } from "../../../src/repository/blobs/pack-catalog.ts";
 import { ReadMemory } from "../../../src/repository/blobs/read-memory.ts";
-import { farReach, nearReach } from "../../../src/repository/blobs/runs.ts";
+import { farReach, nearReach, type Reach } from "../../../src/repository/blobs/runs.ts";
 import type { ByteRange, Storage } from "../../../src/storage/storage.ts";
 import { type FaultyStorage, flipBit } from "../../helpers/faulty-storage.ts";
 import { faultyStorage, memoryStorage } from "../../helpers/memory-storage.ts";
@@ -122,33 +122,57 @@ test("a blob that doesn't open from what was kept is read again", async () => {
     expect((await reader.read(blobKinds.imageNode, ids[at] as Buffer)).equals(content[at] as Buffer)).toBe(true);
 });
 
-/** An image's worth of blobs in some packs of 16 MiB, and a reader over a storage at the end of a line. */
-async function writtenFar(count: number) {
+interface Blobs {
+  readonly count: number;
+  /** Of each, in bytes. */
+  readonly length: number;
+  /** After so many of them a new pack is begun; by default when one is full, at 16 MiB. */
+  readonly perPack?: number;
+}
+
+/** A reader of these over a storage that answers when it is told to. */
+async function writtenSlow(blobs: Blobs, reach: Reach) {
   const storage = await memoryStorage();
-  const { index, packs, ids } = await writtenTo(storage, count);
+  const { index, packs, ids } = await writtenTo(storage, blobs);
   const reads: { readonly length: number; readonly end: () => void }[] = [];
   const get: Storage["get"] = async (name, range, options) => {
     await new Promise<void>((resolve) => void reads.push({ length: range?.length ?? 0, end: resolve }));
     return await storage.get(name, range, options);
   };
-  return { reader: new BlobReader({ keys, storage: { get }, index, packs, reach: farReach }), reads, ids, packs };
+  return { reader: new BlobReader({ keys, storage: { get }, index, packs, reach }), reads, ids, packs };
 }
 
 const mebibyte = 1024 * 1024;
 
-/** So many blobs of a mebibyte each. */
-async function writtenTo(storage: Storage, count: number) {
+async function writtenTo(storage: Storage, { count, length, perPack = Number.POSITIVE_INFINITY }: Blobs) {
   const [index, packs] = [new BlobIndex(), new PackCatalog()];
   const onPack = (pack: PackInfo): void => {
     const number = packs.add(pack);
     for (const { id } of parseTable(pack)) index.insert(id, number);
   };
   const writer = new BlobWriter({ keys, storage, presence: new BlobIndex(), onPack });
-  const content = Array.from({ length: count }, () => randomBytes(mebibyte));
+  const content = Array.from({ length: count }, () => randomBytes(length));
   const ids: Buffer[] = [];
-  for (const raw of content) ids.push(await writer.add(blobKinds.data, raw));
+  for (const raw of content) {
+    ids.push(await writer.add(blobKinds.data, raw));
+    if (ids.length % perPack === 0) await writer.flush();
+  }
   await writer.flush();
   return { index, packs, ids, content };
+}
+
+async function writtenFar(count: number) {
+  return await writtenSlow({ count, length: mebibyte }, farReach);
+}
+
+/** Lets all reads end, those that come of it too, until no more come. Returns how many there were. */
+async function endAll(reads: readonly { readonly end: () => void }[], from = 0): Promise<number> {
+  let ended = from;
+  for (let idle = 0; idle < 20; idle++) {
+    for (; ended < reads.length; idle = 0) reads[ended++]?.end();
+    await new Promise(setImmediate);
+  }
+  return ended;
 }
 
 test("of a far storage packs are read as a whole, two at a time, when most of them is wanted", async () => {
@@ -177,7 +201,7 @@ test.each([
   ["near", nearReach, 12],
 ] as const)("memory for reads is used over and over, but not that of one that failed (%s)", async (_, reach, reads) => {
   const storage = await faultyStorage();
-  const { index, packs, ids, content } = await writtenTo(storage, 48);
+  const { index, packs, ids, content } = await writtenTo(storage, { count: 48, length: mebibyte });
   const used: { readonly memory: ArrayBufferLike; readonly failed: boolean }[] = [];
   const get: Storage["get"] = async (name, range, options) => {
     const memory = options?.into?.buffer;
@@ -215,15 +239,10 @@ test("of a far storage no more packs are read while those that came aren't used"
   const reading = reader.readMany(blobKinds.data, ids, async () => {
     await held.promise;
   });
-  let ended = 0;
-  for (let idle = 0; idle < 20; idle++) {
-    for (; ended < reads.length; idle = 0) reads[ended++]?.end();
-    await new Promise(setImmediate);
-  }
   expect(packs.count).toBe(6);
-  expect(reads).toHaveLength(3);
+  expect(await endAll(reads)).toBe(3);
   held.resolve(undefined);
-  for (; ended < packs.count; await new Promise(setImmediate)) for (; ended < reads.length; ) reads[ended++]?.end();
+  expect(await endAll(reads, 3)).toBe(6);
   await reading;
 });
 
@@ -237,4 +256,30 @@ test("of a far storage only what is wanted is read where that is little, and hea
   for (const { end } of reads) end();
   await reading;
   expect(reads.slice(2).map(({ length }) => Math.round(length / mebibyte))).toEqual([2, 1]);
+});
+
+test("of a near storage a block or two that nobody wants are read along: opening the file again would take longer", async () => {
+  const { reader, reads, ids, packs } = await writtenSlow({ count: 64, length: mebibyte / 8 }, nearReach);
+  expect(packs.count).toBe(1);
+  const everyOther = ids.filter((_, at) => at % 2 === 0);
+  let used = 0;
+  const reading = reader.readMany(blobKinds.data, everyOther, () => void used++);
+  // Header, end, and 8 MiB.
+  expect(await endAll(reads)).toBeLessThan(2 + 6);
+  await reading;
+  expect(used).toBe(everyOther.length);
+});
+
+test("of the small packs of a long history no more are in memory than of large ones", async () => {
+  const { reader, reads, ids } = await writtenSlow({ count: 64, length: mebibyte / 2, perPack: 1 }, nearReach);
+  const held = Promise.withResolvers<undefined>();
+  const reading = reader.readMany(blobKinds.data, ids, async () => {
+    await held.promise;
+  });
+  const before = await endAll(reads);
+  expect(before).toBeGreaterThan(2);
+  expect(reads.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(7 * mebibyte);
+  held.resolve(undefined);
+  expect(await endAll(reads, before)).toBe(ids.length);
+  await reading;
 });
