@@ -65,13 +65,12 @@ export async function openPrimary(config: Config, options: LocationOptions = {})
   try {
     return await open(config, addressOfPrimary(config), options);
   } catch (error) {
-    const [replica] = config.replicas;
-    if (replica === undefined || !isStillpointError(error, "storage_unreachable")) throw error;
+    if (config.replicas.length === 0 || !isStillpointError(error, "storage_unreachable")) throw error;
     const { what, next = "", ...rest } = error.parts;
     throw new StillpointError(error.code, {
       ...rest,
       what,
-      next: `${next} If it is lost: \`--location ${replica.name}\` lists and restores from a replica, and \`stillpoint recover\` rebuilds it from one (docs/disaster.md).`.trim(),
+      next: `${next} If it is lost, \`stillpoint recover\` rebuilds it from a replica (docs/disaster.md).`.trim(),
       cause: error,
     });
   }

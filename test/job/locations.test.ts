@@ -112,5 +112,5 @@ it("a primary that isn't there is missed in words", async () => {
   await fs.rm(at("repository"), { recursive: true });
   const error = await rejection(openPrimary(config));
   expect(error).toMatchObject({ code: "storage_unreachable" });
-  expect(error.message).toMatch(/mounted\. If it is lost: `--location far` .* `stillpoint recover`/);
+  expect(error.message).toMatch(/mounted\. If it is lost, `stillpoint recover` rebuilds it/);
 });
