@@ -48,6 +48,7 @@ function calls(): string[] {
 describe("what is missing", () => {
   test("nothing: it builds once, says nothing, and runs the script with the right Node", () => {
     box.write("dist/.stamp", "");
+    box.run(["touch", "-d", "1 minute ago", "dist/.stamp"]);
     box.write("src/x.ts", "");
     box.write("scripts/bundle.ts", "");
     expect(bootstrap("test", "some/script.ts", "a b", "--flag")).toEqual({
