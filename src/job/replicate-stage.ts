@@ -35,10 +35,7 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
   const source = await openOrigin(context, from, to, signal);
   const location = await context.locations.replica(to.replica.name, signal, source);
   const { repository: replica } = location;
-  const [{ points, store }] = await Promise.all([
-    context.views.of(job, source, { signal }),
-    context.configs.keep(location, config, { signal }),
-  ]);
+  const { points, store } = await context.views.of(job, source, { signal });
   const mine = belongsTo(policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
   const judging = { policy, location: to.replica.name, now: context.clock.now() };
@@ -48,7 +45,10 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     const honest = there.filter(({ manifest, time, received }) => mine(manifest) && time <= received + tolerance);
     return keptAt(judging, honest);
   };
-  const report = await replicate({
+  const keeping = failureOf(context.configs.keep(location, config, { signal }));
+  // What is to be locked with the points must be there before they are.
+  if (to.lock !== undefined) await keeping;
+  const replicating = replicate({
     primary: store,
     points: own,
     replica,
@@ -58,6 +58,7 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     signal,
     onProgress: ({ bytes }) => progress(bytes.done, bytes.total),
   });
+  const [report, unkept] = await Promise.all([replicating, keeping]);
   const {
     replicated,
     failed,
@@ -76,7 +77,13 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
   const foreign =
     from === primaryName ? await foreignPoints({ primary: source.repository, points, there, signal }) : [];
   const signs = [sharedReplica(to.replica.name, foreign), robbedReplica(to.replica.name, vanished)];
-  const errors = [ended, ...signs, ...[...failed, ...failedNotes].map(({ error }) => error), ...unlocked, unnoted];
+  const errors = [
+    ended ?? unkept,
+    ...signs,
+    ...[...failed, ...failedNotes].map(({ error }) => error),
+    ...unlocked,
+    unnoted,
+  ];
   const wrong = errors.filter((error) => error !== undefined).map(errorReport);
   return {
     outcome: wrong.length === 0 ? "ok" : ended === undefined || replicated.length > 0 ? "partial" : "failed",
@@ -96,8 +103,13 @@ async function noteUnlocked(
   points: number,
 ): Promise<StillpointError | undefined> {
   const records = new UnlockedRecords(new StateFolder(repository.state));
+  return await failureOf(records.note({ policy: policy.name, location: to.replica.name }, points));
+}
+
+/** The error that some work ended with; undefined when it was done. Throws defects. */
+async function failureOf(work: Promise<void>): Promise<StillpointError | undefined> {
   try {
-    await records.note({ policy: policy.name, location: to.replica.name }, points);
+    await work;
     return undefined;
   } catch (error) {
     if (!isStillpointError(error)) throw error;

@@ -46,6 +46,19 @@ describe("a job with real stages", () => {
     ]);
   });
 
+  it("sends the points all the same where the configuration can't be stored, and says so", async () => {
+    const { site, change, next, times } = await working();
+    await next("one");
+    const folder = site.at("replicas", "far", "config");
+    await fs.rm(folder, { recursive: true });
+    await fs.writeFile(folder, "not a folder");
+    change({ ...site.config, file: { ...site.config.file, text: "changed" } });
+    const report = await next("two");
+    expect(report.replicas[0]).toMatchObject({ outcome: "partial", points: 1, errors: [{}] });
+    expect(report.replicas[0]?.errors[0]?.message).toContain("config");
+    expect(await times("far")).toEqual([1, 2]);
+  });
+
   it("keeps what a dead replica lacks, and brings it there when it is back", async () => {
     const { site, next, times } = await working(keepingMoreOffsite(10));
     await next("one");
