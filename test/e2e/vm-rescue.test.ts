@@ -6,7 +6,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { Qmp } from "../../src/qemu/qmp.ts";
 import { rescueGuest } from "../../src/qemu/userfaultfd.ts";
 import { startCounterGuest } from "../helpers/guest/counter-guest.ts";
-import { freeze } from "../helpers/guest/freeze.ts";
+import { freeze, startFrozen } from "../helpers/guest/freeze.ts";
 import { startLinuxGuest } from "../helpers/guest/linux-guest.ts";
 import { type Guest, qemuMajor } from "../helpers/guest/qemu.ts";
 import { isRoot, project } from "./host.ts";
@@ -50,9 +50,8 @@ describe.runIf(isRoot && qemuMajor() < 10)("a guest frozen by a save whose reade
   });
 
   test("goes on after the script, which says what it finds before and after", async () => {
-    const guest = await startCounterGuest();
+    const { guest } = await startFrozen(startCounterGuest);
     guests.push(guest);
-    await freeze(guest);
     expect(runScript().stdout).toMatch(new RegExp(`^${String(guest.pid)} .*: [0-9]{8,} bytes write-protected$`, "m"));
     expect(runScript(String(guest.pid))).toMatchObject({
       status: 0,
@@ -64,9 +63,8 @@ describe.runIf(isRoot && qemuMajor() < 10)("a guest frozen by a save whose reade
   });
 
   test("stays frozen without a rescue: the cure is what cures it", async () => {
-    const guest = await startCounterGuest();
+    const { guest, count } = await startFrozen(startCounterGuest);
     guests.push(guest);
-    const { count } = await freeze(guest);
     const asNobody = [
       "--reuid=65534",
       "--regid=65534",

@@ -1,26 +1,54 @@
 /** What freezes a guest on QEMU before 10: a save of its memory whose reader goes away. */
 import { setTimeout } from "node:timers/promises";
 import { Qmp } from "../../../src/qemu/qmp.ts";
-import { waitFor } from "./qemu.ts";
+import { type Guest, waitFor } from "./qemu.ts";
 
 export interface Frozen {
   /** The count at which it stands still. */
   readonly count: number;
 }
 
+/** In ms. */
+const usualPatience = 120_000;
+
 /** Begins a save whose reader takes a little and ends, and waits until the guest doesn't count any more. */
-export async function freeze(guest: { readonly qmp: string; count(): number }): Promise<Frozen> {
+export async function freeze(
+  guest: { readonly qmp: string; count(): number },
+  patience = usualPatience,
+): Promise<Frozen> {
   const qmp = await Qmp.connect(guest.qmp);
   const capabilities = [{ capability: "background-snapshot", state: true }];
   await qmp.execute("migrate-set-capabilities", { capabilities });
   // Its answer may never come, nor any other: the connection is closed without a word.
   qmp.execute("migrate", { uri: "exec:head -c 300000 >/dev/null" }).catch(() => undefined);
   await setTimeout(1000);
-  await waitFor("the guest's standing still", async () => {
-    const count = guest.count();
-    await setTimeout(1500);
-    return guest.count() === count;
-  });
+  await waitFor(
+    "the guest's standing still",
+    async () => {
+      const count = guest.count();
+      await setTimeout(1500);
+      return guest.count() === count;
+    },
+    patience,
+  );
   await qmp.close();
   return { count: guest.count() };
+}
+
+/**
+ * Starts guests until one stands still: a small one, of which every page that it needs was saved before the reader went away, as may
+ * happen on a busy machine, counts on for ever.
+ */
+export async function startFrozen<G extends Guest & { count(): number }>(
+  start: () => Promise<G>,
+): Promise<Frozen & { readonly guest: G }> {
+  for (let left = 5; ; left -= 1) {
+    const guest = await start();
+    try {
+      return { guest, ...(await freeze(guest, left === 1 ? usualPatience : 10_000)) };
+    } catch (error) {
+      await guest.stop();
+      if (left === 1) throw error;
+    }
+  }
 }
