@@ -90,14 +90,14 @@ export async function vanishedPoints(
 ): Promise<RecoveryPoint[]> {
   const { memory, storage } = repository;
   await memory?.load();
-  const vanished: RecoveryPoint[] = [];
-  for (const point of memory?.points ?? []) {
-    if (stored.has(point.name)) continue;
+  const absent = [...(memory?.points ?? [])].filter(({ name }) => !stored.has(name));
+  const vanished = new Set<RecoveryPoint>();
+  await forEachAtOnce(absent, readsAtOnce, async (point) => {
     // It may be newer than the listing; and one that is forgotten just now has its record before it is gone.
-    if (await exists(storage, point.name, options)) continue;
-    if (!(await exists(storage, `forgotten/${point.id}`, options))) vanished.push(point);
-  }
-  return vanished;
+    if (await exists(storage, point.name, options)) return;
+    if (!(await exists(storage, `forgotten/${point.id}`, options))) vanished.add(point);
+  });
+  return absent.filter((point) => vanished.has(point));
 }
 
 async function readNew(
