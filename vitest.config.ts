@@ -19,6 +19,8 @@ export default defineConfig({
     pool: "forks",
     execArgv,
     maxWorkers: 2,
+    // What a test waits for comes, but within a second, Vitest's own limit, only on a quiet machine.
+    expect: { poll: { timeout: 50_000 } },
     reporters: ["default", "./scripts/running-tests.ts", "./scripts/closing-line.ts"],
     projects: [
       {

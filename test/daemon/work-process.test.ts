@@ -1,6 +1,6 @@
 import * as fs from "node:fs/promises";
 import { pathToFileURL } from "node:url";
-import { expect, it, onTestFinished, vi } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { WorkProcess } from "../../src/daemon/work-process.ts";
 import type { Config, Policy, Source } from "../../src/policy/config.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
@@ -73,7 +73,7 @@ it("fails what was under way when the process dies, and starts another one for t
 it("ends a process that says nothing any more", async () => {
   const { clock, capture, progress } = await workProcess();
   const waiting = rejection(capture("wait"));
-  await vi.waitFor(() => expect(progress).toEqual([1]));
+  await expect.poll(() => progress).toEqual([1]);
   await clock.advance(6 * 60_000);
   expect(await waiting).toMatchObject({ code: "internal", message: expect.stringContaining("for 5 min") as unknown });
   expect(await capture("answer")).toMatchObject({ version: "1.2" });

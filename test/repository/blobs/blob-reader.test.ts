@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import { BlobIndex } from "../../../src/repository/blobs/blob-index.ts";
 import { BlobReader } from "../../../src/repository/blobs/blob-reader.ts";
 import { BlobWriter } from "../../../src/repository/blobs/blob-writer.ts";
@@ -181,7 +181,7 @@ test("of a far storage packs are read as a whole, two at a time, when most of th
   const reading = reader.readMany(blobKinds.data, ids, () => void used++);
   let most = 0;
   for (let ended = 0; ended < packs.count; ended++) {
-    await vi.waitFor(() => expect(reads.length).toBeGreaterThan(ended));
+    await expect.poll(() => reads.length).toBeGreaterThan(ended);
     await new Promise(setImmediate);
     most = Math.max(
       most,
@@ -250,9 +250,9 @@ test("of a far storage only what is wanted is read where that is little, and hea
   const { reader, reads, ids } = await writtenFar(18);
   const wanted = [ids[1], ids[2], ids[12]] as Buffer[];
   const reading = reader.readMany(blobKinds.data, wanted, () => undefined);
-  await vi.waitFor(() => expect(reads).toHaveLength(2));
+  await expect.poll(() => reads).toHaveLength(2);
   for (const { end } of reads) end();
-  await vi.waitFor(() => expect(reads).toHaveLength(4));
+  await expect.poll(() => reads).toHaveLength(4);
   for (const { end } of reads) end();
   await reading;
   expect(reads.slice(2).map(({ length }) => Math.round(length / mebibyte))).toEqual([2, 1]);

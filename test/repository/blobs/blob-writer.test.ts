@@ -185,7 +185,7 @@ describe("BlobWriter", () => {
       for (; added < 9; added++)
         await writer.addStored(blobKinds.data, crypto.randomBytes(32), 0, stored.length, stored);
     })();
-    await vi.waitFor(() => expect(names).toHaveLength((packsInFlight ?? 1) + 1));
+    await expect.poll(() => names).toHaveLength((packsInFlight ?? 1) + 1);
     for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
     expect(names).toHaveLength((packsInFlight ?? 1) + 1);
     answered.resolve(undefined);

@@ -145,13 +145,13 @@ describe("threads", () => {
     const options = { seed: () => ({}), context, onPack: () => undefined };
     const threads = new WorkerExecutor(new URL("asking.mjs", entry), 1, options as unknown as ExecutorOptions);
     const results = ["one", "two", "three"].map(async (name) => await threads.run(task(name), null));
-    await vi.waitFor(() => expect(gets).toHaveLength(3));
+    await expect.poll(() => gets).toHaveLength(3);
     for (const { end } of gets) end();
     expect((await Promise.all(results)).map((one) => Buffer.from(one).toString())).toEqual(
       ["one", "two", "three"].map((name) => `content of ${name}`),
     );
     const unended = rejection(threads.run(task("four"), null));
-    await vi.waitFor(() => expect(gets).toHaveLength(4));
+    await expect.poll(() => gets).toHaveLength(4);
     await threads.close();
     expect(gets.at(-1)?.signal?.aborted).toBe(true);
     expect(await unended).toMatchObject({ code: "cancelled" });
