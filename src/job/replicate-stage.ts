@@ -2,9 +2,11 @@
 import { isStillpointError, StillpointError } from "../errors.ts";
 import type { Config, Policy, Replication } from "../policy/config.ts";
 import { foreignPoints } from "../replicate/foreign-points.ts";
+import type { OwnRecords } from "../replicate/point-locks.ts";
 import { replicate } from "../replicate/replicate.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { belongsTo } from "./belonging.ts";
+import { LockRecords } from "./lock-records.ts";
 import { errorReport, type Replicated } from "./report.ts";
 import { type Location, primaryName } from "./locations.ts";
 import { keptAt, wantedAt } from "./rules.ts";
@@ -54,7 +56,7 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     replica,
     wanted: ({ id }) => wanted.has(id),
     grace: maintenance.grace,
-    lock: to.lock === undefined ? undefined : { length: to.lock, keeps },
+    lock: to.lock === undefined ? undefined : { length: to.lock, keeps, own: ownRecords(config, policy, to) },
     signal,
     onProgress: ({ bytes }) => progress(bytes.done, bytes.total),
   });
@@ -93,6 +95,19 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     backlog: backlog && { points: backlog.lacking.length, bytes: backlog.estimatedBytes },
     unlocked: unlockedPoints,
     errors: wrong,
+  };
+}
+
+/** What any policy of this host has locked there needn't be locked again by another. */
+function ownRecords(
+  { repository, policies }: Config,
+  policy: Policy,
+  { replica: { name: location } }: Replication,
+): OwnRecords {
+  const records = new LockRecords(new StateFolder(repository.state), location);
+  return {
+    read: async () => await records.read(policies.map(({ name }) => name)),
+    note: async (names) => await records.note(policy.name, names),
   };
 }
 

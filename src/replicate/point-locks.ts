@@ -21,11 +21,23 @@ import { reachedPacks } from "./reached-packs.ts";
 
 const callsAtOnce = 16;
 
+/**
+ * The records that this host has put itself: the only ones by which replication leaves out what they say is locked. Who has the
+ * repository's key could put others, and nothing of what they name would be renewed.
+ */
+export interface OwnRecords {
+  /** Their names; without some of them, what these name is locked once more. */
+  read(): Promise<ReadonlySet<string>>;
+  /** Throws `storage_denied` or `storage_failed`. */
+  note(names: readonly string[]): Promise<void>;
+}
+
 export interface LockRules {
   /** In ms. */
   readonly length: number;
   /** Ids of those points of the replica that its rules keep: their locks are renewed. */
   readonly keeps: (points: readonly CatalogPoint[]) => ReadonlySet<string>;
+  readonly own: OwnRecords;
 }
 
 /** What locking some points needs besides. */
@@ -45,11 +57,12 @@ export class PointLocks {
   /** The replica; what is put there is locked from its first moment. */
   readonly replica: Repository;
   readonly #locks: ObjectLocks;
+  readonly #own: OwnRecords;
   /** By the store's clock, as `#until`. In ms since the epoch. */
   readonly #now: number;
   /** When the locks end that this run sets. */
   readonly #until: number;
-  /** Ids of the points of which everything is locked until then, at least, as records say. */
+  /** Ids of the points of which everything is locked until then, at least, as this host's records say. */
   readonly #points: Set<string>;
   /** Names of the objects that are. */
   readonly #objects: Set<string>;
@@ -62,8 +75,9 @@ export class PointLocks {
   /** What is locked at all, by the records of earlier quarters, too: read when it is first needed. */
   #pins: Promise<Pins> | undefined;
 
-  private constructor(replica: Repository, locks: ObjectLocks, until: number, known: Pins) {
+  private constructor(replica: Repository, locks: ObjectLocks, own: OwnRecords, until: number, known: Pins) {
     this.#locks = locks;
+    this.#own = own;
     this.#now = known.now;
     this.#until = until;
     this.#points = new Set(known.points.keys());
@@ -73,11 +87,12 @@ export class PointLocks {
   }
 
   /** Throws `storage_denied` when the replica doesn't lock, or a storage error. */
-  static async begin(replica: Repository, { length }: LockRules, options: CallOptions): Promise<PointLocks> {
+  static async begin(replica: Repository, { length, own }: LockRules, options: CallOptions): Promise<PointLocks> {
     const { locks, location } = replica.storage;
     if (locks === undefined) throw new Error(`${location} was opened without locks`);
     const until = lockEnd(await locks.require(options), length);
-    return new PointLocks(replica, locks, until, await readPins(replica, locks, { ...options, from: until }));
+    const known = await readPins(replica, locks, { ...options, from: until, among: await own.read() });
+    return new PointLocks(replica, locks, own, until, known);
   }
 
   /** How many points were to be locked, and aren't, or for a shorter time; undefined when it isn't known yet which were to be. */
@@ -118,7 +133,7 @@ export class PointLocks {
     ];
     const { versions, lost } = await this.#extend(new Set([...names, ...this.#put.keys()]), work);
     for (const name of lost) failures.push(this.#cannotLock(`${name}: it isn't there any more`));
-    await this.#record(lost.length === 0 ? locked : [], versions, work);
+    failures.push(...(await this.#record(lost.length === 0 ? locked : [], versions, work)));
     return failures;
   }
 
@@ -177,22 +192,33 @@ export class PointLocks {
     return versions;
   }
 
+  /** Returns why the records can't be remembered: then the next run locks the same once more. */
   async #record(
     points: readonly CatalogPoint[],
     versions: ReadonlyMap<string, string>,
     { signal }: CallOptions,
-  ): Promise<void> {
-    if (points.length === 0 && versions.size === 0) return;
+  ): Promise<StillpointError[]> {
+    if (points.length === 0 && versions.size === 0) return [];
     const until = this.#until;
     const content = { time: this.#now, until, points: points.map(({ id }) => id), objects: versions };
-    for (const { name, data } of sealLockRecords(this.replica.keys, content))
+    const records: string[] = [];
+    for (const { name, data } of sealLockRecords(this.replica.keys, content)) {
       await this.#locks.put(name, [data], until, { signal });
+      records.push(name);
+    }
     for (const name of versions.keys()) {
       this.#objects.add(name);
       this.#put.delete(name);
     }
     for (const { id } of points) this.#points.add(id);
     this.#bases.push(...points);
+    try {
+      await this.#own.note(records);
+      return [];
+    } catch (error) {
+      if (!isStillpointError(error)) throw error;
+      return [error];
+    }
   }
 
   #cannotLock(what: string): StillpointError {

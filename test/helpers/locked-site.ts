@@ -24,7 +24,18 @@ export async function makeLockedSite(): Promise<LockedSite> {
   const { repository: primary, clock } = await makeTestRepository();
   const storage = new VersionedStorage(clock);
   const replica = await prepareReplica({ primary, storage, create: true });
-  const rules: LockRules = { length: 20 * day, keeps: (points) => new Set(points.map(({ id }) => id)) };
+  const names = new Set<string>();
+  const rules: LockRules = {
+    length: 20 * day,
+    keeps: (points) => new Set(points.map(({ id }) => id)),
+    own: {
+      read: async () => await Promise.resolve(names),
+      note: async (added) => {
+        for (const name of added) names.add(name);
+        return await Promise.resolve();
+      },
+    },
+  };
   return {
     clock,
     primary,

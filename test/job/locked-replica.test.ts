@@ -93,6 +93,15 @@ test("what the rules keep is renewed; what they give up stays until its lock end
   expect(storage.until(names.at(-1) ?? "")).toBe(lockEnd(clock.now(), 4 * day));
 });
 
+test("what a host has locked it remembers: the next run of the same quarter extends nothing", async () => {
+  const { storage, run } = await working();
+  await run();
+  const extended = storage.extended.length;
+  expect(extended).toBeGreaterThan(0);
+  await run();
+  expect(storage.extended).toHaveLength(extended);
+});
+
 test("points of the future, and of sources that the policy hasn't, aren't locked with the policy's own", async () => {
   const { clock, storage, repository, points, run } = await working();
   await run();

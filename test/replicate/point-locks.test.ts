@@ -4,6 +4,7 @@ import { StillpointError } from "../../src/errors.ts";
 import { forgetPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
 import { keepConfig } from "../../src/repository/points/kept-configs.ts";
 import { lockEnd } from "../../src/replicate/point-locks.ts";
+import { sealLockRecord } from "../../src/repository/locks/lock-record.ts";
 import { lockedPoints, readPins } from "../../src/repository/locks/pins.ts";
 import { repairRepository } from "../../src/repository/repair/repair.ts";
 import type { Repository } from "../../src/repository/repository.ts";
@@ -74,6 +75,37 @@ test("what is locked already isn't looked at again, until the next quarter", asy
   expect(unlocked(site, lockEnd(site.clock.now(), 20 * day)).every((name) => name.startsWith("locks/"))).toBe(true);
   await site.send();
   expect(site.storage.extended).toHaveLength(first + again.length);
+});
+
+test.each(["a point", "its objects"])(
+  "a record of somebody else keeps nothing from being renewed: %s",
+  async (what) => {
+    const site = await makeLockedSite();
+    const { id } = await captureTiny(site.primary, { image: [1, 2] });
+    await site.send();
+    site.clock.pass(6 * day);
+    const { objects: pinned } = await readPins(site.replica, locksOf(site), {});
+    const until = site.clock.now() + 400 * day;
+    const objects = new Map([...pinned].map(([name, { version }]) => [name, version]));
+    const claim = what === "a point" ? { points: [id], objects: new Map<string, string>() } : { points: [], objects };
+    const { name, data } = sealLockRecord(site.primary.keys, { time: site.clock.now(), until, ...claim });
+    await locksOf(site).put(name, [data], until);
+    expect(await site.send()).toMatchObject({ unlocked: [], unlockedPoints: 0 });
+    const needed = unlocked(site, lockEnd(site.clock.now(), 20 * day)).filter((one) => !one.startsWith("locks/"));
+    expect(needed).toEqual([]);
+  },
+);
+
+test("records that can't be remembered are told, and what they name is locked once more by the next run", async () => {
+  const site = await makeLockedSite();
+  await captureTiny(site.primary, { image: [1, 2] });
+  const full = new StillpointError("storage_failed", { what: "the state folder is full" });
+  const own = { read: async () => await Promise.resolve(new Set<string>()), note: () => Promise.reject(full) };
+  expect(await site.send({ own })).toMatchObject({ replicated: [{}], unlocked: [full], unlockedPoints: 0 });
+  const first = site.storage.extended.length;
+  await site.send();
+  expect(site.storage.extended.length).toBeGreaterThan(first);
+  expect(unlocked(site, lockEnd(site.clock.now(), 20 * day))).toEqual([]);
 });
 
 test("what the rules don't keep isn't renewed, and what only such points need isn't, either", async () => {

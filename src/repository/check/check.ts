@@ -4,6 +4,7 @@ import { type CatalogPoint, forEachAtOnce } from "../points/catalog.ts";
 import { findChainGaps } from "./chain.ts";
 import { diagnose, type DiagnoseOptions, type Diagnosis } from "./diagnose.ts";
 import { describeDiagnosis, type Finding } from "./findings.ts";
+import { HeldLocks } from "./held-locks.ts";
 import { describeLocked, type LockedView, viewLocked } from "./locks.ts";
 import type { ReadData } from "./packs.ts";
 import type { Repository } from "../repository.ts";
@@ -39,14 +40,10 @@ export async function checkRepository(repository: Repository, options: CheckOpti
   const started = repository.clock.monotonic();
   const locked = await viewLocked(repository, options);
   const seen = locked?.intact ?? repository;
-  const diagnosis = await diagnose(seen, { ...options, executor: executorFor(seen, options.executor) });
-  const deeds =
-    locked === undefined
-      ? []
-      : await describeLocked(locked, diagnosis.catalog.points, {
-          everyLock: options.readData?.of === 1,
-          signal: options.signal,
-        });
+  const held = locked && (await HeldLocks.ask(locked, options));
+  const executor = executorFor(seen, options.executor);
+  const diagnosis = await diagnose(seen, { ...options, executor, watch: held });
+  const deeds = locked === undefined ? [] : await describeLocked(locked, diagnosis.catalog.points, options);
   const gaps = await findChainGaps(seen, diagnosis, {
     replica: options.replica === true,
     signal: options.signal,
@@ -56,7 +53,7 @@ export async function checkRepository(repository: Repository, options: CheckOpti
   const proofs =
     options.recordProofs === true && everything ? await recordProofs(repository, diagnosis, seconds, options) : 0;
   return {
-    findings: [...deeds, ...describeDiagnosis(diagnosis), ...gaps],
+    findings: [...deeds, ...((await held?.findings(options)) ?? []), ...describeDiagnosis(diagnosis), ...gaps],
     points: diagnosis.catalog.points.length,
     blobs: diagnosis.marks.count,
     packs: diagnosis.store.present.size,

@@ -3,14 +3,15 @@ import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import type { BlobReader } from "../blobs/blob-reader.ts";
 import { BlobStore } from "../blobs/blob-store.ts";
-import { type Catalog, type Damage, loadCatalog } from "../points/catalog.ts";
+import { type Catalog, type CatalogPoint, type Damage, loadCatalog } from "../points/catalog.ts";
 import { BlobMap, findAffected, type Unreadable } from "./affected.ts";
 import { checkObjects } from "./objects.ts";
 import { type BadPack, checkPacks, type CheckProgress, type ReadData, tableDigests, tablesOf } from "./packs.ts";
 import type { ExecutorFactory } from "../threads/executor.ts";
 import { type BlobKind, blobKinds } from "../format.ts";
 import { isDamage, markBlobs, type MarkProblem } from "../mark/mark.ts";
-import type { MarkSet } from "../mark/mark-set.ts";
+import type { TreeNode } from "../mark/mark-node.ts";
+import { MarkSet } from "../mark/mark-set.ts";
 import type { PackInfo } from "../blobs/pack.ts";
 import { parseTable } from "../blobs/pack-table.ts";
 import type { Repository } from "../repository.ts";
@@ -23,6 +24,14 @@ export interface DiagnoseOptions extends CallOptions {
   readonly onProgress?: ((progress: CheckProgress) => void) | undefined;
   /** Nodes from elsewhere, so that what is below one that can't be read here is looked at, too. */
   readonly elsewhere?: ((kind: BlobKind, id: Buffer) => Promise<Buffer | undefined>) | undefined;
+  readonly watch?: MarkWatch | undefined;
+}
+
+/** Somebody who has to know which blobs the points use. */
+export interface MarkWatch {
+  /** The points in groups: what those of one use is told before what only those of the next do. */
+  readonly group: (points: readonly CatalogPoint[]) => readonly (readonly CatalogPoint[])[];
+  readonly onMark: (node: TreeNode, store: BlobStore) => void;
 }
 
 export interface BlobName {
@@ -63,17 +72,11 @@ export async function diagnose(repository: Repository, options: DiagnoseOptions)
   const store = await BlobStore.load(repository, { signal, onDamage: note, onIndex: digests.add });
   const orphans = await openOrphans(store, { signal });
   const problems: MarkProblem[] = [];
-  const marking = markBlobs(store, catalog.points, {
-    signal,
-    expected: store.index.count,
-    onProblem: async (problem) => {
-      problems.push(problem);
-      const { kind, id } = problem.node;
-      return kind === blobKinds.data ? undefined : await options.elsewhere?.(kind, id);
-    },
-  });
   // The threads read packs while this one walks the trees.
-  const [marks, packs] = await Promise.all([marking, checkPacks(store, orphans, digests, options)]);
+  const [marks, packs] = await Promise.all([
+    mark(store, catalog, problems, options),
+    checkPacks(store, orphans, digests, options),
+  ]);
   throwIfCancelled(signal);
   for (const damage of packs.damagedIndexes) note(damage);
   const badPacks = await nameBlobs(store, packs.bad, { signal });
@@ -92,6 +95,25 @@ export async function diagnose(repository: Repository, options: DiagnoseOptions)
     unreadable,
     bytesRead: packs.bytesRead,
   };
+}
+
+/** Adds to `problems`. */
+async function mark(
+  store: BlobStore,
+  { points }: Catalog,
+  problems: MarkProblem[],
+  { watch, elsewhere, signal }: DiagnoseOptions,
+): Promise<MarkSet> {
+  const marks = new MarkSet(store.index.count);
+  const onMark = watch && ((node: TreeNode): void => watch.onMark(node, store));
+  const onProblem = async (problem: MarkProblem): Promise<Buffer | undefined> => {
+    problems.push(problem);
+    const { kind, id } = problem.node;
+    return kind === blobKinds.data ? undefined : await elsewhere?.(kind, id);
+  };
+  for (const group of watch?.group(points) ?? [points])
+    await markBlobs(store, group, { signal, marks, onMark, onProblem });
+  return marks;
 }
 
 /** Of packs that don't tell themselves which blobs they had, the index may. */

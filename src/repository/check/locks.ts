@@ -6,14 +6,12 @@ import { firstReceipt } from "../locks/first-received.ts";
 import { type Pins, readPins } from "../locks/pins.ts";
 import { findTampering, type Tampering } from "../locks/tampering.ts";
 import { versionsByName } from "../locks/versions.ts";
-import { type CatalogPoint, forEachAtOnce } from "../points/catalog.ts";
+import type { CatalogPoint } from "../points/catalog.ts";
 import { exists, type Repository } from "../repository.ts";
 import type { Finding } from "./findings.ts";
 
 /** The store's time, in ms, that a point's own may be ahead of: clocks differ. */
 const tolerance = 5 * 60_000;
-
-const locksAtOnce = 16;
 
 export interface LockedView {
   readonly pins: Pins;
@@ -43,16 +41,11 @@ export async function viewLocked(repository: Repository, options: CallOptions): 
   return { pins, tampering, intact, versions };
 }
 
-export interface DescribeLockedOptions extends CallOptions {
-  /** Whether to ask for the lock of each object. By default of manifests and records alone. */
-  readonly everyLock: boolean;
-}
-
-/** Throws a storage error. */
+/** What was done to locked objects and to records, and points that aren't what they claim. Throws a storage error. */
 export async function describeLocked(
   view: LockedView,
   points: readonly CatalogPoint[],
-  options: DescribeLockedOptions,
+  options: CallOptions,
 ): Promise<Finding[]> {
   const { pins, tampering } = view;
   const findings = tampering.map(({ kind, until, info: { name } }): Finding => {
@@ -64,7 +57,6 @@ export async function describeLocked(
     const message = `${record} names another version of ${object} than was there first; the first one counts`;
     findings.push({ kind: "lock", object: record, message, affected: [] });
   }
-  findings.push(...(await findShortLocks(view, options)));
   for (const point of points) {
     const message = await suspicion(view, point, options);
     if (message !== undefined) findings.push({ kind: "point", object: point.name, message, affected: [] });
@@ -77,25 +69,6 @@ const deeds: Readonly<Record<Tampering["kind"], string>> = {
   replaced: "has had something else put over it; the locked version is there, and `repair` brings it back",
   gone: "is not there any more, not even its locked version",
 };
-
-/** Locks that end before the records say: they were never set, or taken back by who has the right to. */
-async function findShortLocks(
-  { pins, intact, versions }: LockedView,
-  { everyLock, signal }: DescribeLockedOptions,
-): Promise<Finding[]> {
-  const { locks } = intact.storage;
-  const findings: Finding[] = [];
-  await forEachAtOnce(pins.objects, locksAtOnce, async ([name, { version, until }]) => {
-    const asked = everyLock || name.startsWith("points/") || name.startsWith("locks/");
-    if (!asked || versions.get(name)?.some((one) => one.version === version) !== true) return;
-    const end = (await locks?.lockedUntil(name, version, { signal })) ?? 0;
-    if (end > until - 1000) return;
-    const is = end === 0 ? "isn't locked" : `is locked until ${day(end)} only`;
-    const message = `${name} ${is}, and should be until ${day(until)}`;
-    findings.push({ kind: "lock", object: name, message, affected: [] });
-  });
-  return findings;
-}
 
 async function suspicion(
   { intact, pins, versions }: LockedView,
@@ -115,6 +88,6 @@ async function suspicion(
 }
 
 /** `2026-12-26 00:00 UTC`. */
-function day(time: number): string {
+export function day(time: number): string {
   return `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`;
 }

@@ -42,6 +42,8 @@ interface FoundRecord {
 export interface ReadPinsOptions extends CallOptions {
   /** Leaves out records of locks that end before this, in ms since the epoch. By default, of those that have ended. */
   readonly from?: number | undefined;
+  /** Leaves out records with other names. */
+  readonly among?: ReadonlySet<string> | undefined;
 }
 
 /** Throws `storage_denied` when the storage doesn't lock, or a storage error. */
@@ -54,6 +56,7 @@ export async function readPins(repository: Repository, locks: ObjectLocks, optio
   await forEachAtOnce(named, readsAtOnce, async ([name, versions]) => {
     const until = untilOf(name);
     if (until === undefined || until < (options.from ?? now)) return;
+    if (options.among?.has(name) === false) return;
     const record = await firstThatOpens(repository, locks, versions, damaged, { signal });
     if (record !== undefined) found.push(record);
   });

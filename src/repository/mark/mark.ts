@@ -29,8 +29,12 @@ export interface MarkOptions {
   readonly onProblem?: (problem: MarkProblem) => Promise<Buffer | undefined>;
   /** Told now and then how many blobs are marked, and awaited. */
   readonly onProgress?: (marked: number) => void | Promise<void>;
+  /** Told of each blob in use when it is met first, and so of the point that was taken in for it. */
+  readonly onMark?: ((node: TreeNode) => void) | undefined;
   /** How many blobs there may be, so that memory is taken once. */
   readonly expected?: number;
+  /** Of points marked before: what they use isn't met again, and the others' is added. By default, none. */
+  readonly marks?: MarkSet;
 }
 
 /**
@@ -44,11 +48,12 @@ export async function markBlobs(
   points: Iterable<RecoveryPoint>,
   options: MarkOptions = {},
 ): Promise<MarkSet> {
-  const marks = new MarkSet(options.expected);
+  const { marks = new MarkSet(options.expected) } = options;
   const stack: TreeNode[] = [];
   const missing: TreeNode[] = [];
   const meet = (node: TreeNode): void => {
     if (!marks.add(node.kind, node.id)) return;
+    options.onMark?.(node);
     if (node.kind !== blobKinds.data) stack.push(node);
     else if (!source.index.has(node.id)) missing.push(node);
   };

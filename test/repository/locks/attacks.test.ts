@@ -131,9 +131,9 @@ test("a lock that was taken back, or never set", async () => {
   second.until = site.clock.now() + day;
   const found = await findings(site);
   expect(found.map(({ kind, object }) => `${kind} ${object}`).toSorted()).toEqual(names.map((name) => `lock ${name}`));
-  // A check that reads no content asks for the locks of points alone.
+  // A check that reads no content asks for the same.
   const structure = await checkRepository(await open(site), { executor, replica: true });
-  expect(structure.findings.map(({ object }) => object)).toEqual([site.point.name]);
+  expect(structure.findings.map(({ object }) => object).toSorted()).toEqual(names);
 });
 
 test("a locked version that is gone all the same; what was put there again as it was is read", async () => {
@@ -178,6 +178,36 @@ describe("forged by someone with the repository's key", () => {
     ]);
     await repairRepository(await open(site), { executor, replicas: [], replica: true });
     expect(await readTiny(site.replica, site.point)).toEqual(expectedContents(content));
+  });
+
+  test("a record that says of a point that it is locked, when nobody has locked what it needs", async () => {
+    const site = await lockedSite();
+    const other = await captureTiny(site.primary, { ...content, image: [1, 2, 6] });
+    await site.send();
+    const genuine = site.storage.until(site.point.name) ?? 0;
+    const until = site.clock.now() + 90 * day;
+    const objects = new Map<string, string>();
+    const record = { time: site.clock.now(), until, points: [site.point.id], objects };
+    const { name, data } = sealLockRecord(site.replica.keys, record);
+    await site.storage.locks?.put(name, [data], until);
+    const found = await findings(site);
+    expect(found.every(({ kind }) => kind === "lock")).toBe(true);
+    const needed = site.objects.filter((object) => !/^(?:locks|points)\//.test(object));
+    // Of what only the other point needs, nobody has said that it is locked for longer.
+    const indexes = [...site.storage.versions.keys()].filter((object) => object.startsWith("index/"));
+    const expected = new Set([...needed, ...indexes, site.point.name]);
+    expect(found.map(({ object }) => object).toSorted()).toEqual([...expected].toSorted());
+    expect(found.map(({ object }) => object)).not.toContain(other.name);
+    // Somebody has extended everything but one pack.
+    const last = needed.find((object) => object.startsWith("packs/")) ?? "";
+    for (const object of expected) {
+      const first = site.storage.versions.get(object)?.[0];
+      if (first !== undefined && object !== last) first.until = until;
+    }
+    const [left, ...more] = await findings(site);
+    expect(more).toEqual([]);
+    expect(left).toMatchObject({ kind: "lock", object: last });
+    expect(left?.message).toContain(new Date(genuine).toISOString().slice(0, 10));
   });
 
   test("a record without the key", async () => {
