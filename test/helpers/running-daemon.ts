@@ -15,12 +15,16 @@ export class RunningDaemon {
   readonly lines: LogLine[] = [];
   /** What was printed to standard error, and what of the output isn't a line of the log. */
   errors = "";
+  /** When it has ended and all that it printed has been read, which is a moment later. */
+  readonly #closed: Promise<unknown>;
+  #isClosed = false;
   #rest = "";
 
   constructor(configFile: string) {
     this.process = spawn(launcher, ["daemon", "--config", configFile], { stdio: ["ignore", "pipe", "pipe"] });
     this.process.stdout?.setEncoding("utf8").on("data", (piece: string) => this.#read(piece));
     this.process.stderr?.setEncoding("utf8").on("data", (piece: string) => (this.errors += piece));
+    this.#closed = once(this.process, "close").finally(() => (this.#isClosed = true));
     onTestFinished(async () => await this.kill());
   }
 
@@ -35,19 +39,16 @@ export class RunningDaemon {
     return await eventually(() => {
       const found = this.lines.slice(from).find(matches);
       if (found !== undefined) return found;
-      if (this.process.exitCode === null && this.process.signalCode === null) return undefined;
+      if (!this.#isClosed) return undefined;
       throw new Error(`the daemon has ended: ${this.errors} ${JSON.stringify(this.lines.slice(-5))}`);
     });
   }
 
-  /** The exit status, or the signal that ended it. */
+  /** The exit status, or the signal that ended it; with it its work process has ended, and all that they printed is here. */
   async end(signal?: NodeJS.Signals): Promise<number | NodeJS.Signals | null> {
     const { process: child } = this;
-    if (child.exitCode === null && child.signalCode === null) {
-      const ended = once(child, "close");
-      if (signal !== undefined) child.kill(signal);
-      await ended;
-    }
+    if (signal !== undefined) child.kill(signal);
+    await this.#closed;
     return child.exitCode ?? child.signalCode;
   }
 
