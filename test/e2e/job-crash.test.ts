@@ -38,13 +38,13 @@ const start = Date.UTC(2026, 5, 1);
 /** What both disks take for the time: a sweep refuses to work when clocks disagree. */
 let diskTime = start;
 
-const configText = (source: string): string => `
+const configText = (folder: string): string => `
 version: 1
-repository: { path: /primary, key_file: /key }
+repository: { path: /primary, key_file: /key, state: ${folder}/state }
 replicas: { other: { path: /other } }
 sources:
-  files: { directory: { path: ${source}/files } }
-  disk: { image: { path: ${source}/disk.img } }
+  files: { directory: { path: ${folder}/source/files } }
+  disk: { image: { path: ${folder}/source/disk.img } }
 policies:
   all:
     sources: [files, disk]
@@ -65,9 +65,9 @@ class World {
   readonly config: Config;
   readonly policy: Policy;
 
-  constructor(source: string) {
-    this.source = source;
-    this.config = loadConfig(configText(source), "test.yaml");
+  constructor(folder: string) {
+    this.source = join(folder, "source");
+    this.config = loadConfig(configText(folder), "test.yaml");
     this.policy = this.config.policies[0] as Policy;
   }
 
