@@ -3,6 +3,7 @@ import { execFile, spawnSync } from "node:child_process";
 import {
   chmodSync,
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -16,8 +17,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { MemoryMount, mayMount } from "../../src/restore/boot/memory-mount.ts";
-import { freePort } from "../helpers/free-port.ts";
 import { waitFor } from "../helpers/guest/qemu.ts";
+import { RunningDaemon } from "../helpers/running-daemon.ts";
 import { type Ended, ended, Host, isRoot, project, startStillpoint, stillpoint } from "./host.ts";
 
 const host = new Host();
@@ -250,10 +251,7 @@ describe("being cut off", () => {
       const before = host.json("list", "--source", "dump");
       const child = startStillpoint(["run", "all", "--source", "dump", "--config", config]);
       const end = ended(child);
-      const deadline = Date.now() + 60_000;
-      while (!readdirSync(host.folder).includes(signal) && Date.now() < deadline) {
-        await new Promise((resolve) => void setTimeout(resolve, 50));
-      }
+      await waitFor("the command to run", () => existsSync(host.path(signal)));
       child.kill(signal);
       const result = await end;
       expect(result.status).toBe(1);
@@ -269,15 +267,12 @@ describe("being cut off", () => {
 test("the daemon: the verbs go through it, a second one is refused, and it ends cleanly", async () => {
   const other = new Host();
   onTestFinished(() => other.remove());
-  const port = await freePort();
-  other.set({ listen: `127.0.0.1:${port}` });
-  const daemon = startStillpoint(["daemon", "--config", other.config]);
-  const end = ended(daemon);
-  onTestFinished(() => void daemon.kill("SIGKILL"));
-  const deadline = Date.now() + 60_000;
-  while (!other.run("status").stdout.startsWith("Stillpoint") && Date.now() < deadline);
+  other.set();
+  const daemon = new RunningDaemon(other.config);
+  const address = await daemon.started();
+  expect(other.run("status").stdout).toMatch(/^Stillpoint/);
   expect(other.json("status")).toMatchObject({
-    daemon: { pid: daemon.pid, address: `http://127.0.0.1:${port}`, not_ready: expect.any(Array) },
+    daemon: { pid: daemon.process.pid, address, not_ready: expect.any(Array) },
   });
   expect(other.json("run", "all")).toMatchObject({ policy: "all", outcome: "ok" });
   expect(other.run("run", "nothing").status).toBe(1);
@@ -287,8 +282,7 @@ test("the daemon: the verbs go through it, a second one is refused, and it ends 
   const status = other.run("status").stdout;
   expect(status).toMatch(/^all +data +primary +[0-9a-f]{8} /m);
   expect(status).toMatch(/^ {2}all +in .* the last one ended .* ago: ok$/m);
-  daemon.kill("SIGTERM");
-  expect((await end).status).toBe(0);
+  expect(await daemon.end("SIGTERM")).toBe(0);
   expect(other.json("status")).toMatchObject({ daemon: null });
 });
 

@@ -57,7 +57,6 @@ function commandLine(args: readonly string[], { asNobody }: StartOptions): [stri
 }
 
 export interface HostOptions {
-  readonly listen?: string;
   readonly replicas?: readonly string[];
   readonly cron?: string;
 }
@@ -110,7 +109,7 @@ export class Host {
   }
 }
 
-function configText({ listen = "127.0.0.1:0", replicas = ["usb"], cron = "0 0 1 1 *" }: HostOptions): string {
+function configText({ replicas = ["usb"], cron = "0 0 1 1 *" }: HostOptions): string {
   const lines = (make: (name: string) => string): string => replicas.map(make).join(", ");
   return `version: 1
 repository: { path: repository, key_file: repository.key }
@@ -125,6 +124,6 @@ policies:
     schedule: { cron: '${cron}', timezone: UTC, missed: skip }
     keep: { last: 10 }
     replicate: { ${lines((name) => `${name}: {}`)} }
-daemon: { listen: '${listen}' }
+daemon: { listen: "127.0.0.1:0" }
 `;
 }
