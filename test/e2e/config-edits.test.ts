@@ -85,7 +85,7 @@ it("shows what an edit would forget, forgets nothing until that is accepted, and
   const accepted = await stillpoint(["config", "accept", ...config]);
   expect(accepted).toMatchObject({ status: 0, stderr: "" });
   expect(accepted.stdout).toContain("Accepted: often may forget 4 of 5 recovery points of docs at primary.");
-  expect(daemon.lines.find(({ message }) => message.startsWith("new keep rules accepted"))).toMatchObject({
+  expect(await daemon.line(({ message }) => message.startsWith("new keep rules accepted"))).toMatchObject({
     policy: "often",
     location: "primary",
     by: expect.any(String),
