@@ -74,7 +74,7 @@ replicas:
 sources:
   data: { directory: { path: /srv/data } }
   disk: { image: { path: /srv/disk.raw } }
-  erp: { vm: { qmp: ${guest.qmp}, max_pause: 5s, spool: ${guest.folder}/spool } }
+  erp: { vm: { qmp: ${guest.qmp}, max_pause: 60s, spool: ${guest.folder}/spool } }
 policies:
   nightly:
     sources: [data, disk, erp]
@@ -183,9 +183,11 @@ function newestOf(points: readonly Listed[], source: string): Listed {
   return newest;
 }
 
-/** Whatever still runs there, so that a test that failed leaves nothing. */
+/** Whatever still runs there, so that a test that failed leaves nothing, and nobody writes where all is removed. */
 const endAll = `
-[ ! -e "$HOME/pid" ] || kill "$(cat "$HOME/pid")" || true
+if [ -e "$HOME/pid" ] && kill "$(cat "$HOME/pid")"; then
+  timeout 60 sh -c 'while [ -e "/proc/$0/exe" ]; do sleep 0.1; done' "$(cat "$HOME/pid")" || true
+fi
 for boot in $(ls /var/lib/stillpoint/state/boots || true); do stillpoint boot stop "$boot"; done
 `;
 
