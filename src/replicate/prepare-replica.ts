@@ -1,7 +1,8 @@
 /** Making a storage the replica of a repository, and giving it the keys that the primary has. */
 import { isStillpointError, StillpointError } from "../errors.ts";
 import { parseKeyObject } from "../repository/keys/key-objects.ts";
-import { type Format, readFormat, type Repository } from "../repository/repository.ts";
+import { type Format, type FormatOptions, readFormat, type Repository } from "../repository/repository.ts";
+import { isFar } from "../storage/is-far.ts";
 import type { CallOptions, Storage, StorageAddress } from "../storage/storage.ts";
 
 export interface PrepareReplicaOptions extends CallOptions {
@@ -24,7 +25,10 @@ export interface PrepareReplicaOptions extends CallOptions {
  */
 export async function prepareReplica(options: PrepareReplicaOptions): Promise<Repository> {
   const { primary, storage, address, signal } = options;
-  const [existing, keys] = await Promise.all([formatOf(storage, { signal }), namesOf(storage, "keys/", { signal })]);
+  const [existing, keys] = await Promise.all([
+    formatOf(storage, { far: isFar(address), signal }),
+    namesOf(storage, "keys/", { signal }),
+  ]);
   if (existing === undefined) await checkMayCreate(options);
   else checkSame(primary, storage, existing);
   await addKeys(primary.storage, storage, keys, { signal });
@@ -34,7 +38,7 @@ export async function prepareReplica(options: PrepareReplicaOptions): Promise<Re
 }
 
 /** Undefined where there is no repository. Throws `format_unsupported`, `damaged`, or a storage error. */
-export async function formatOf(storage: Storage, options: CallOptions): Promise<Format | undefined> {
+export async function formatOf(storage: Storage, options: FormatOptions): Promise<Format | undefined> {
   try {
     return await readFormat(storage, options);
   } catch (error) {

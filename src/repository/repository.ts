@@ -5,6 +5,7 @@ import type { Clock } from "../host/clock.ts";
 import { randomBytes } from "../host/random.ts";
 import type { CallOptions, ObjectInfo, Storage, StorageAddress } from "../storage/storage.ts";
 import type { CatalogMemory } from "./points/catalog-memory.ts";
+import { isFar } from "../storage/is-far.ts";
 import { withFirstKeys } from "./locks/with-versions.ts";
 import { damagedObject, formatVersion, requireLength, suiteNumber } from "./format.ts";
 import {
@@ -100,8 +101,8 @@ export async function openRepository(options: OpenOptions): Promise<Repository> 
 }
 
 async function open(options: OpenOptions): Promise<Repository> {
-  const { storage, clock, secret, signal } = options;
-  const format = await readFormat(storage, { signal });
+  const { storage, clock, secret, address, signal } = options;
+  const format = await readFormat(storage, { far: isFar(address), signal });
   const repositoryId = Buffer.from(format.repository, "hex");
   let damage: StillpointError | undefined;
   for await (const object of storage.list("keys/", { signal })) {
@@ -113,7 +114,7 @@ async function open(options: OpenOptions): Promise<Repository> {
         : await unwrapMasterKey(key, secret, repositoryId);
     if (masterKey === undefined) continue;
     const keys = new KeyRing({ masterKey, repositoryId });
-    if (keys.keyCheck === format.key_check) return { storage, clock, keys, address: options.address };
+    if (keys.keyCheck === format.key_check) return { storage, clock, keys, address };
   }
   // It may have been the one: then "wrong key" would send someone looking for another key file.
   if (damage !== undefined) throw damage;
@@ -143,8 +144,13 @@ async function readKey(
   }
 }
 
+export interface FormatOptions extends CallOptions {
+  /** Whether a round trip takes longer than it takes to read what turns out to be too long, as far as it comes in that time. */
+  readonly far?: boolean;
+}
+
 /** The `format` object. Throws `repository_missing`, `format_unsupported`, `damaged`, or a storage error. */
-export async function readFormat(storage: Storage, options?: CallOptions): Promise<Format> {
+export async function readFormat(storage: Storage, options?: FormatOptions): Promise<Format> {
   const data = await getFormat(storage, options).catch((error: unknown) => {
     if (!isStillpointError(error, "object_missing")) throw error;
     throw new StillpointError("repository_missing", {
@@ -167,9 +173,21 @@ export async function readFormat(storage: Storage, options?: CallOptions): Promi
   });
 }
 
-async function getFormat(storage: Storage, options?: CallOptions): Promise<Buffer> {
-  requireLength(await storage.stat("format", options), longestPlain);
-  return await storage.get("format", undefined, options);
+async function getFormat(storage: Storage, { far = false, signal }: FormatOptions = {}): Promise<Buffer> {
+  const tooLong = new AbortController();
+  const read = async (): Promise<Buffer> =>
+    await storage.get("format", undefined, {
+      signal: signal === undefined ? tooLong.signal : AbortSignal.any([signal, tooLong.signal]),
+    });
+  const reading = far ? read() : undefined;
+  reading?.catch(() => undefined); // Seen below, unless it has no right length.
+  try {
+    requireLength(await storage.stat("format", { signal }), longestPlain);
+  } catch (error) {
+    tooLong.abort();
+    throw error;
+  }
+  return await (reading ?? read());
 }
 
 /** Whether an object exists. Throws storage errors other than its absence. */

@@ -3,7 +3,7 @@ import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { type Damage, loadCatalog } from "../../src/repository/points/catalog.ts";
 import { openRepository, type Repository } from "../../src/repository/repository.ts";
 import type { Secret } from "../../src/repository/keys/key-objects.ts";
-import type { ObjectInfo, Storage } from "../../src/storage/storage.ts";
+import type { ObjectInfo, SftpAddress, Storage } from "../../src/storage/storage.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { captureTiny, makeTestRepository, overriding } from "../helpers/repository.ts";
 
@@ -59,6 +59,18 @@ describe("an object of an absurd length", () => {
   test("is refused in the place of the format, and passed over among the keys", async () => {
     const { clock, storage } = await repositoryWith("format");
     expect(await rejection(openRepository({ storage, clock, secret }))).toMatchObject({ code: "damaged" });
+    // Far away it is begun to be read while its length is asked for, and then left.
+    const left: (boolean | undefined)[] = [];
+    const hanging = overriding(storage, {
+      get: async (_, __, { signal } = {}) => {
+        await new Promise((resolve) => signal?.addEventListener("abort", resolve, { once: true }));
+        left.push(signal?.aborted);
+        return Buffer.alloc(0);
+      },
+    });
+    const far = { storage: hanging, clock, secret, address: { kind: "sftp", location: "far" } as SftpAddress };
+    expect(await rejection(openRepository(far))).toMatchObject({ code: "damaged" });
+    expect(left).toEqual([true]);
     const other = await repositoryWith("keys/0000000000000000");
     await openRepository({ storage: other.storage, clock, secret });
   });
