@@ -35,9 +35,12 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
   const config = context.config();
   const { policies, maintenance } = config;
   const source = await openOrigin(context, from, to, signal);
-  const location = await context.locations.replica(to.replica.name, signal, source);
+  // What is read here is read while the replica answers.
+  const [location, { points, store }] = await Promise.all([
+    context.locations.replica(to.replica.name, signal, source),
+    context.views.of(job, source, { signal }),
+  ]);
   const { repository: replica } = location;
-  const { points, store } = await context.views.of(job, source, { signal });
   const mine = belongsTo(policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
   const judging = { policy, location: to.replica.name, now: context.clock.now() };

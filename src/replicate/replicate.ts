@@ -24,6 +24,8 @@ const groupBytes = 64 * 1024 * 1024;
 interface View {
   readonly points: ReadonlySet<string>;
   readonly fresh: () => boolean;
+  /** The replica's index, where reading it has begun already. */
+  readonly index?: Promise<BlobStore> | undefined;
 }
 
 export interface ReplicateOptions extends CallOptions {
@@ -62,6 +64,8 @@ class Replication {
   #locks: PointLocks | undefined;
   readonly #unlocked: StillpointError[] = [];
   readonly #replicated: CatalogPoint[] = [];
+  /** Those of the points replicated, as they were stored. */
+  readonly #stored: RecoveryPoint[] = [];
   readonly #failed: PointFailure[] = [];
   readonly #done = { blobs: 0, bytesRead: 0, bytesSent: 0, adoptedPacks: 0 };
   /** Forgotten at the primary while the run went on. */
@@ -93,6 +97,8 @@ class Replication {
       if (!isStillpointError(error)) throw error;
       ended = error;
     }
+    // The next run needn't read them there.
+    await this.#replica.memory?.saveStored(this.#stored);
     return {
       replicated: this.#replicated,
       failed: this.#failed,
@@ -111,6 +117,8 @@ class Replication {
     const { points, wanted } = this.#options;
     await this.#renewLocks();
     const fresh = this.#freshness();
+    const index = (await this.#seemsBehind()) ? BlobStore.load(this.#replica, this.#call) : undefined;
+    index?.catch(() => undefined); // Seen when it is needed.
     const [notes, replica] = await Promise.all([
       NoteSynchroniser.survey(this.#primary, this.#replica, this.#call),
       surveyPoints(this.#replica, idsOf(points), this.#call),
@@ -122,7 +130,7 @@ class Replication {
     await this.#notes.synchronise(idsOf(common), this.#call);
     let { lacking } = this.#plan;
     let { primary } = this.#options;
-    let view: View = { points: replica.points, fresh };
+    let view: View = { points: replica.points, fresh, index };
     for (let attempt = 1; lacking.length > 0; attempt++) {
       const left = await this.#sendWhileFresh(lacking, primary, view);
       if (left.length === lacking.length && attempt > 1) throw this.#tooSlow();
@@ -138,13 +146,13 @@ class Replication {
   async #sendWhileFresh(
     lacking: readonly CatalogPoint[],
     store: BlobStore,
-    { points, fresh }: View,
+    { points, fresh, index }: View,
   ): Promise<readonly CatalogPoint[]> {
     const waiting = [...lacking];
     const transfer = await Transfer.begin({
       primary: this.#primary,
       store,
-      replica: this.#replica,
+      there: await (index ?? BlobStore.load(this.#replica, this.#call)),
       common: this.#options.points.filter(({ id }) => points.has(id)),
       onBatch: () => this.#progress(),
       signal: this.#options.signal,
@@ -162,6 +170,18 @@ class Replication {
       this.#done.blobs += transfer.blobs;
       await transfer.close();
     }
+  }
+
+  /**
+   * Whether the replica lacks anything, as far as this host remembers: then its index is read while it is looked at. Not where points are
+   * locked: what locks them looks for all of each point in the index, which must be the younger of the two.
+   */
+  async #seemsBehind(): Promise<boolean> {
+    const { points, wanted, lock } = this.#options;
+    const { memory } = this.#replica;
+    if (memory === undefined || lock !== undefined) return false;
+    await memory.load();
+    return points.some((point) => memory.point(point.name) === undefined && wanted(point));
   }
 
   async #lookAgain(): Promise<View> {
@@ -221,17 +241,19 @@ class Replication {
   async #commitPoint(point: CatalogPoint): Promise<void> {
     const manifest = await this.#readManifest(point);
     if (manifest === undefined) return;
-    await this.#replica.storage.put(point.name, [manifest], this.#call);
+    await this.#replica.storage.put(point.name, [manifest.data], this.#call);
     this.#replicated.push(point);
+    this.#stored.push(manifest.point);
     this.#progress();
   }
 
   /** The manifest as it is stored, verified. */
-  async #readManifest(point: CatalogPoint): Promise<Buffer | undefined> {
+  async #readManifest(
+    point: CatalogPoint,
+  ): Promise<{ readonly data: Buffer; readonly point: RecoveryPoint } | undefined> {
     try {
       const data = await this.#primary.storage.get(point.name, undefined, this.#call);
-      openManifest(this.#primary.keys, point.name, data);
-      return data;
+      return { data, point: openManifest(this.#primary.keys, point.name, data) };
     } catch (error) {
       await this.#fail(point, error);
       return undefined;

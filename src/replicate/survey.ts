@@ -1,6 +1,6 @@
 /** What a location holds of a primary's points, and of the notes on them. */
 import { isStillpointError } from "../errors.ts";
-import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
+import { type CatalogPoint, forEachAtOnce, listPoints, readCatalog } from "../repository/points/catalog.ts";
 import type { RecoveryPoint } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
 import { getSmallObject } from "../repository/points/small-objects.ts";
@@ -37,11 +37,15 @@ export async function surveyPoints(
   wanted: Iterable<string>,
   options: CallOptions = {},
 ): Promise<LocationSurvey> {
-  const { points: there, vanished } = await loadCatalog(repository, options);
+  const listed = await listPoints(repository.storage, options);
+  // After the points: the record that one was forgotten is there before the point is gone.
+  const [{ points: there, vanished }, records] = await Promise.all([
+    readCatalog(repository, listed, options),
+    newestNames(repository.storage, "forgotten", options),
+  ]);
   const points = new Set(there.map(({ id }) => id));
   const lacking = new Set(wanted).difference(points);
   const forgotten = new Set<string>();
-  const records = await newestNames(repository.storage, "forgotten", options);
   await forEachAtOnce(records, readsAtOnce, async ([id, name]) => {
     if (lacking.has(id) && (await opens(repository, name, options))) forgotten.add(id);
   });

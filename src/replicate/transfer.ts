@@ -2,7 +2,7 @@
 import { release } from "../host/release.ts";
 import { BlobReader } from "../repository/blobs/blob-reader.ts";
 import { farReach } from "../repository/blobs/runs.ts";
-import { BlobStore } from "../repository/blobs/blob-store.ts";
+import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { inlineExecutor } from "../repository/threads/executor.ts";
 import type { BlobKind } from "../repository/format.ts";
@@ -28,7 +28,8 @@ export interface TransferOptions extends CallOptions {
   readonly primary: Repository;
   /** The primary's index. */
   readonly store: BlobStore;
-  readonly replica: Repository;
+  /** The replica's index. */
+  readonly there: BlobStore;
   /** The points that both have. */
   readonly common: readonly CatalogPoint[];
   /** Called after each batch. */
@@ -45,8 +46,8 @@ export class Transfer {
   readonly adopted: number;
   blobs = 0;
 
-  private constructor(options: TransferOptions, there: BlobStore, notices: SweepNotices, adopted: number) {
-    const { primary, store, signal } = options;
+  private constructor(options: TransferOptions, notices: SweepNotices, adopted: number) {
+    const { primary, store, there, signal } = options;
     this.#options = options;
     this.#reader = new BlobReader({
       keys: primary.keys,
@@ -60,11 +61,11 @@ export class Transfer {
     for (const point of options.common) if (notices.vouchFor(point.id)) this.#addBase(point);
   }
 
-  /** Reads the replica's index, and adopts what an interrupted run has left. Throws `damaged` or errors of its storage. */
+  /** Adopts what an interrupted run has left. Throws errors of the replica's storage. */
   static async begin(options: TransferOptions): Promise<Transfer> {
-    const there = await BlobStore.load(options.replica, options);
+    const { there } = options;
     const notices = sweepNotices(there);
-    return new Transfer(options, there, notices, await adoptOrphans(there, notices, options));
+    return new Transfer(options, notices, await adoptOrphans(there, notices, options));
   }
 
   /** The replica's index, and what was sent. */

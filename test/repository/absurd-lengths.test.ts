@@ -63,7 +63,9 @@ describe("an object of an absurd length", () => {
     const left: (boolean | undefined)[] = [];
     const hanging = overriding(storage, {
       get: async (_, __, { signal } = {}) => {
-        await new Promise((resolve) => signal?.addEventListener("abort", resolve, { once: true }));
+        await new Promise<void>((resolve) => {
+          signal?.addEventListener("abort", () => resolve(), { once: true });
+        });
         left.push(signal?.aborted);
         return Buffer.alloc(0);
       },

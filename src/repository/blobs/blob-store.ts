@@ -1,6 +1,7 @@
 /** What a repository holds, loaded: its packs, where each blob is, which packs are condemned. */
 import { isStillpointError } from "../../errors.ts";
 import { isFar } from "../../storage/is-far.ts";
+import type { CallOptions } from "../../storage/storage.ts";
 import { BlobIndex } from "./blob-index.ts";
 import { BlobReader } from "./blob-reader.ts";
 import { idLength, longestLargeObject, requireLength, tableEntryLength } from "../format.ts";
@@ -79,8 +80,9 @@ export class BlobStore {
   }
 
   /**
-   * The order matters (docs/format.md section 11). Sweep records first: one that isn't seen any more has had its packs
+   * The order of the lists matters (docs/format.md section 11). Sweep records first: one that isn't seen any more has had its packs
    * deleted before, so they aren't seen either. Then index objects, then packs: a pack is always there before the index that names it.
+   * What an index object says never changes: they are read while packs are listed.
    */
   static async #load(repository: Repository, options: LoadStoreOptions): Promise<BlobStore> {
     const { clock, storage } = repository;
@@ -90,11 +92,10 @@ export class BlobStore {
     for await (const { name, size } of storage.list("index/", options)) indexes.push({ name, size });
     const bytes = indexes.reduce((sum, { size }) => sum + size, 0);
     const store = new BlobStore(repository, began, Math.min(mostExpected, Math.ceil(bytes / tableEntryLength)));
-    for await (const { name, size, time } of storage.list("packs/", options)) {
-      const id = packIdOf(name);
-      if (id !== undefined) store.present.set(id, { id, size, time });
-    }
+    const listing = store.#listPacks(options);
+    listing.catch(() => undefined); // Seen where it is waited for; here it only must not count as unhandled.
     for await (const { name, size, packs } of openIndexes(repository, indexes, options)) {
+      await listing;
       store.indexes.push({ name, size });
       options.onIndex?.(name, packs);
       for (const pack of packs) {
@@ -102,8 +103,16 @@ export class BlobStore {
         else store.add(pack);
       }
     }
+    await listing;
     for (const [name, record] of sweeps) store.#condemn(name, record);
     return store;
+  }
+
+  async #listPacks(options: CallOptions): Promise<void> {
+    for await (const { name, size, time } of this.repository.storage.list("packs/", options)) {
+      const id = packIdOf(name);
+      if (id !== undefined) this.present.set(id, { id, size, time });
+    }
   }
 
   /**

@@ -60,6 +60,17 @@ export class CatalogMemory {
     for (const map of [this.#points, this.#objects]) {
       for (const name of map.keys()) if (!names.has(name)) this.#changed = map.delete(name);
     }
+    await this.#write();
+  }
+
+  /** Remembers points that this host has just stored there itself, and writes the file. */
+  async saveStored(points: Iterable<RecoveryPoint>): Promise<void> {
+    await this.load();
+    for (const point of points) this.addPoint(point);
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
     if (!this.#changed) return;
     const remembered: Remembered = {
       version: memoryVersion,

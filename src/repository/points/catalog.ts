@@ -1,7 +1,7 @@
 /** The recovery points of a repository, with what was said of them since: tags, holds, proofs. */
 import { isStillpointError, StillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
-import type { CallOptions, ObjectInfo } from "../../storage/storage.ts";
+import type { CallOptions, ObjectInfo, Storage } from "../../storage/storage.ts";
 import { longestSmallObject, requireLength } from "../format.ts";
 import { openManifest, parsePointName, type RecoveryPoint, sealManifest, type Manifest } from "./manifest.ts";
 import { exists, type Repository } from "../repository.ts";
@@ -42,14 +42,27 @@ const readsAtOnce = 16;
  * reported, not thrown; a failing storage is thrown.
  */
 export async function loadCatalog(repository: Repository, options: CallOptions = {}): Promise<Catalog> {
+  return await readCatalog(repository, await listPoints(repository.storage, options), options);
+}
+
+/** The manifests as the storage lists them. */
+export async function listPoints(storage: Storage, options: CallOptions = {}): Promise<readonly ObjectInfo[]> {
+  const listed: ObjectInfo[] = [];
+  for await (const object of storage.list("points/", options)) {
+    if (parsePointName(object.name) !== undefined) listed.push(object);
+  }
+  return listed;
+}
+
+/** The catalog of those points, as `loadCatalog`. What is said of them is looked for now: a hold is stored before the point that it holds. */
+export async function readCatalog(
+  repository: Repository,
+  listed: readonly ObjectInfo[],
+  options: CallOptions = {},
+): Promise<Catalog> {
   const { memory } = repository;
   await memory?.load();
   const damaged: Damage[] = [];
-  const listed: ObjectInfo[] = [];
-  for await (const object of repository.storage.list("points/", options)) {
-    if (parsePointName(object.name) !== undefined) listed.push(object);
-  }
-  // After the points: a hold is stored before the point that it holds.
   const [tags, holds, proofs, readers] = await Promise.all([
     newestPerPoint(repository, "tags", damaged, options),
     newestPerPoint(repository, "holds", damaged, options),
