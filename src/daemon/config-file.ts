@@ -51,6 +51,12 @@ export class ConfigFile {
     return this.#inForce.config;
   }
 
+  /** The configuration in force once a reload that is under way has ended: for whoever may have asked for that reload. */
+  async settled(): Promise<Config> {
+    await this.#reloading;
+    return this.config;
+  }
+
   /** What the file held when it was put into force. */
   get text(): string {
     return this.#inForce.text;

@@ -36,17 +36,17 @@ export function makeControlHandler(options: ControlOptions): ControlHandler {
         return { file: configFile.path, text: configFile.text } satisfies ConfigText;
       case "accept": {
         const { policy, location, fingerprint, by } = request;
-        findPolicy(configFile.config, policy);
+        findPolicy(await configFile.settled(), policy);
         await new RetentionRecords(state).accept({ policy, location }, { fingerprint, time: clock.now(), by });
         log.warn("new keep rules accepted: the next prune may forget much", { policy, location, by, fingerprint });
         return null;
       }
       case "notify-test": {
-        const { notify } = configFile.config.daemon;
+        const { notify } = (await configFile.settled()).daemon;
         return await testChannels(request.channel, notify, { clock, signal: new AbortController().signal });
       }
       case "run": {
-        const policy = findPolicy(configFile.config, request.policy);
+        const policy = findPolicy(await configFile.settled(), request.policy);
         const chosen = request.source === undefined ? undefined : [findSource(policy, request.source)];
         return await jobs.run(policy, { sources: chosen, onEvent: sendEvent });
       }

@@ -103,3 +103,13 @@ it("shows what an edit would forget, forgets nothing until that is accepted, and
   expect(await run()).toMatchObject({ outcome: "ok", prune: [{ forgotten: 1 }, {}] });
   expect(daemon.errors).toBe("");
 });
+
+it("knows the new policies when it is asked to run one right after it was told to reload", async () => {
+  const site = await makeSite();
+  const daemon = new RunningDaemon(site.configFile);
+  await daemon.started();
+  const text = await fs.readFile(site.configFile, "utf8");
+  await fs.writeFile(site.configFile, text.replace("often:", "seldom:"));
+  daemon.process.kill("SIGHUP");
+  expect(await askRun(site.config.repository.state, { policy: "seldom" })).toMatchObject({ outcome: "ok" });
+});
