@@ -1,5 +1,6 @@
 /** What is stored of a guest's disks, against what qemu-img reads of them while the guest stands still. */
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -39,6 +40,13 @@ async function start(): Promise<void> {
   });
   qmp = await control(guest);
   await qmp.execute("stop");
+}
+
+/** Ends QEMU in good order. Its answer comes before it has written what it keeps in its images. */
+async function quit(): Promise<void> {
+  const ended = once(guest.process, "exit");
+  await qmp.execute("quit").catch(() => undefined);
+  await ended;
 }
 
 /** As the guest would write, through whatever is between its device and the image. */
@@ -123,8 +131,7 @@ test("disks that aren't named are left out", async () => {
 test("qcow2 keeps its bitmap when QEMU ends in good order, raw does not", async () => {
   await capture();
   await guestWrites("disk1", "write -P 0x55 7M 1M");
-  await qmp.execute("quit").catch(() => undefined);
-  await guest.stop();
+  await quit();
   await start();
   const point = await capture();
   await expectBoth(point);
@@ -135,8 +142,7 @@ test("qcow2 keeps its bitmap when QEMU ends in good order, raw does not", async 
 test("after QEMU was killed, everything is read", async () => {
   // A bitmap is only marked as in use in the image once it was stored there.
   await capture();
-  await qmp.execute("quit").catch(() => undefined);
-  await guest.stop();
+  await quit();
   await start();
   await capture();
   await guestWrites("disk1", "write -P 0x66 9M 1M");
