@@ -55,7 +55,8 @@ function startCapture(doom: Partial<Doom> = {}): ChildProcess {
 async function ended(child: ChildProcess): Promise<{ readonly status: number | null; readonly output: string }> {
   let output = "";
   child.stdout?.on("data", (data: Buffer) => (output += data.toString()));
-  await once(child, "exit");
+  // The end of the process alone may be told before the last of its output.
+  await once(child, "close");
   return { status: child.exitCode, output };
 }
 

@@ -116,9 +116,10 @@ test("-S stays at the instant, and can be left and entered again; resumed once, 
     });
     if (turn === 2) await qmp.execute("cont");
     if (turn === 2) await counts(folder, waiting);
+    const ended = once(waiting, "exit");
     await qmp.execute("quit").catch(() => undefined);
     await qmp.close();
-    await once(waiting, "exit");
+    await ended;
     expect(readSerialCount(path.join(folder, "serial0.log")) > 0).toBe(turn === 2);
   }
   const again = launch(folder);
