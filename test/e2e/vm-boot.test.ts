@@ -15,6 +15,7 @@ import { type CounterGuest, startCounterGuest } from "../helpers/guest/counter-g
 import { contradictions, readDiskRecord, readMemoryRecord, readSerialCount } from "../helpers/guest/counter-record.ts";
 import { waitFor } from "../helpers/guest/qemu.ts";
 import { type SaveOptions, saveGuest } from "../helpers/guest/save-guest.ts";
+import { isRunning } from "../helpers/is-running.ts";
 import { makeTestRepository } from "../helpers/repository.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { Host, isRoot, startStillpoint, stillpoint } from "./host.ts";
@@ -120,15 +121,6 @@ async function tell({ qmp }: Booted, command: string, args?: object): Promise<vo
   await monitor.execute(command, args);
 }
 
-/** A process that has ended, and that nobody has taken note of yet, doesn't run. */
-function isRunning(pid: number): boolean {
-  try {
-    return !/^State:\s*[ZX]/m.test(fs.readFileSync(`/proc/${String(pid)}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
-
 /** That keep the point from being forgotten. */
 function notices(): string[] {
   return fs.readdirSync(host.path(`repository/readers/${point.id}`));
@@ -199,8 +191,10 @@ describe("a booted machine", () => {
 
   test("is cleared away when the guest, or somebody with QMP, ends it", async () => {
     const one = boot(point.id);
+    const supervisor = supervisorOf(one);
     await tell(one, "quit");
-    await waitFor("the end", () => !fs.existsSync(one.dir));
+    await waitFor("the end", () => !isRunning(supervisor));
+    expect(fs.existsSync(one.dir)).toBe(false);
     expect(list()).toEqual([]);
   });
 

@@ -10,6 +10,7 @@ import { startCounterGuest } from "../helpers/guest/counter-guest.ts";
 import { contradictions, readMemoryRecord, readSerialCount } from "../helpers/guest/counter-record.ts";
 import { waitFor } from "../helpers/guest/qemu.ts";
 import { VmSite } from "../helpers/guest/vm-site.ts";
+import { isRunning } from "../helpers/is-running.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { isRoot, stillpoint } from "./host.ts";
 
@@ -40,16 +41,12 @@ afterEach(() => {
   for (const { boot: name } of list()) stop(name);
   expect(fs.readdirSync(path.join(state, "boots"))).toEqual([]);
   expect(fs.readFileSync("/proc/mounts", "utf8")).not.toContain(state);
-  expect([...pids].filter((pid) => fs.existsSync(`/proc/${String(pid)}/status`) && isRunning(pid))).toEqual([]);
+  expect([...pids].filter(isRunning)).toEqual([]);
   pids.clear();
   fs.rmSync(state, { recursive: true });
 });
 
 const pids = new Set<number>();
-
-function isRunning(pid: number): boolean {
-  return !/^State:\s*[ZX]/m.test(fs.readFileSync(`/proc/${String(pid)}/status`, "utf8"));
-}
 
 function boot(id: string, ...args: string[]): Booted {
   const { stdout, stderr } = stillpoint(["boot", id, "--stay", ...args, ...site.location, "--state", state, "--json"]);
@@ -97,7 +94,7 @@ test("settles while it runs, goes on with nothing of ours, is captured, and boot
   await ticks(one, 5);
   await settled(one);
   const supervisor = supervisorOf(one);
-  await waitFor("the supervisor's end", () => !fs.existsSync(`/proc/${String(supervisor)}`) || !isRunning(supervisor));
+  await waitFor("the supervisor's end", () => !isRunning(supervisor));
   const images = [0, 1].map((number) => path.join(one.dir, `disk${String(number)}.qcow2`));
   for (const image of images)
     expect(execFileSync("qemu-img", ["info", "-U", image], { encoding: "utf8" })).not.toContain("backing");
@@ -148,7 +145,7 @@ test("that ends before it has settled leaves disks that are whole", async () => 
   const one = boot(point.id);
   const supervisor = supervisorOf(one);
   process.kill(one.pid, "SIGTERM");
-  await waitFor("the supervisor's end", () => !fs.existsSync(`/proc/${String(supervisor)}`) || !isRunning(supervisor));
+  await waitFor("the supervisor's end", () => !isRunning(supervisor));
   expect(list()).toMatchObject([{ boot: one.boot, state: "ended" }]);
   const folder = await tempDir();
   const disks = [0, 1].map((number) => {

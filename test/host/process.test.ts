@@ -3,19 +3,11 @@ import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { isStillpointError, StillpointError } from "../../src/errors.ts";
 import { run, streamCommand } from "../../src/host/process.ts";
+import { isRunning } from "../helpers/is-running.ts";
 import { rejection } from "../helpers/rejection.ts";
 
 const shell = (script: string): string[] => ["sh", "-c", script];
 const timeout = 20_000;
-
-/** Whether a process is running; one that has ended and waits for its parent counts as ended. */
-function isRunning(pid: number): boolean {
-  try {
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
-  } catch {
-    return false;
-  }
-}
 
 async function untilEnded(pid: number): Promise<void> {
   while (isRunning(pid)) await setImmediate();
