@@ -10,7 +10,13 @@ import { afterEach, expect, test } from "vitest";
 import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { startCounterGuest } from "../helpers/guest/counter-guest.ts";
 import { contradictions, readMemoryRecord } from "../helpers/guest/counter-record.ts";
-import { type Messages, readMessages, startMessengers, unsentMessages } from "../helpers/guest/messenger.ts";
+import {
+  type Messages,
+  readMessages,
+  startMessengers,
+  unsentMessages,
+  untilReceived,
+} from "../helpers/guest/messenger.ts";
 import { clockArguments, longestGap } from "../helpers/guest/guest-clock.ts";
 import { startLinuxGuest } from "../helpers/guest/linux-guest.ts";
 import type { Guest } from "../helpers/guest/qemu.ts";
@@ -158,6 +164,7 @@ test("of two guests captured together, neither has received a message that the o
     expect(messages.one.received).toBeGreaterThan(last.one);
     expect(messages.two.received).toBeGreaterThan(last.two);
     Object.assign(last, { one: messages.one.received, two: messages.two.received });
+    await untilReceived([one, two], 1);
   }
 });
 
@@ -165,9 +172,9 @@ test("of two guests captured one after the other, the second has received what t
   const site = await VmSite.make();
   const [one, two] = await startMessengers();
   guests.push(one, two);
-  await setTimeout(200);
   const { point: first } = await site.capture(one);
-  await setTimeout(200);
+  // More than what the first is ever ahead of the second.
+  await untilReceived([two], 100);
   const { point: second } = await site.capture(two);
   const messages = [await messagesOf(site, first), await messagesOf(site, second)] as const;
   expect(unsentMessages(...messages).join()).toMatch(/^the second has received [0-9]+, of [0-9]+ sent$/);

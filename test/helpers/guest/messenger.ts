@@ -3,7 +3,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { Qmp } from "../../../src/qemu/qmp.ts";
 import { assemble } from "./assemble.ts";
-import { commonArguments, type Guest, guestFolder, makeImage, startQemu } from "./qemu.ts";
+import { commonArguments, type Guest, guestFolder, isListening, makeImage, startQemu, waitFor } from "./qemu.ts";
 
 export interface Messages {
   /** The number of the last message sent, or begun to be sent. */
@@ -37,14 +37,33 @@ export function unsentMessages(one: Messages, other: Messages): string[] {
   return [...judge(one, other, "the first"), ...judge(other, one, "the second")];
 }
 
-/** Starts both, each with 16 MiB of memory and one disk. */
+/** Starts both, each with 16 MiB of memory and one disk, and waits until each has heard of the other. */
 export async function startMessengers(): Promise<readonly [Guest, Guest]> {
   const first = await startMessenger((folder) => `path=${path.join(folder, "line")},server=on,wait=off`, "-S");
-  const second = await startMessenger(() => `path=${path.join(first.folder, "line")}`);
+  const line = path.join(first.folder, "line");
+  await waitFor("the line", () => isListening(line));
+  const second = await startMessenger(() => `path=${line}`);
   // Not before there is someone at the other end: what it sent would be lost.
   await using qmp = await Qmp.connect(first.qmp);
   await qmp.execute("cont");
+  await qmp.close();
+  await untilReceived([first, second], 1);
   return [first, second];
+}
+
+/** Waits until each has received so many messages from now on. */
+export async function untilReceived(guests: readonly Guest[], more: number): Promise<void> {
+  const wait = async ({ qmp: socket }: Guest): Promise<void> => {
+    await using qmp = await Qmp.connect(socket);
+    // None before the mark is there: the firmware may have left anything.
+    const received = async (): Promise<number> => {
+      const words = (await qmp.hmp(`xp /4wx ${String(recordAddress)}`)).match(/0x[0-9a-f]{8}/g)?.map(Number) ?? [];
+      return words[0] === 0x4c49_5453 ? (words[3] ?? 0) : 0;
+    };
+    const target = (await received()) + more;
+    await waitFor(`message ${String(target)}`, async () => (await received()) >= target);
+  };
+  await Promise.all(guests.map(wait));
 }
 
 async function startMessenger(line: (folder: string) => string, ...args: readonly string[]): Promise<Guest> {

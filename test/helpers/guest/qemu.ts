@@ -115,9 +115,13 @@ export async function startQemu(
   return guest;
 }
 
-/** Seen in /proc: a connection would count as QMP's one client. */
+/**
+ * Seen in /proc: a connection would count as QMP's one client. The socket has its path a moment before it listens, which the flag
+ * __SO_ACCEPTCON of include/uapi/linux/net.h tells.
+ */
 export function isListening(socket: string): boolean {
-  return fs.readFileSync("/proc/net/unix", "utf8").includes(` ${socket}\n`);
+  const sockets = fs.readFileSync("/proc/net/unix", "utf8").split("\n");
+  return sockets.some((line) => line.endsWith(` ${socket}`) && line.split(" ")[3] === "00010000");
 }
 
 /** Makes an image file; `content` is what it begins with. */

@@ -17,7 +17,7 @@ import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
 import { imageLeaves, isHole, readImageLeaf } from "../../../src/repository/tree/image-tree.ts";
 import { createStorage, openStorage } from "../../../src/storage/open.ts";
 import { tempDir } from "../temp-dir.ts";
-import type { Guest } from "./qemu.ts";
+import { type Guest, isListening, waitFor } from "./qemu.ts";
 
 /** A second QMP socket: the first one is Stillpoint's, also while it captures. */
 export function controlSocket(folder: string): string[] {
@@ -25,7 +25,9 @@ export function controlSocket(folder: string): string[] {
 }
 
 export async function control(guest: Guest): Promise<Qmp> {
-  return await Qmp.connect(path.join(guest.folder, "control"));
+  const socket = path.join(guest.folder, "control");
+  await waitFor("QEMU's second QMP socket", () => isListening(socket));
+  return await Qmp.connect(socket);
 }
 
 export class VmSite {
