@@ -105,8 +105,10 @@ describe.skipIf(reason !== undefined)(`in a real systemd${why}`, () => {
     await eventually(async () => ((await points("etc")).at(-1)?.time ?? "") > before || undefined);
   }
 
-  async function journal(...options: readonly string[]): Promise<string> {
-    return await machine.must("journalctl", "--unit", service, "--output", "cat", ...options);
+  /** Waits until it is in the journal: what somebody has done is there a moment later. */
+  async function untilTold(words: string, ...options: readonly string[]): Promise<void> {
+    const journal = ["journalctl", "--unit", service, "--output", "cat", ...options];
+    await eventually(async () => (await machine.must(...journal)).includes(words) || undefined);
   }
 
   async function withDropIn(name: string, use: () => Promise<void>): Promise<void> {
@@ -200,7 +202,7 @@ describe.skipIf(reason !== undefined)(`in a real systemd${why}`, () => {
       await freeze(guest);
       await machine.must("systemctl", "start", service);
       await guest.goesOn();
-      expect(await journal()).toContain("made good: the guest's memory write-protected");
+      await untilTold("made good: the guest's memory write-protected");
     });
     await machine.must("systemctl", "stop", "guest");
   });
@@ -211,7 +213,7 @@ describe.skipIf(reason !== undefined)(`in a real systemd${why}`, () => {
     expect(status).not.toBe(0);
     expect(await active()).toBe("active");
     await eventually(async () => /configuration file is refused/.test(await show("StatusText")) || undefined);
-    expect(await journal("--priority", "err")).toContain("stillpoint.yaml:");
+    await untilTold("stillpoint.yaml:", "--priority", "err");
     machine.write(configFile, config(byHand));
     await machine.must("systemctl", "reload", service);
     await eventually(async () => (await show("StatusText")).startsWith("2 policies") || undefined);
@@ -228,7 +230,7 @@ describe.skipIf(reason !== undefined)(`in a real systemd${why}`, () => {
       expect(await show("MainPID")).not.toBe(before);
       await newPoint();
     }
-    expect(await journal()).toContain("Watchdog timeout");
+    await untilTold("Watchdog timeout");
   });
 
   it("stops in the middle of a capture, and the source is as before", async () => {
