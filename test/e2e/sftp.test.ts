@@ -1,8 +1,9 @@
 /** Replicas on a real sshd: the contract, the ways in, everything that may befall a connection, and an empty machine. */
 
 import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -156,11 +157,9 @@ async function cuttingProxy(
     });
     upstream.pipe(client);
   });
-  const listening = Promise.withResolvers<undefined>();
-  const own = await freePort();
-  server.listen(own, "127.0.0.1", () => listening.resolve(undefined));
-  await listening.promise;
-  return { port: own, server };
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return { port: (server.address() as AddressInfo).port, server };
 }
 
 describe("a host with its replica on the server", () => {
