@@ -10,7 +10,7 @@ import { loadCatalog } from "../../src/repository/points/catalog.ts";
 import { type CounterGuest, startCounterGuest } from "../helpers/guest/counter-guest.ts";
 import { describeGuest } from "../helpers/guest/leftovers.ts";
 import { control, controlSocket } from "../helpers/guest/vm-site.ts";
-import { eventually, RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
+import { RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 import { project, stillpoint } from "./host.ts";
@@ -30,9 +30,8 @@ afterEach(async () => {
 async function start(name: string): Promise<CounterGuest> {
   const place = path.join(folder, name);
   fs.mkdirSync(place);
-  // Enough to read that a capture can be met at it.
-  fs.writeFileSync(path.join(place, "disk1.raw"), randomFillSync(Buffer.alloc(192 * 2 ** 20)));
-  const guest = await startCounterGuest({ folder: place, memory: 32, args: controlSocket(place) });
+  const disks = [{}, { size: 256 * 2 ** 20 }];
+  const guest = await startCounterGuest({ folder: place, memory: 32, disks, args: controlSocket(place) });
   guests.push(guest);
   return guest;
 }
@@ -75,6 +74,16 @@ async function leave(qmp: Qmp): Promise<void> {
   await qmp.execute("blockdev-add", { driver: "null-co", "node-name": "stillpoint-scratch-9" });
 }
 
+/** Puts so much on the second disk that a capture can be met at reading it. */
+async function writeMuch(qmp: Qmp): Promise<void> {
+  const much = path.join(folder, "much");
+  fs.writeFileSync(much, randomFillSync(Buffer.alloc(192 * 2 ** 20)));
+  const command = `write -s ${much} 16M 192M`;
+  expect(await qmp.hmp(`qemu-io -d /machine/peripheral/disk1/virtio-backend "${command}"`, { timeout: 120_000 })).toBe(
+    "",
+  );
+}
+
 test("the daemon captures a machine by schedule and when asked, makes good what was left, and may be killed meanwhile", async () => {
   const guest = await start("guest");
   await using qmp = await control(guest);
@@ -97,10 +106,12 @@ test("the daemon captures a machine by schedule and when asked, makes good what 
   expect(samples.get(`stillpoint_recovery_point_age_seconds{${labels},location="primary"}`)).toBeLessThan(600);
   expect(stillpoint(["status", "--config", site.configFile]).stdout).toContain("guest");
 
-  // Told to capture by somebody else, so that we can look on; killed in the middle of it.
+  // Told to capture by somebody else, so that we can look on; killed when it has the instant, and is to read what that has.
+  await writeMuch(qmp);
+  const instant = qmp.waitForEvent(({ event }) => event === "RESUME", { timeout: 120_000 });
   const asker = spawn(path.join(project, "bin/stillpoint"), ["run", "all", "--config", site.configFile]);
   const answered = once(asker, "exit");
-  await eventually(async () => ((await qmp.execute<unknown[]>("query-block-exports")).length > 0 ? true : undefined));
+  await instant;
   expect(await first.end("SIGKILL")).toBe("SIGKILL");
   await answered;
   await guest.ticks(10);
