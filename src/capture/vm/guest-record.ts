@@ -8,7 +8,7 @@ import { lstat, mkdir, readdir, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import * as z from "zod";
 import { nodeFiles } from "../../host/node-files.ts";
-import { writeDurably } from "../../host/write-durably.ts";
+import { removeLeftovers, writeDurably } from "../../host/write-durably.ts";
 import { isAlive, type QemuProcess } from "../../qemu/qmp-peer.ts";
 
 const schema = z.object({
@@ -64,8 +64,13 @@ export async function removeRecord(folder: string, owner: Owner): Promise<void> 
   await unlink(placeOf(folder, owner)).catch(() => undefined);
 }
 
-/** Removes the records of QEMUs that have ended: nobody owes them anything. */
-export async function removeOldRecords(folder: string): Promise<void> {
+/**
+ * Removes the records of QEMUs that have ended: nobody owes them anything. And what was to become a record when its writer was killed.
+ *
+ * @param now ms since the epoch
+ */
+export async function removeOldRecords(folder: string, now: number): Promise<void> {
+  await removeLeftovers(nodeFiles, folder, now);
   for (const name of await readdir(folder).catch(() => [])) {
     const [, pid, startTime] = namePattern.exec(name) ?? [];
     if (pid === undefined || startTime === undefined) continue;

@@ -176,7 +176,7 @@ class Reconciliation implements Reconciled {
     if (!existsSync(spool)) return;
     const removed = (await removeLeftSpools(spool)) + (await removeLeftFolders(spool));
     if (removed > 0) this.mended.push("spools and scratch files");
-    await removeOldRecords(spool);
+    await removeOldRecords(spool, this.#clock.now());
   }
 
   async #attempt(what: string, work: () => Promise<void>): Promise<void> {

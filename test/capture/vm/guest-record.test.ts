@@ -3,6 +3,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { readRecord, removeOldRecords, removeRecord, writeRecord } from "../../../src/capture/vm/guest-record.ts";
+import { tempName } from "../../../src/host/write-durably.ts";
 import { describeProcess } from "../../../src/qemu/qmp-peer.ts";
 import { tempDir } from "../../helpers/temp-dir.ts";
 
@@ -57,13 +58,16 @@ test("one that is damaged, a link, or somebody else's, counts as none", async ()
   expect(await readRecord(folder, qemu)).toBeUndefined();
 });
 
-test("records of processes that have ended are removed, and nothing else", async () => {
+test("records of processes that have ended are removed, and those that were never finished a day later; nothing else", async () => {
   const folder = await tempDir();
   const qemu = await process_();
   await writeRecord(folder, qemu, content);
   await writeRecord(folder, { ...qemu, startTime: "1" }, content);
   fs.writeFileSync(`${folder}/other`, "");
-  await removeOldRecords(folder);
+  fs.writeFileSync(path.join(folder, tempName()), "");
+  await removeOldRecords(folder, Date.now());
+  expect(fs.readdirSync(folder)).toHaveLength(3);
+  await removeOldRecords(folder, Date.now() + 25 * 3_600_000);
   expect(fs.readdirSync(folder)).toHaveLength(2);
   expect(await readRecord(folder, qemu)).toMatchObject(content);
   expect(fs.existsSync(`${folder}/other`)).toBe(true);
