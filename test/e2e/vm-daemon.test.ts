@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Qmp } from "../../src/qemu/qmp.ts";
 import { loadCatalog } from "../../src/repository/points/catalog.ts";
 import { type CounterGuest, startCounterGuest } from "../helpers/guest/counter-guest.ts";
+import { waitFor } from "../helpers/guest/qemu.ts";
 import { describeGuest } from "../helpers/guest/leftovers.ts";
 import { control, controlSocket } from "../helpers/guest/vm-site.ts";
 import { RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
@@ -74,6 +75,12 @@ async function leave(qmp: Qmp): Promise<void> {
   await qmp.execute("blockdev-add", { driver: "null-co", "node-name": "stillpoint-scratch-9" });
 }
 
+/** What the host owes to guests that are being captured. */
+function notes(): { readonly pausing: boolean }[] {
+  const names = fs.readdirSync(spool()).filter((name) => name.endsWith(".json"));
+  return names.map((name) => JSON.parse(fs.readFileSync(path.join(spool(), name), "utf8")) as { pausing: boolean });
+}
+
 /** Puts so much on the second disk that a capture can be met at reading it. */
 async function writeMuch(qmp: Qmp): Promise<void> {
   const much = path.join(folder, "much");
@@ -106,12 +113,14 @@ test("the daemon captures a machine by schedule and when asked, makes good what 
   expect(samples.get(`stillpoint_recovery_point_age_seconds{${labels},location="primary"}`)).toBeLessThan(600);
   expect(stillpoint(["status", "--config", site.configFile]).stdout).toContain("guest");
 
-  // Told to capture by somebody else, so that we can look on; killed when it has the instant, and is to read what that has.
+  // Told to capture by somebody else, so that we can look on; killed when it has the instant, has noted that the guest runs
+  // again, and is to read what the instant has.
   await writeMuch(qmp);
   const instant = qmp.waitForEvent(({ event }) => event === "RESUME", { timeout: 120_000 });
   const asker = spawn(path.join(project, "bin/stillpoint"), ["run", "all", "--config", site.configFile]);
   const answered = once(asker, "exit");
   await instant;
+  await waitFor("the note that the guest runs", () => notes().some((note) => !note.pausing));
   expect(await first.end("SIGKILL")).toBe("SIGKILL");
   await answered;
   await guest.ticks(10);
