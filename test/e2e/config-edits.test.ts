@@ -3,7 +3,7 @@ import * as fs from "node:fs/promises";
 import { expect, it } from "vitest";
 import { askRun, askStatus } from "../../src/daemon/control-client.ts";
 import { stillpoint } from "../cli/harness.ts";
-import { RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
+import { get, RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
 import { makeSite } from "../helpers/site.ts";
 
 function written(keep: string, more = ""): string {
@@ -50,7 +50,7 @@ it("shows what an edit would forget, forgets nothing until that is accepted, and
   expect(JSON.stringify(refused)).toContain("stillpoint.yaml:");
   expect((await samplesAt(url)).get("stillpoint_config_last_reload_successful")).toBe(0);
   expect((await askStatus(state))?.config).toMatchObject({ current: false, error: { code: "config_invalid" } });
-  expect(await (await fetch(url)).text()).toContain("stillpoint.yaml:");
+  expect(await (await get(url)).text()).toContain("stillpoint.yaml:");
   const { status, stdout } = await stillpoint(["status", ...config]);
   expect({ status, stdout }).toMatchObject({
     status: 0,

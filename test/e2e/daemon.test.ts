@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { askHistory, askRun, askStatus } from "../../src/daemon/control-client.ts";
 import { controlSocketOf } from "../../src/daemon/control-protocol.ts";
-import { eventually, RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
+import { eventually, get, RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
 import { makeSite, type Site } from "../helpers/site.ts";
 
 const launcher = join(import.meta.dirname, "../../bin/stillpoint");
@@ -65,7 +65,7 @@ describe("the daemon", () => {
 
   it("serves health, readiness, a page, and metrics that promtool has nothing to say against", async () => {
     const { url } = await running("{ manual: true }");
-    const at = async (path: string): Promise<string> => await (await fetch(url + path)).text();
+    const at = async (path: string): Promise<string> => await (await get(url + path)).text();
     expect(await at("/healthz")).toBe("ok\n");
     await eventually(async () => ((await at("/readyz")) === "ready\n" ? true : undefined));
     expect(await at("/")).toMatch(/docs[^]*never/);
@@ -82,7 +82,7 @@ describe("the daemon", () => {
     const refused = await daemon.line(({ level }) => level === "error");
     expect(JSON.stringify(refused)).toContain("stillpoint.yaml:11:");
     expect((await samplesAt(url)).get(current)).toBe(0);
-    expect((await fetch(`${url}/readyz`)).status).toBe(503);
+    expect((await get(`${url}/readyz`)).status).toBe(503);
 
     await save(site, rest(often));
     await daemon.line(({ message }) => message === "configuration reloaded");
@@ -96,7 +96,7 @@ describe("the daemon", () => {
     await save(site, rest("{ manual: true }").replace("127.0.0.1:0", "127.0.0.2:0"));
     daemon.process.kill("SIGHUP");
     await daemon.line(({ message }) => message === "configuration reloaded");
-    await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow("fetch failed");
+    await expect(get(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow("fetch failed");
   });
 
   it("does what the command line asks for, and ends cleanly on SIGTERM while it captures", async () => {
@@ -169,13 +169,13 @@ describe("the daemon", () => {
     await fs.rename(site.at("repository"), site.at("elsewhere"));
     const again = new RunningDaemon(site.configFile);
     const url = await again.started();
-    expect((await fetch(`${url}/readyz`)).status).toBe(503);
+    expect((await get(`${url}/readyz`)).status).toBe(503);
     const samples = await samplesAt(url);
     expect(samples.get(age)).toBeLessThan(600);
     expect(samples.get('stillpoint_location_reachable{location="primary"}')).toBe(0);
     await again.line(({ message }) => message === "capture failed");
     await fs.rename(site.at("elsewhere"), site.at("repository"));
     await again.line(({ message }) => message === "capture finished");
-    await eventually(async () => ((await fetch(`${url}/readyz`)).status === 200 ? true : undefined));
+    await eventually(async () => ((await get(`${url}/readyz`)).status === 200 ? true : undefined));
   });
 });

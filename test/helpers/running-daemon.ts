@@ -80,9 +80,14 @@ export async function eventually<T>(
   }
 }
 
+/** By a connection of its own: the daemon closes one that is kept after a while, which may be when it is used again. */
+export async function get(url: string): Promise<Response> {
+  return await fetch(url, { headers: { connection: "close" } });
+}
+
 /** The samples of a Prometheus text, by name and labels as they are written. */
 export async function samplesAt(url: string): Promise<Map<string, number>> {
-  const text = await (await fetch(`${url}/metrics`)).text();
+  const text = await (await get(`${url}/metrics`)).text();
   const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
   return new Map(
     samples.map((line): [string, number] => {
