@@ -8,11 +8,11 @@ import { errnoOf } from "../../host/files.ts";
 import { syscallsAvailable } from "../../host/syscalls.ts";
 import type { DirectoryPart, LeftOut } from "../../repository/points/manifest.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
+import { tick } from "../tick.ts";
 import { DirectoryWalk } from "./directory-walk.ts";
 import { makeEntry } from "./entry.ts";
 import { Folder, mostLeftOut } from "./folder.ts";
 import { readXattrs } from "./read-xattrs.ts";
-import { tick } from "./folder-scan.ts";
 
 export interface DirectorySource {
   readonly path: string;

@@ -2,6 +2,7 @@
 import { lstatSync, readlinkSync, type Stats } from "node:fs";
 import { systemClock } from "../../host/clock.ts";
 import type { DirectoryEntry } from "../../repository/tree/directory-tree.ts";
+import { tick } from "../tick.ts";
 import type { StoredContent } from "./absent-contents.ts";
 import { type EntryType, isUnchanged, linkOf, makeEntry, nameEntry, typeOf } from "./entry.ts";
 import type { Filter } from "./exclude.ts";
@@ -10,8 +11,6 @@ import { fingerprint, type FolderPlace, type ListedItem, listFolder } from "./li
 import type { ReadFile } from "./read-files.ts";
 import { readXattrs } from "./read-xattrs.ts";
 
-/** The kernel stamps a change with its last tick, 10 ms ago at most: two changes closer than that may look like one. In ms. */
-export const tick = 20;
 /** A time of change further in the future, in ms, comes from a clock that was set; a change now would alter it. */
 const farFuture = 1000;
 

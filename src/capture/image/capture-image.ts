@@ -2,11 +2,13 @@
 import { open, stat } from "node:fs/promises";
 import { StillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
+import { systemClock } from "../../host/clock.ts";
 import { blockDeviceSize } from "../../host/syscalls.ts";
 import { imageBlock } from "../../repository/format.ts";
 import type { ImagePart } from "../../repository/points/manifest.ts";
 import { hole, writeImageTree } from "../../repository/tree/image-tree.ts";
 import type { CaptureContext, Captured } from "../capture.ts";
+import { tick } from "../tick.ts";
 import { captureRegion } from "./capture-region-task.ts";
 import { inOrder, leafLength, leafOf } from "./leaves.ts";
 
@@ -22,7 +24,7 @@ export interface ImageSource {
  */
 export async function captureImage(context: CaptureContext, source: ImageSource): Promise<Captured> {
   const { session, progress, clock } = context;
-  const before = await describeImage(source.path);
+  const before = await describeSettled(source.path, context.signal);
   const instant = clock.now();
   const regions = Math.ceil(before.size / leafLength);
   const leaves = Array.from({ length: regions }, () => hole);
@@ -58,16 +60,28 @@ export async function captureImage(context: CaptureContext, source: ImageSource)
 
 interface ImageState {
   readonly size: number;
+  /** In ms since the epoch. */
+  readonly changed: number;
   /** Changes when the file does; undefined for a device, which doesn't tell. */
   readonly stamp: string | undefined;
+}
+
+/** Of what was written to just before, a moment later: a change from now on gets another time than that one. */
+async function describeSettled(path: string, signal?: AbortSignal): Promise<ImageState> {
+  const state = await describeImage(path);
+  // The kernel's clock, whatever the tests' is.
+  if (Math.abs(systemClock.now() - state.changed) > tick) return state;
+  await systemClock.sleep(2 * tick, signal);
+  return await describeImage(path);
 }
 
 async function describeImage(path: string): Promise<ImageState> {
   try {
     const info = await stat(path, { bigint: true });
+    const changed = Number(info.ctimeMs);
     if (info.isFile())
-      return { size: Number(info.size), stamp: `${info.mtimeNs} ${info.ctimeNs} ${info.size} ${info.ino}` };
-    if (info.isBlockDevice()) return { size: await deviceSize(path), stamp: undefined };
+      return { size: Number(info.size), changed, stamp: `${info.mtimeNs} ${info.ctimeNs} ${info.size} ${info.ino}` };
+    if (info.isBlockDevice()) return { size: await deviceSize(path), changed, stamp: undefined };
   } catch (error) {
     throw unreadable(path, error);
   }
