@@ -118,11 +118,11 @@ describe("notifications", () => {
   });
 
   it("of a receiver that doesn't answer hold up nobody", async () => {
-    const { webhook, ping, world, clock, start } = await host();
+    const { webhook, ping, world, start } = await host();
     webhook.status = undefined;
     world.trouble = "failed";
     const { notifications, stop } = await start();
-    while (ping.received.length === 0) await clock.advance(1);
+    await expect.poll(() => ping.received).toHaveLength(1);
     expect(notifications.records.at("webhook").failures).toBe(0);
     await stop();
   });
