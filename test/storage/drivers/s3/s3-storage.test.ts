@@ -77,14 +77,14 @@ test("a refusal that has no body, as HEAD gets it, is told by its status", async
 });
 
 test.each([
-  ["cut", "the connection was cut (ECONNRESET)"],
-  ["hang", "the store didn't answer in time"],
-] as const)("a connection that ends by %s is told as that", async (kind, told) => {
+  ["cut", 60_000, "the connection was cut (ECONNRESET)"],
+  ["hang", 100, "the store didn't answer in time"],
+] as const)("a connection that ends by %s is told as that", async (kind, idle, told) => {
   const { address } = await scriptedStore(() => ({}));
   await using proxy = new FaultProxy(address.endpoint ?? "");
   const endpoint = await proxy.start();
   proxy.next(/^PUT/, { kind });
-  const patience = { connect: 5000, idle: 100 };
+  const patience = { connect: 60_000, idle };
   const error = await rejection(new S3Storage({ address: { ...address, endpoint }, patience }).put("a", []));
   expect(error).toMatchObject({ code: "storage_unreachable", retryable: true });
   expect(error.message).toContain(`Cannot store a in far: ${told}. `);
