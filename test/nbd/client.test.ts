@@ -22,7 +22,7 @@ import {
 
 const contexts = ["base:allocation"];
 
-async function connect(socket: string, timeout = 2000): Promise<NbdClient> {
+async function connect(socket: string, timeout = 60_000): Promise<NbdClient> {
   return await NbdClient.connect({ socket, export: "disk", contexts, timeout });
 }
 

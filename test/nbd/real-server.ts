@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import * as path from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { onTestFinished } from "vitest";
+import { waitFor } from "../helpers/guest/qemu.ts";
 import { listensAt } from "../helpers/listening.ts";
 
 export type RealServer = "qemu-nbd" | "nbdkit" | "nbdkit without structured replies";
@@ -36,9 +36,6 @@ export async function startServer(kind: RealServer, folder: string, file: string
     server.kill("SIGKILL");
     await ended;
   });
-  for (let tries = 0; tries < 500; tries++) {
-    if (await listensAt(socket)) return socket;
-    await sleep(10);
-  }
-  throw new Error(`${kind} doesn't listen`);
+  await waitFor(`${kind} to listen`, async () => await listensAt(socket));
+  return socket;
 }
