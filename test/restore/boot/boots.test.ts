@@ -91,7 +91,10 @@ describe("boots", () => {
     const listed = await listBoots(base);
     const states = Object.keys(wanted).map((name) => name.split(" ")[0] ?? "");
     expect(listed.map(({ state }) => state).toSorted()).toEqual(states.toSorted());
+    // That one has ended is known in /proc a moment before its parent is told.
+    const ends = Promise.all(machines.map(({ child }) => once(child, "exit")));
     for (const boot of listed.filter(({ state }) => state !== "ended")) await stopBoot(boot);
+    await ends;
     expect(machines.map(({ child }) => child.signalCode)).toEqual([
       "SIGTERM",
       "SIGTERM",
