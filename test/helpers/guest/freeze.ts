@@ -1,5 +1,6 @@
 /** What freezes a guest on QEMU before 10: a save of its memory whose reader goes away. */
-import { setTimeout } from "node:timers/promises";
+import { FaultWatch } from "../../../src/qemu/fault-watch.ts";
+import { findQemu } from "../../../src/qemu/qmp-peer.ts";
 import { Qmp } from "../../../src/qemu/qmp.ts";
 import { type Guest, waitFor } from "./qemu.ts";
 
@@ -11,7 +12,10 @@ export interface Frozen {
 /** In ms. */
 const usualPatience = 120_000;
 
-/** Begins a save whose reader takes a little and ends, and waits until the guest doesn't count any more. */
+/** In ms: far longer than a guest waits for a page while it is saved. */
+const longWait = 1500;
+
+/** Begins a save whose reader takes a little and ends, and waits until the guest waits for a page, and doesn't count any more. */
 export async function freeze(
   guest: { readonly qmp: string; count(): number },
   patience = usualPatience,
@@ -21,18 +25,16 @@ export async function freeze(
   await qmp.execute("migrate-set-capabilities", { capabilities });
   // Its answer may never come, nor any other: the connection is closed without a word.
   qmp.execute("migrate", { uri: "exec:head -c 300000 >/dev/null" }).catch(() => undefined);
-  await setTimeout(1000);
-  await waitFor(
-    "the guest's standing still",
-    async () => {
-      const count = guest.count();
-      await setTimeout(1500);
-      return guest.count() === count;
-    },
-    patience,
-  );
+  const watch = new FaultWatch((await findQemu(guest.qmp)).pid);
+  let count = -1;
+  const standsStill = async (): Promise<boolean> => {
+    const before = count;
+    count = guest.count();
+    return (await watch.look(performance.now())) >= longWait && count === before;
+  };
+  await waitFor("the guest's standing still", standsStill, patience);
   await qmp.close();
-  return { count: guest.count() };
+  return { count };
 }
 
 /**
