@@ -50,7 +50,7 @@ sources:
     hooks:
       before: { run: [touch, /var/lib/stillpoint/frozen] }
       after: { run: [sh, -c, "sleep 1; rm /var/lib/stillpoint/frozen"] }
-  guest: { vm: { qmp: /srv/guest/qmp, max_pause: 10s, spool: /var/spool/stillpoint } }
+  guest: { vm: { qmp: /srv/guest/qmp, max_pause: 30s, spool: /var/spool/stillpoint } }
 policies:
 ${policies}
 ${more}

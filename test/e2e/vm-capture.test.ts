@@ -78,7 +78,7 @@ test("a large guest is captured after a rehearsed save, and has its huge pages a
   const site = await VmSite.make();
   const guest = await start(preallocated);
   const huge = hugeMemory(guest.pid);
-  const { point, problems } = await site.capture(guest, { maxPause: 5000 });
+  const { point, problems } = await site.capture(guest);
   expect(problems).toEqual([]);
   expect(point.manifest.machine?.method).toMatch(/^(late-stop|background)$/);
   expect(point.manifest.machine?.setup).toBeGreaterThan(0);
@@ -115,7 +115,7 @@ test("memory that can't be saved while the guest runs is saved while it stands s
   const guest = await start({ folder, args: ["-object", object, "-machine", "memory-backend=ram"] });
   const before = await describeGuest(guest, site.spool);
   expect(await rejection(site.capture(guest, { maxPause: 10 }))).toMatchObject({ code: "vm_refused" });
-  const { point, problems } = await site.capture(guest, { maxPause: 30_000 });
+  const { point, problems } = await site.capture(guest);
   expect(problems).toEqual([]);
   expect(point.manifest.machine?.method).toBe("stopped");
   const disks = [await site.read(point, "disk/disk0"), await site.read(point, "disk/disk1")];
@@ -166,7 +166,7 @@ test("large guests of a group are stopped late, each with a start of its own", a
   // Memory that takes long to look at.
   const memory = ["-object", "memory-backend-memfd,id=ram,size=640M,share=on", "-machine", "memory-backend=ram"];
   const [small, large] = [await start(), await start({ memory: 640, args: memory })];
-  const sources = { small: site.source(small, { maxPause: 5000 }), large: site.source(large, { maxPause: 5000 }) };
+  const sources = { small: site.source(small), large: site.source(large) };
   const reports = await site.captureTogether(sources);
   expect(reports.flatMap(({ problems }) => problems)).toEqual([]);
   for (const { point } of reports) {

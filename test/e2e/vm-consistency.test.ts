@@ -116,7 +116,7 @@ test(`an ext4 is clean in ${String(linuxPoints)} points, and Linux counts on`, {
   guests.push(guest);
   for await (const number of randomMoments(linuxPoints)) {
     await guest.ticks(1);
-    const { point } = await site.capture(guest, { maxPause: 5000 });
+    const { point } = await site.capture(guest);
     const disk = await site.read(point, "disk/disk0");
     const count = countOnDisk(disk);
     fs.rmSync(disk);

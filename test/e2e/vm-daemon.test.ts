@@ -41,7 +41,7 @@ const spool = (): string => path.join(folder, "spool");
 
 function configured(schedule: string, more = ""): string {
   const sources = guests.map(({ folder: place, qmp }) => {
-    return `  ${path.basename(place)}: { vm: { qmp: ${qmp}, max_pause: 5s, spool: ${spool()} } }\n`;
+    return `  ${path.basename(place)}: { vm: { qmp: ${qmp}, max_pause: 30s, spool: ${spool()} } }\n`;
   });
   const names = guests.map(({ folder: place }) => path.basename(place));
   return `

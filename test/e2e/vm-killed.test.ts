@@ -35,7 +35,7 @@ beforeEach(async () => {
   guest = await startCounterGuest({ memory: 64, disks: [{}, { format: "qcow2" }], environment });
   const spool = path.join(guest.folder, "spool");
   fs.mkdirSync(spool);
-  source = { qmp: guest.qmp, memory: true, maxPause: 10_000, disks: "all", spool, scratch: 64 * 1024 * 1024 };
+  source = { qmp: guest.qmp, memory: true, maxPause: 30_000, disks: "all", spool, scratch: 64 * 1024 * 1024 };
   untouched = await describeGuest(guest, spool);
 });
 

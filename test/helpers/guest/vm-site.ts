@@ -61,7 +61,7 @@ export class VmSite {
 
   source(guest: Pick<Guest, "qmp">, changes: Partial<VmSource> = {}): VmSource {
     // The longest pause is for a busy machine: nothing here waits for it.
-    const usual = { memory: true, maxPause: 10_000, disks: "all", scratch: 64 * 1024 * 1024 } as const;
+    const usual = { memory: true, maxPause: 30_000, disks: "all", scratch: 64 * 1024 * 1024 } as const;
     return { qmp: guest.qmp, spool: this.spool, ...usual, ...changes };
   }
 
