@@ -47,10 +47,10 @@ export class Booted {
   async freeze(memory: number, disks: number): Promise<{ memory: string; disks: string[] }> {
     const { qmp, dir } = this.#started;
     const folder = fs.mkdtempSync(path.join(this.#site.folder, "frozen-"));
-    await using monitor = await Qmp.connect(qmp);
+    await using monitor = await Qmp.connect(qmp, { timeout: 60_000 });
     await monitor.execute("stop");
     const ram = path.join(folder, "memory");
-    await monitor.execute("pmemsave", { val: 0, size: memory, filename: ram }, { timeout: 60_000 });
+    await monitor.execute("pmemsave", { val: 0, size: memory, filename: ram });
     const files = Array.from({ length: disks }, (_, number) => {
       const file = path.join(folder, `disk${String(number)}`);
       const overlay = path.join(dir, `disk${String(number)}.qcow2`);

@@ -78,8 +78,9 @@ export class SystemdMachine {
   async run(...argv: readonly string[]): Promise<Done> {
     const inside = ["--target", String(this.#init), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"];
     const env = { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C", SYSTEMD_COLORS: "0", SYSTEMD_PAGER: "" };
+    const options = { env, timeout: 180_000, maxBuffer: 64 * 1024 * 1024 };
     const { promise, resolve } = Promise.withResolvers<Done>();
-    execFile("nsenter", [...inside, ...argv], { env, timeout: 180_000 }, (error, stdout, stderr) => {
+    execFile("nsenter", [...inside, ...argv], options, (error, stdout, stderr) => {
       const code = error === null ? 0 : error.code;
       resolve({ status: typeof code === "number" ? code : -1, stdout, stderr });
     });

@@ -105,7 +105,7 @@ async function ticks(booted: Booted, more = 20): Promise<number> {
 /** Memory and disks of a stopped machine, as files. */
 async function copiesOf({ qmp, dir }: Booted): Promise<{ memory: string; disks: string[] }> {
   const folder = await tempDir();
-  await using monitor = await Qmp.connect(qmp);
+  await using monitor = await Qmp.connect(qmp, { timeout: 60_000 });
   expect(await monitor.execute("query-status")).toMatchObject({ running: false });
   await monitor.execute("pmemsave", { val: 0, size: memory, filename: path.join(folder, "ram") });
   const disks = [0, 1].map((number) => {
@@ -117,7 +117,7 @@ async function copiesOf({ qmp, dir }: Booted): Promise<{ memory: string; disks: 
 }
 
 async function tell({ qmp }: Booted, command: string, args?: object): Promise<void> {
-  await using monitor = await Qmp.connect(qmp);
+  await using monitor = await Qmp.connect(qmp, { timeout: 60_000 });
   await monitor.execute(command, args);
 }
 

@@ -23,14 +23,14 @@ afterEach(async () => {
 });
 
 async function saveMemory(qmp: Qmp, file: string): Promise<string> {
-  await qmp.execute("pmemsave", { val: 0, size: 64 * 1024 * 1024, filename: file }, { timeout: 60_000 });
+  await qmp.execute("pmemsave", { val: 0, size: 64 * 1024 * 1024, filename: file });
   return file;
 }
 
 test("the counter guest is of one instant while it is stopped, at whatever moment, and not when copies are of two", async () => {
   const guest = await start({ rate: 1000, settings: { pages: 256, sectors: 64 } });
   const copies = { disks: guest.disks, settings: guest.settings };
-  await using qmp = await Qmp.connect(guest.qmp);
+  await using qmp = await Qmp.connect(guest.qmp, { timeout: 60_000 });
   const memories: string[] = [];
   for (let turn = 0; turn < 5; turn += 1) {
     await guest.ticks(30 + 7 * turn);
@@ -50,7 +50,7 @@ test("the counter guest is of one instant while it is stopped, at whatever momen
 
 test("one disk of another instant, one old page, one old sector: each is noticed", async () => {
   const guest = await start({ rate: 1000, settings: { pages: 64, sectors: 16 } });
-  await using qmp = await Qmp.connect(guest.qmp);
+  await using qmp = await Qmp.connect(guest.qmp, { timeout: 60_000 });
   await guest.ticks(20);
   await qmp.execute("stop");
   const old = `${guest.folder}/old`;

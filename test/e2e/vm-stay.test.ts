@@ -120,7 +120,7 @@ test("stays at the instant until it is told to go on, with all of its memory by 
   const one = boot(point.id, "--paused");
   await settled(one);
   const ram = path.join(await tempDir(), "ram");
-  await using monitor = await Qmp.connect(one.qmp);
+  await using monitor = await Qmp.connect(one.qmp, { timeout: 60_000 });
   await monitor.execute("pmemsave", { val: 0, size: 64 * 1024 * 1024, filename: ram });
   expect(fs.readFileSync(ram).equals(fs.readFileSync(await site.readMemory(point)))).toBe(true);
   await monitor.execute("cont");

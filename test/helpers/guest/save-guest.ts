@@ -41,7 +41,7 @@ export async function saveGuest(
   options: SaveOptions = {},
 ): Promise<RecoveryPoint> {
   const { memory: withMemory = true, background = true, change = (machine) => machine } = options;
-  await using qmp = await Qmp.connect(guest.qmp);
+  await using qmp = await Qmp.connect(guest.qmp, { timeout: 60_000 });
   const context = await captureContext(repository);
   const { session } = context;
   const parts: Part[] = [];

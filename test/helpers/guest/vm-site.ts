@@ -27,7 +27,8 @@ export function controlSocket(folder: string): string[] {
 export async function control(guest: Guest): Promise<Qmp> {
   const socket = path.join(guest.folder, "control");
   await waitFor("QEMU's second QMP socket", () => isListening(socket));
-  return await Qmp.connect(socket);
+  // On a busy machine QEMU takes long to bring its disks' last writes to the medium, as it does when it is stopped.
+  return await Qmp.connect(socket, { timeout: 60_000 });
 }
 
 export class VmSite {
