@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
-import { expect, it } from "vitest";
+import { expect, it, onTestFinished } from "vitest";
 import { eventually, RunningDaemon } from "../helpers/running-daemon.ts";
 import { makeSite } from "../helpers/site.ts";
 
@@ -14,6 +14,7 @@ async function onTerminal(command: string, typed: { readonly after: RegExp; read
     stdio: ["pipe", "pipe", "inherit"],
     env: { ...process.env, TERM: "xterm" },
   });
+  onTestFinished(() => void child.kill("SIGKILL"));
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (piece: string) => (output += piece));
   const ended = once(child, "close");
