@@ -173,13 +173,13 @@ describe.runIf(isRoot)("somebody else pauses the guest", () => {
     await qmp.execute("stop");
     await qmp.close();
     expect(await reconcile(source)).toMatchObject({ mended: [], problems: [] });
-    // As left by a capture that was killed half a minute ago; somebody has let the guest run since, and then paused it.
+    // As left by a capture that was killed an hour ago; somebody has let the guest run since, and then paused it.
     const owner = await findQemu(guest.qmp);
     const capabilities: never[] = [];
     await writeRecord(source.spool, owner, { pausing: true, capabilities, bandwidth });
     const [file = ""] = fs.readdirSync(source.spool).map((name) => path.join(source.spool, name));
     const record = JSON.parse(fs.readFileSync(file, "utf8")) as GuestRecord;
-    fs.writeFileSync(file, JSON.stringify({ ...record, uptime: record.uptime - 30 }), { mode: 0o600 });
+    fs.writeFileSync(file, JSON.stringify({ ...record, uptime: record.uptime - 3600 }), { mode: 0o600 });
     const { mended, problems } = await reconcile(source);
     expect(mended).toEqual([]);
     expect(problems.map(({ message }) => message).join()).toContain("somebody else has paused it");
