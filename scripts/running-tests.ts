@@ -7,6 +7,8 @@ import type { Reporter, TestCase, TestModule } from "vitest/node";
 export default class RunningTests implements Reporter {
   /** What each file is doing, by its id (one file may have several objects), and since when, in ms. */
   readonly #running = new Map<string, { readonly file: string; readonly what: string; readonly since: number }>();
+  /** Vitest may tell of a file's last tests after it has told of the file's end. */
+  readonly #ended = new Set<string>();
   readonly #after: number;
   #timer: NodeJS.Timeout | undefined;
   readonly #stop = (): never => {
@@ -19,6 +21,7 @@ export default class RunningTests implements Reporter {
   }
 
   onTestRunStart(): void {
+    this.#ended.clear();
     process.once("SIGTERM", this.#stop);
     this.#timer = setInterval(() => {
       for (const line of this.#slowerThan(this.#after)) process.stdout.write(`${line}\n`);
@@ -38,6 +41,7 @@ export default class RunningTests implements Reporter {
   }
 
   onTestModuleEnd(module: TestModule): void {
+    this.#ended.add(module.id);
     this.#running.delete(module.id);
   }
 
@@ -48,7 +52,7 @@ export default class RunningTests implements Reporter {
 
   /** Between tests a file is loaded, or its hooks are at work. */
   #set({ id, relativeModuleId: file }: TestModule, what = "outside of its tests"): void {
-    this.#running.set(id, { file, what, since: performance.now() });
+    if (!this.#ended.has(id)) this.#running.set(id, { file, what, since: performance.now() });
   }
 
   #slowerThan(limit: number): string[] {

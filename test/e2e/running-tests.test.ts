@@ -7,17 +7,19 @@ import { sandbox } from "../helpers/sandbox.ts";
 
 const files = {
   "package.json": `{ "type": "module" }`,
-  "vitest.config.ts": `export default { test: { include: ["*.test.ts"], reporters: [["./scripts/running-tests.ts", { after: 100 }]] } };`,
+  "vitest.config.ts": `export default { test: { include: ["*.test.ts"], reporters: ["default", ["./scripts/running-tests.ts", { after: 100 }]] } };`,
   "a.test.ts": `import { test } from "vitest";
 test("good", () => {});
 test("hangs", { timeout: 600_000 }, async () => { await new Promise(() => {}); });`,
   "b.test.ts": `import { beforeAll, test } from "vitest";
 beforeAll(async () => { await new Promise(() => {}); }, 600_000);
 test("never begun", () => {});`,
+  // So many that Vitest tells of some of them only after it has told of the file's end.
   "c.test.ts": `import { test } from "vitest";
-test("done", () => {});`,
+for (let index = 0; index < 2_000; index += 1) test("done " + index, () => {});`,
 };
 
+const over = /✓ c\.test\.ts/;
 const hanging = [
   /still running after \d+ s: a\.test\.ts > hangs$/m,
   /still running after \d+ s: b\.test\.ts > outside of its tests$/m,
@@ -29,11 +31,12 @@ test("names the tests that hang, and once more when the run is told to end", asy
   box.copy("scripts/running-tests.ts");
   for (const [name, text] of Object.entries(files)) box.write(name, text);
   const arguments_ = ["node_modules/vitest/vitest.mjs", "run", "--disable-console-intercept", "--max-workers=3"];
-  const run = spawn(process.execPath, arguments_, { cwd: box.root, stdio: ["ignore", "pipe", "inherit"] });
+  const env = { ...process.env, NO_COLOR: "1" };
+  const run = spawn(process.execPath, arguments_, { cwd: box.root, env, stdio: ["ignore", "pipe", "inherit"] });
   const ended = once(run, "close");
   let output = "";
   run.stdout.setEncoding("utf8").on("data", (piece: string) => (output += piece));
-  await eventually(() => (hanging.every((line) => line.test(output)) ? true : undefined));
+  await eventually(() => ([over, ...hanging].every((line) => line.test(output)) ? true : undefined));
   output = "";
   run.kill();
   expect(await ended).toEqual([143, null]);
