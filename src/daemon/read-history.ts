@@ -10,6 +10,7 @@ import { judgementOf } from "../job/prune-stage.ts";
 import { rulesAt, wantedAt } from "../job/rules.ts";
 import { withinTime } from "../job/within-time.ts";
 import type { Config } from "../policy/config.ts";
+import { asFirstReceived } from "../repository/locks/first-received.ts";
 import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import type { History, Timeline } from "./control-protocol.ts";
@@ -53,7 +54,8 @@ export async function readHistory(
     try {
       const catalog = await withinTime({ clock, limit: patience, location, signal }, async (within) => {
         const { repository } = await locations.location(location, within);
-        return await loadCatalog(repository, { signal: within });
+        const { points, damaged } = await loadCatalog(repository, { signal: within });
+        return { points: await asFirstReceived(points, repository.storage, { signal: within }), damaged };
       });
       catalogs.set(location, catalog);
     } catch (error) {

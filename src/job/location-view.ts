@@ -1,10 +1,12 @@
 /** A location as one job's replications from it see it: read once for all of them. */
 import { BlobStore } from "../repository/blobs/blob-store.ts";
+import { asFirstReceived } from "../repository/locks/first-received.ts";
 import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import type { Location } from "./locations.ts";
 
 export interface LocationView {
+  /** With the times at which the store received them first: which of them another replica wants is judged by these. */
   readonly points: readonly CatalogPoint[];
   /** Knows every blob of these points. */
   readonly store: BlobStore;
@@ -24,7 +26,8 @@ export class LocationViews {
 }
 
 /** The points first: what they name was indexed before they were committed. */
-async function load({ repository }: Location, options?: CallOptions): Promise<LocationView> {
-  const { points } = await loadCatalog(repository, options);
+async function load({ repository }: Location, options: CallOptions = {}): Promise<LocationView> {
+  const { points: listed } = await loadCatalog(repository, options);
+  const points = await asFirstReceived(listed, repository.storage, options);
   return { points, store: await BlobStore.load(repository, options) };
 }

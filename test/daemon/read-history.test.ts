@@ -8,6 +8,7 @@ import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { commitEmpty } from "../helpers/commit-empty.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { makeSite } from "../helpers/site.ts";
+import { VersionedStorage } from "../helpers/versioned-storage.ts";
 
 const start = Date.UTC(2026, 10, 22);
 
@@ -88,6 +89,24 @@ it("tells what pruning will forget after the next capture, and why the rest stay
     remove: 2,
   });
   expect(lacking.prunes[1]).toMatchObject({ location: "far", keep: 0, remove: 0 });
+});
+
+it("goes by when a replica that keeps versions received a point first", async () => {
+  const { site, points, locations, read } = await siteWith(1, 2, 5);
+  const clock = new ManualClock(start + 6 * hour);
+  const storage = new VersionedStorage(clock, "far");
+  const repository = { ...site.primary, storage };
+  locations.location = async (name) =>
+    await Promise.resolve({ name, repository: name === "far" ? repository : site.primary });
+  const put = async ({ name }: RecoveryPoint): Promise<void> =>
+    await storage.put(name, [await site.primary.storage.get(name)]);
+  for (const point of points) await put(point);
+  const before = await read();
+  await clock.advance(3 * hour);
+  for (const point of points) await put(point);
+  const after = await read();
+  expect(after).toEqual(before);
+  expect(after.timelines[1]?.count).toBe(3);
 });
 
 it("goes on without a location that can't be read", async () => {
