@@ -15,7 +15,7 @@ export type Trouble =
   | { readonly kind: "ended"; readonly end: ProgramEnd; readonly established: boolean }
   /** The server did what the protocol forbids. Completes "The server … : ". */
   | { readonly kind: "violation"; readonly what: string; readonly established: boolean }
-  /** The server has left requests unanswered. */
+  /** The server has left a request unanswered, or all. */
   | { readonly kind: "silent"; readonly ms: number }
   /** It was closed on this side, since nobody used it. */
   | { readonly kind: "closed" };
@@ -45,7 +45,10 @@ interface Pending {
  */
 export const mostInFlight = 128;
 
-/** In ms: how long nothing may move while the server owes an answer. It may be busy with an fsync of much. */
+/**
+ * In ms: how long nothing may move while the server owes an answer, and how long it may go on answering later requests only: servers
+ * answer in turn. It may be busy with an fsync of much.
+ */
 const patience = 120_000;
 /** In ms: how long a connection is kept that nobody uses. */
 const idleLimit = 60_000;
@@ -63,6 +66,8 @@ export class SftpConnection {
   #lastId = 0;
   #moved: number;
   #roundTrip = Number.POSITIVE_INFINITY;
+  /** Since when later requests have been answered before the oldest one, by the monotonic clock. */
+  #passedOver: number | undefined;
   #failure: Error | undefined;
 
   /** Speaks to what the pipe leads to. Does not wait: see `extensions`. */
@@ -174,6 +179,9 @@ export class SftpConnection {
     if (pending === undefined) throw new Violation("it answered a request that nobody made");
     this.#roundTrip = Math.min(this.#roundTrip, this.#moved - pending.since);
     pending.answer(type, fields);
+    // In the order in which they were asked.
+    const [oldest] = this.#pending.keys();
+    this.#passedOver = id === oldest ? undefined : (this.#passedOver ?? this.#moved);
     this.#pending.delete(id);
     this.#wakeNext();
   }
@@ -206,9 +214,11 @@ export class SftpConnection {
       } catch {
         return;
       }
-      const still = clock.monotonic() - this.#moved;
+      const now = clock.monotonic();
+      const still = now - this.#moved;
       const owed = this.#pending.size > 0 || !this.#established;
-      if (owed && still >= patience) this.#trouble({ kind: "silent", ms: patience });
+      const owedLong = now - (this.#passedOver ?? now) >= patience;
+      if (owedLong || (owed && still >= patience)) this.#trouble({ kind: "silent", ms: patience });
       else if (!owed && still >= idleLimit) this.close();
     }
   }

@@ -85,7 +85,7 @@ export function connectionError(context: ConnectionContext, trouble: Trouble): S
       });
     case "silent":
       return fail("storage_unreachable", {
-        what: `The server of ${where} has not answered for ${trouble.ms / 1000} s`,
+        what: `The server of ${where} has not answered a request for ${trouble.ms / 1000} s`,
         next: "See whether its disk is still there.",
       });
     case "closed":

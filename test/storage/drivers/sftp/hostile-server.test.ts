@@ -238,6 +238,40 @@ describe("a server that stops answering", () => {
     expect(servers).toHaveLength(2);
   });
 
+  test("only one request, and goes on with others, fails after a while too", async () => {
+    const never = ({ fields }: Request): Uint8Array | undefined =>
+      fields.text() === "/store/never" ? Buffer.alloc(0) : undefined;
+    const { storage, servers, clock } = storageOn(decentBut(never));
+    let outcome: unknown;
+    const waiting = rejection(storage.stat("never")).then((error) => (outcome = error));
+    for (let minutes = 0; minutes < 4 && outcome === undefined; minutes += 0.25) {
+      expect((await storage.get("a")).toString()).toBe("12345");
+      await clock.advance(15_000);
+    }
+    expect(outcome).toMatchObject({ code: "storage_unreachable", retryable: true });
+    expect(servers[0]?.killed).toBe(true);
+    await waiting;
+  });
+
+  test("requests out of turn, is as good as any other", async () => {
+    // Each answer comes after the next one, whoever asked.
+    let late: Uint8Array | undefined;
+    const script = decentBut(() => undefined);
+    const answer: Script["answer"] = (request, server) => {
+      const bytes = script.answer?.(request, server);
+      if (bytes === undefined) return undefined;
+      const other = late;
+      late = other === undefined ? bytes : undefined;
+      return other && Buffer.concat([bytes, other]);
+    };
+    const { storage, servers, clock } = storageOn({ ...script, answer });
+    for (let minutes = 0; minutes < 4; minutes += 0.5) {
+      await Promise.all([storage.stat("a"), storage.stat("b")]);
+      await clock.advance(30_000);
+    }
+    expect(servers).toHaveLength(1);
+  });
+
   test("can be cancelled at once", async () => {
     const { storage } = storageOn({ answer: () => undefined });
     const controller = new AbortController();
