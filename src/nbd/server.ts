@@ -14,7 +14,11 @@ export interface NbdServerOptions {
   readonly address: NbdAddress;
 }
 
-/** A client takes some MiB of memory at most (serve-connection.ts); nobody needs more of them. */
+/**
+ * A client takes some MiB of memory at most (serve-connection.ts); nobody needs more of them. Once a client has shaken hands, it may be
+ * silent, and leave replies lying, for as long as it likes: that is what a guest does that is paused over a weekend, and an error would break
+ * its disk. It holds up nobody else, unless it takes all the places, which only users of this host can.
+ */
 const mostConnections = 64;
 
 /** In ms: a client that hasn't finished its handshake by then is dropped. */
