@@ -6,6 +6,7 @@ import { checkRepository, type CheckReport } from "../repository/check/check.ts"
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { count, formatAge, formatBytes, formatTime } from "./format.ts";
+import { noteCheck } from "./note-check.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 import { printFindings } from "./print-findings.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
@@ -30,7 +31,7 @@ export const define: DefineVerb = (command, cli) => {
       `
 Checks that every recovery point is complete: manifests and their signatures, trees, index, packs. With --read-data it
 also reads and verifies what is stored; having read all of a location of the configuration, it records that with each
-recovery point. Changes nothing else. Damage makes the exit status 4.
+recovery point. Changes nothing else. The daemon counts such a check as one of its own. Damage makes the exit status 4.
 
 Examples:
   stillpoint check
@@ -44,7 +45,7 @@ async function check(cli: Cli, flags: Flags): Promise<void> {
   const readData = flags.readData === true ? { group: 1, of: 1 } : flags.readData;
   // Only a location that is ours gets our proofs.
   const recordProofs = flags.repository === undefined && readData?.of === 1;
-  const { name, repository } = await openLocation(cli, flags, { write: recordProofs, limited: true });
+  const { name, repository, config } = await openLocation(cli, flags, { write: recordProofs, limited: true });
   const progress = new Progress(cli, flags);
   let report: CheckReport;
   try {
@@ -59,6 +60,7 @@ async function check(cli: Cli, flags: Flags): Promise<void> {
   } finally {
     progress.end();
   }
+  if (config !== undefined) await noteCheck(cli, config, name, report);
   if (report.findings.length > 0) cli.exit = exitStatus.damage;
   if (flags.json === true) cli.output.json({ location: name, ...(describeReport(report) as object) });
   else print(cli, name, report);

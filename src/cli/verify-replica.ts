@@ -8,6 +8,7 @@ import type { Config } from "../policy/config.ts";
 import { checkRepository, type CheckReport } from "../repository/check/check.ts";
 import type { Cli } from "./cli.ts";
 import { count, formatAge, formatBytes } from "./format.ts";
+import { noteCheck } from "./note-check.ts";
 import { printFindings } from "./print-findings.ts";
 import { printErrors } from "./print-job.ts";
 import type { Progress } from "./progress.ts";
@@ -40,6 +41,7 @@ export async function verifyReplica(
       signal,
       onProgress: ({ bytes, totalBytes }) => progress.update(`reading ${replica}`, bytes, totalBytes),
     });
+    await noteCheck(cli, config, replica, report);
     return { report, error: undefined };
   } catch (error) {
     return { report: undefined, error: errorReport(error) };

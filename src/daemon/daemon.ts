@@ -105,13 +105,13 @@ async function openPrimary({ locations, monitor, log }: Parts): Promise<void> {
 }
 
 function startLoops(parts: Parts, signal: AbortSignal): void {
-  const { scheduler, configFile, monitor, notifications, sources, clock, log } = parts;
+  const { scheduler, configFile, notifications, sources, clock, log } = parts;
   const failed = (error: unknown): void => log.error("a part of the daemon has failed", { error });
   lookAfterMachines(configFile.config, clock, log, signal).catch(failed);
   scheduler.run(signal).catch(failed);
   configFile.follow(signal).catch(failed);
   notifications.run(signal).catch(failed);
-  keepLooking(monitor, clock, signal).catch(failed);
+  keepLooking(parts, signal).catch(failed);
   keepSmall(clock, signal).catch(failed);
   keepBeating({ ...parts, status: () => statusLine(statusOf(sources)) }, signal).catch(failed);
 }
@@ -123,13 +123,14 @@ async function keepSmall(clock: Clock, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function keepLooking(monitor: Parts["monitor"], clock: Clock, signal: AbortSignal): Promise<void> {
+async function keepLooking({ monitor, maintenance, clock }: Parts, signal: AbortSignal): Promise<void> {
   let sized = Number.NEGATIVE_INFINITY;
   while (!signal.aborted) {
     const sizes = clock.monotonic() - sized >= sizesInterval;
     if (sizes) sized = clock.monotonic();
     // Not waited for: a location that doesn't answer must not hold up the next look at the others.
     void monitor.look(sizes, signal);
+    await maintenance.seeChecks();
     await clock.sleep(lookInterval, signal).catch(() => undefined);
   }
 }

@@ -1,5 +1,6 @@
 /** When maintenance was done last, kept in the state folder. */
 import * as z from "zod";
+import type { EndedCheck } from "../job/check-records.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import type { ReadData } from "../repository/check/packs.ts";
 
@@ -13,12 +14,14 @@ const atLocation = z.object({
   /** What the last of them said. */
   sweepError: z.string().optional(),
   lastCheck: z.number().optional(),
-  /** Damage that the last check found. */
+  /** When the last check ended, whatever it found; and the damage that it found. */
+  checkEnded: z.number().optional(),
   findings: z.number().optional(),
   /** How many checks could not be done since then, and what the last of them said. */
   checkFailures: z.number().optional(),
   checkError: z.string().optional(),
-  /** Which part of the stored bytes the last check read. */
+  /** What the last check read of the stored bytes, if anything; and which of the parts that are read in turn was read last. */
+  read: z.object({ group: z.number(), of: z.number() }).optional(),
   part: z.number().optional(),
   /** When each of the parts was read last, or for one that wasn't yet, since when the location is known. */
   partsRead: z.array(z.number()).optional(),
@@ -64,10 +67,11 @@ export class MaintenanceRecords {
     return (this.at(location).findings ?? 0) > 0;
   }
 
-  /** The part, 1 to `of`, after the one that was read last; but that one again as long as it is damaged. */
-  nextPart(location: string, of: number): number {
-    const { part = 0 } = this.at(location);
-    return this.isDamaged(location) && part > 0 && part <= of ? part : (part % of) + 1;
+  /** The part, of `of`, after the one that was read last; but what the last check read again as long as it is damaged. */
+  nextRead(location: string, of: number | undefined): ReadData | undefined {
+    const { part = 0, read } = this.at(location);
+    if (this.isDamaged(location) && read !== undefined) return read;
+    return of === undefined ? undefined : { group: (part % of) + 1, of };
   }
 
   /** Since when every stored byte has been read by checks, at once or in parts; of a new location, since when it is known. */
@@ -105,7 +109,22 @@ export class MaintenanceRecords {
   async noteCheck(location: string, now: number, findings: number, read: ReadData | undefined): Promise<void> {
     const passed = findings === 0 ? { lastCheck: now } : {};
     const parts = read === undefined ? {} : { part: read.group, partsRead: this.#withPart(location, now, read) };
-    await this.#note(location, { findings, checkFailures: 0, ...passed, ...parts });
+    await this.#note(location, { checkEnded: now, findings, checkFailures: 0, read, ...passed, ...parts });
+  }
+
+  /**
+   * Returns whether it counts: one that ended before the last one doesn't. Damage that another check found stays until that is read
+   * again which it had read.
+   */
+  async noteByHand(location: string, { time, findings, read }: EndedCheck): Promise<boolean> {
+    const { checkEnded = 0, read: before } = this.at(location);
+    if (time <= checkEnded) return false;
+    const covered = before === undefined || read?.of === 1 || (read?.group === before.group && read.of === before.of);
+    if (findings === 0 && this.isDamaged(location) && !covered) return false;
+    // What is read in turn are the daemon's own parts.
+    await this.noteCheck(location, time, findings, read?.of === 1 ? read : undefined);
+    await this.#note(location, { read });
+    return true;
   }
 
   /** Other parts than before know no more than that all was read once. */

@@ -2,6 +2,7 @@
 import { describeError, isStillpointError, StillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
+import { CheckRecords, type EndedCheck } from "../job/check-records.ts";
 import { primaryName } from "../job/locations.ts";
 import { type ErrorReport, errorReport, type Outcome } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
@@ -65,6 +66,28 @@ export class Maintenance {
   async seeLocations(): Promise<void> {
     const { clock } = this.#options;
     await this.records.see(this.#locations(), clock.now());
+  }
+
+  /** Counts the checks that somebody has made by hand since the last call. */
+  async seeChecks(): Promise<void> {
+    const { state, log } = this.#options;
+    const checks = new CheckRecords(state);
+    for (const location of this.#locations()) {
+      try {
+        const check = await checks.read(location);
+        if (check !== undefined && (await this.records.noteByHand(location, check)))
+          await this.#tellByHand(location, check);
+      } catch (error) {
+        log.warn("state not written", { error });
+      }
+    }
+  }
+
+  async #tellByHand(location: string, { time, findings, read }: EndedCheck): Promise<void> {
+    const { failureLog, log } = this.#options;
+    log.info("check by hand", { location, findings, read });
+    const errors = findings === 0 ? [] : [errorReport(damageError(location, findings))];
+    await failureLog.note({ stage: "check", location, finished: time, errors });
   }
 
   #locations(): string[] {
@@ -177,8 +200,7 @@ export class Maintenance {
   async #check(location: string, shown: ShownTask): Promise<Result> {
     const { config, work, metrics, clock } = this.#options;
     const { signal } = this.#stop;
-    const { readDataParts: of } = config().maintenance.check;
-    const readData = of === undefined ? undefined : { group: this.records.nextPart(location, of), of };
+    const readData = this.records.nextRead(location, config().maintenance.check.readDataParts);
     const progress = (done: number, total: number | undefined): void => shown.progress(done, total);
     const report = await work.run("check", { location, readData }, { signal, progress });
     const { findings, points, packs, bytesRead } = report;

@@ -14,11 +14,11 @@ async function made(): Promise<() => Promise<MaintenanceRecords>> {
 
 it("reads the parts in turn, but a damaged one again until it is whole", async () => {
   const records = await (await made())();
-  const parts: number[] = [];
+  const parts: (number | undefined)[] = [];
   for (const findings of [0, 2, 1, 0, 0]) {
-    const group = records.nextPart("primary", 3);
-    parts.push(group);
-    await records.noteCheck("primary", 10, findings, { group, of: 3 });
+    const read = records.nextRead("primary", 3);
+    parts.push(read?.group);
+    await records.noteCheck("primary", 10, findings, read);
   }
   expect(parts).toEqual([1, 2, 2, 2, 3]);
 });
@@ -49,7 +49,7 @@ describe("since when everything has been read", () => {
     await records.see(["primary"], 10);
     const seen: (number | undefined)[] = [];
     for (const now of [20, 30, 40, 50, 60]) {
-      await records.noteCheck("primary", now, 0, { group: records.nextPart("primary", 3), of: 3 });
+      await records.noteCheck("primary", now, 0, records.nextRead("primary", 3));
       seen.push(records.allRead("primary"));
     }
     expect(seen).toEqual([10, 10, 20, 30, 40]);
@@ -58,5 +58,52 @@ describe("since when everything has been read", () => {
     expect(records.allRead("primary")).toBe(40);
     await records.noteCheck("primary", 80, 0, { group: 2, of: 2 });
     expect(records.allRead("primary")).toBe(70);
+  });
+});
+
+describe("a check by hand", () => {
+  const whole = { group: 1, of: 1 };
+
+  it("counts once, as one of the daemon's", async () => {
+    const again = await made();
+    const records = await again();
+    await records.see(["far"], 10);
+    expect(await records.noteByHand("far", { time: 20, findings: 0, read: whole })).toBe(true);
+    expect([records.at("far").lastCheck, records.allRead("far")]).toEqual([20, 20]);
+    expect(await (await again()).noteByHand("far", { time: 20, findings: 0, read: whole })).toBe(false);
+    await records.noteCheck("far", 30, 0, undefined);
+    expect(await records.noteByHand("far", { time: 25, findings: 9, read: whole })).toBe(false);
+    expect(records.isDamaged("far")).toBe(false);
+  });
+
+  it("of a part of the bytes says nothing of the parts that are read in turn", async () => {
+    const records = await (await made())();
+    await records.see(["far"], 10);
+    for (const group of [1, 2]) await records.noteCheck("far", 10 + group, 0, { group, of: 3 });
+    await records.noteByHand("far", { time: 20, findings: 0, read: { group: 7, of: 10 } });
+    expect([records.at("far").lastCheck, records.allRead("far")]).toEqual([20, 10]);
+    expect(records.nextRead("far", 3)).toEqual({ group: 3, of: 3 });
+  });
+
+  it("that finds damage is repeated as it was, until that is mended", async () => {
+    const records = await (await made())();
+    const read = { group: 7, of: 10 };
+    await records.noteByHand("far", { time: 20, findings: 2, read });
+    expect(records.isDamaged("far")).toBe(true);
+    for (const of of [3, undefined]) expect(records.nextRead("far", of)).toEqual(read);
+    await records.noteCheck("far", 30, 0, read);
+    expect([records.isDamaged("far"), records.nextRead("far", undefined)]).toEqual([false, undefined]);
+  });
+
+  it.each([
+    ["that reads nothing", undefined, true],
+    ["that reads another part", { group: 2, of: 3 }, true],
+    ["that reads the same", { group: 1, of: 3 }, false],
+    ["that reads everything", whole, false],
+  ])("%s is no evidence against damage that was read, unless it reads the same", async (_, read, damaged) => {
+    const records = await (await made())();
+    await records.noteCheck("far", 10, 2, { group: 1, of: 3 });
+    expect(await records.noteByHand("far", { time: 20, findings: 0, read })).toBe(!damaged);
+    expect(records.isDamaged("far")).toBe(damaged);
   });
 });

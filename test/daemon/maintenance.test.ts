@@ -5,6 +5,7 @@ import { WorkBoard } from "../../src/daemon/work-board.ts";
 import type { WorkProcess } from "../../src/daemon/work-process.ts";
 import { type ErrorCode, StillpointError } from "../../src/errors.ts";
 import { silentLogger } from "../../src/host/log.ts";
+import { CheckRecords } from "../../src/job/check-records.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
@@ -14,6 +15,7 @@ interface Sweeps {
   readonly sweep: (code?: ErrorCode) => Promise<void>;
   readonly maintenance: Maintenance;
   readonly failureLog: FailureLog;
+  readonly checks: CheckRecords;
 }
 
 /** Sweeps of a site with the replica `far`; each `sweep` succeeds, or fails everywhere as it is told. */
@@ -53,7 +55,7 @@ async function sweeps({ appendOnly = false } = {}) {
       maintenance.entry("sweep").start(0);
       await ended.promise;
     };
-    return { sweep, maintenance, failureLog };
+    return { sweep, maintenance, failureLog, checks: new CheckRecords(state) };
   };
   return { start, clock, swept };
 }
@@ -115,4 +117,21 @@ it("looks again each day where a check found damage, and nowhere else, until it 
   expect(damaged?.schedule).toMatchObject({ cron: "30 5 * * *", missed: "skip" });
   await maintenance.records.noteCheck("far", clock.now(), 0, undefined);
   expect(maintenance.entries()[2]?.busy()).toBe(true);
+});
+
+it("counts what somebody has checked by hand, with what it found", async () => {
+  const { start, clock } = await sweeps();
+  const { maintenance, failureLog, checks } = await start();
+  await checks.note("far", { time: clock.now(), findings: 3, read: { group: 1, of: 1 } });
+  await maintenance.seeChecks();
+  expect(maintenance.records.isDamaged("far")).toBe(true);
+  expect(failureLog.failures).toMatchObject([{ stage: "check", location: "far", count: 1 }]);
+  await maintenance.seeChecks();
+  expect(failureLog.failures).toMatchObject([{ count: 1 }]);
+  await clock.advance(1000);
+  await checks.note("far", { time: clock.now(), findings: 0, read: { group: 1, of: 1 } });
+  await maintenance.seeChecks();
+  expect(maintenance.records.at("far")).toMatchObject({ lastCheck: clock.now(), findings: 0 });
+  expect(failureLog.failures).toMatchObject([{ over: clock.now() }]);
+  expect(maintenance.records.at("primary").lastCheck).toBeUndefined();
 });
