@@ -54,8 +54,8 @@ export async function readHistory(
     try {
       const catalog = await withinTime({ clock, limit: patience, location, signal }, async (within) => {
         const { repository } = await locations.location(location, within);
-        const { points, damaged } = await loadCatalog(repository, { signal: within });
-        return { points: await asFirstReceived(points, repository.storage, { signal: within }), damaged };
+        const found = await loadCatalog(repository, { signal: within });
+        return { ...found, points: await asFirstReceived(found.points, repository.storage, { signal: within }) };
       });
       catalogs.set(location, catalog);
     } catch (error) {

@@ -4,10 +4,11 @@ import { day, makeLockedSite } from "../helpers/locked-site.ts";
 import { captureTiny } from "../helpers/repository.ts";
 
 test("a point that somebody has put at a locked replica again, as it was, is no younger for those who replicate from there", async () => {
-  const { clock, primary, replica, storage, send } = await makeLockedSite();
+  const site = await makeLockedSite();
+  const { clock, primary, replica, storage } = site;
   const { id, name } = await captureTiny(primary, { image: [1] });
   const received = clock.now();
-  await send();
+  await site.send();
   clock.pass(9 * day);
   await storage.put(name, [await storage.get(name)]);
   const { points } = await new LocationViews().of({}, { name: "vault", repository: replica });
