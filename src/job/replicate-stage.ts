@@ -6,6 +6,7 @@ import type { OwnRecords } from "../replicate/point-locks.ts";
 import { replicate } from "../replicate/replicate.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { belongsTo } from "./belonging.ts";
+import { freedElsewhere } from "./full-replica.ts";
 import { LockRecords } from "./lock-records.ts";
 import { errorReport, type Replicated } from "./report.ts";
 import { type Location, primaryName } from "./locations.ts";
@@ -89,7 +90,9 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     ...unlocked,
     unnoted,
   ];
-  const wrong = errors.filter((error) => error !== undefined).map(errorReport);
+  const wrong = errors
+    .filter((error) => error !== undefined)
+    .map((error) => errorReport(freedElsewhere(error, to.replica)));
   return {
     outcome: wrong.length === 0 ? "ok" : ended === undefined || replicated.length > 0 ? "partial" : "failed",
     points: replicated.length,
