@@ -8,6 +8,7 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
 import * as path from "node:path";
 import { describe, expect, it, onTestFinished } from "vitest";
+import type { Manifest } from "../../src/repository/points/manifest.ts";
 import { VmSite } from "../helpers/guest/vm-site.ts";
 import { makeMachinePoint } from "../helpers/made-machine-point.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
@@ -382,6 +383,24 @@ describe.skipIf(!process.env["CI"] && !hasModules("cryptography", "zstandard"))(
     expect(await fs.readFile(path.join(target, "memory/0"), "utf8")).toBe("memory");
     expect(await fs.readFile(path.join(target, "state/head"), "utf8")).toBe("devices");
     expect(JSON.parse(await fs.readFile(path.join(target, "machine.json"), "utf8"))).toMatchObject({ type: "pc" });
+  });
+
+  it("marks what claims to be from the future in the list, and nothing else", async () => {
+    const site = await VmSite.make();
+    const make = async (time: string): Promise<string> => {
+      const change = (manifest: Manifest): Manifest => ({ ...manifest, time });
+      return (await makeMachinePoint(site, { files: { 0: Buffer.from("kernel") }, change })).id;
+    };
+    const ids = [await make("2026-01-01T00:00:00.000Z"), await make("2999-01-01T00:00:00.000Z")];
+    const lines = call(["list", ...site.location])
+      .stdout.split("\n")
+      .slice(1, 3);
+    expect(lines.map((line) => [line.slice(0, 32), line.includes("FROM THE FUTURE")])).toEqual([
+      [ids[0], false],
+      [ids[1], true],
+    ]);
+    const listed = JSON.parse(call(["list", ...site.location, "--json"]).stdout) as unknown;
+    expect(listed).toMatchObject([{ from_the_future: false }, { from_the_future: true }]);
   });
 
   it("lets no part of a machine leave the folder, or take another's place", async () => {

@@ -36,6 +36,7 @@ except ImportError as missing:
 OK, FAILED, USAGE, PARTIAL, DAMAGE = 0, 1, 2, 3, 4
 HOLE = bytes(32)
 MAX_BLOB = 16 * 1024 * 1024
+CLOCKS_DIFFER = 300             # seconds: a point that is dated further in the future isn't the newest for that
 MAX_BODY = 1024 * 1024 * 1024   # this reader's own bound for an object with one body, against absurd lengths
 DATA, IMAGE_NODE, STREAM_NODE, DIRECTORY_NODE = 1, 2, 3, 4                      # section 6: kinds of blob
 PACK, INDEX, MANIFEST, TAGS, HOLD, PROOF, FORGOTTEN, SWEEP, LEASE = range(1, 10)  # section 6: types of object
@@ -832,6 +833,7 @@ def write_at(file, offset, content, sparse):
 
 def list_points(repository, arguments):
     rows = []
+    latest = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() + CLOCKS_DIFFER))
     for point in repository.points():
         tags = repository.beside("tags", TAGS, point["id"])
         proofs = repository.beside("proofs", PROOF, point["id"])
@@ -841,6 +843,7 @@ def list_points(repository, arguments):
             "kind": point["kind"], "time": point["time"], "consistency": point["consistency"],
             "size": point["statistics"].get("size", 0), "tags": tags[-1].get("tags", []) if tags else point["tags"],
             "held": bool(repository.beside("holds", HOLD, point["id"])), "verified": max(passed, default=None),
+            "from_the_future": point["time"] > latest,
         })
     if arguments.json:
         print(json.dumps(rows, indent=2))
@@ -848,6 +851,7 @@ def list_points(repository, arguments):
         print(f"{'RECOVERY POINT':32}  {'TIME':24}  {'BYTES':>15}  {'KIND':9}  {'CONSISTENCY':11}  SOURCE, tags")
         for row in rows:
             marks = row["tags"] + (["(held)"] if row["held"] else [])
+            marks += ["(FROM THE FUTURE)"] if row["from_the_future"] else []
             print(f"{row['id']}  {row['time']}  {row['size']:>15,}  {row['kind']:9}  {row['consistency']:11}"
                   f"  {show(row['source'])}{''.join(' ' + show(mark) for mark in marks)}")
     else:
