@@ -5,6 +5,7 @@ import { executePlanned, planPruneStage, type PruneContext } from "../job/prune-
 import { type ErrorReport, errorReport } from "../job/report.ts";
 import { blockedError, isBlocked } from "../job/retention-change.ts";
 import type { Config, Policy } from "../policy/config.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
 import type { PlannedGroup } from "../prune/plan-prune.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { findPolicy } from "../policy/find-named.ts";
@@ -26,7 +27,7 @@ interface PruneResult {
   readonly policy: string;
   readonly location: string;
   readonly sources: readonly PlannedGroup[];
-  /** Ids; empty in a dry run. */
+  /** Ids, also of those that were forgotten before it failed; empty in a dry run. */
   readonly forgotten: readonly string[];
   readonly error: ErrorReport | undefined;
 }
@@ -101,7 +102,8 @@ async function pruneLocation(
 ): Promise<PruneResult> {
   const { signal } = cli;
   const progress = new Progress(cli, flags);
-  const blank = { policy: policy.name, location, sources: [], forgotten: [], error: undefined };
+  const forgotten: string[] = [];
+  const blank = { policy: policy.name, location, sources: [], forgotten, error: undefined };
   try {
     const planned = await planPruneStage(context, { policy, location, signal });
     const sources = planned.plan.groups;
@@ -110,9 +112,12 @@ async function pruneLocation(
       return { ...blank, sources, error: isBlocked(change) ? errorReport(blockedError(change)) : undefined };
     }
     const total = sources.reduce((sum, { remove }) => sum + remove.length, 0);
-    let done = 0;
-    const onForgotten = (): void => progress.update(`forgetting at ${location}`, ++done, total, "points");
-    return { ...blank, sources, forgotten: (await executePlanned(planned, { signal, onForgotten })).forgotten };
+    const onForgotten = ({ id }: CatalogPoint): void => {
+      forgotten.push(id);
+      progress.update(`forgetting at ${location}`, forgotten.length, total, "points");
+    };
+    await executePlanned(planned, { signal, onForgotten });
+    return { ...blank, sources };
   } catch (error) {
     return { ...blank, error: errorReport(error) };
   } finally {
@@ -133,7 +138,10 @@ function describe({ policy, location, sources, forgotten, error }: PruneResult):
 
 function print(cli: Cli, { policy, location, sources, forgotten, error }: PruneResult, { dryRun }: Flags): void {
   const { output } = cli;
-  if (error !== undefined) printErrors(output, `${policy} at ${location}`, [error]);
+  if (error !== undefined) {
+    printErrors(output, `${policy} at ${location}`, [error]);
+    if (forgotten.length > 0) output.print(`  ${count(forgotten.length, "recovery point")} forgotten before that`);
+  }
   for (const { source, keep, remove, givenUp } of sources) {
     const title = output.style("bold", `${policy}: ${source} at ${location}`);
     const done = dryRun === true ? "would be forgotten" : "forgotten";
