@@ -1,7 +1,8 @@
 /** Blobs on their way to a replica: what it lacks of some points, read sealed here and sealed anew there. */
 import { release } from "../host/release.ts";
 import { BlobReader } from "../repository/blobs/blob-reader.ts";
-import { farReach } from "../repository/blobs/runs.ts";
+import { ReadMemory } from "../repository/blobs/read-memory.ts";
+import { farReach, nearReach } from "../repository/blobs/runs.ts";
 import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { inlineExecutor } from "../repository/threads/executor.ts";
@@ -49,12 +50,14 @@ export class Transfer {
   private constructor(options: TransferOptions, notices: SweepNotices, adopted: number) {
     const { primary, store, there, signal } = options;
     this.#options = options;
+    const reach = isFar(primary.address) ? farReach : nearReach;
     this.#reader = new BlobReader({
       keys: primary.keys,
       storage: primary.storage,
       index: store.index,
       packs: store.packs,
-      reach: isFar(primary.address) ? farReach : undefined,
+      reach,
+      memory: new ReadMemory(reach.run),
     });
     this.#session = new WriteSession(there, inlineExecutor, signal, { packsInFlight });
     this.adopted = adopted;

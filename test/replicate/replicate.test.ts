@@ -38,6 +38,10 @@ const base: Content = {
 };
 const changed: Content = { ...base, image: base.image.with(290, 9000), files: { ...base.files, c: 9001 } };
 
+function numbersTo(count: number): number[] {
+  return Array.from({ length: count }, (_, at) => at + 1);
+}
+
 async function held(repository: Repository, point: string): Promise<void> {
   const object = { version: 1, point, time: "2026-01-02T00:00:00.000Z", reason: "kept" } as const;
   await putSmallObject(repository, "holds", object);
@@ -62,6 +66,21 @@ describe("replicate", () => {
     await replicateTo(primary, overriding(site, { list }));
     const surveys = ["points/", "tags/", "holds/", "proofs/", "readers/", "forgotten/", "sweeps/", "index/", "packs/"];
     expect(lists.toSorted()).toEqual(["keys/", ...surveys, "holds/", "tags/"].toSorted());
+  });
+
+  it("reads packs into memory that it uses again", async () => {
+    const primary = await open(await primarySite());
+    await take(primary, { image: numbersTo(40), stream: [], files: {}, length: 2 ** 18 }, { time: day });
+    const into: unknown[] = [];
+    const storage = overriding(primary.storage, {
+      get: async (name, range, options) => {
+        if (options?.into !== undefined) into.push(options.into.buffer);
+        return await primary.storage.get(name, range, options);
+      },
+    });
+    await replicateTo({ ...primary, storage }, storageOn(await emptySite(), "replica"));
+    expect(into.length).toBeGreaterThan(new Set(into).size);
+    expect(into.every((memory) => memory instanceof SharedArrayBuffer)).toBe(true);
   });
 
   it("leaves a replica that restores with the key alone", async () => {

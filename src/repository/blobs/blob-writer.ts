@@ -33,6 +33,7 @@ import { type PackBytes, PackMemory } from "./pack-memory.ts";
 const shortestCompressed = 64;
 /** In bytes, but for a pack of one unusually large blob. */
 const largestPack = packTarget + (packTarget >> 3);
+const packMemory = new PackMemory(largestPack);
 /** Packs on their way to a near storage at once, per writer: the next is filled meanwhile. More would only take memory. */
 const usualInFlight = 1;
 
@@ -75,7 +76,6 @@ export class BlobWriter {
   readonly #added = new BlobIndex();
   readonly #open: Partial<Record<ObjectClass, OpenPack>> = {};
   readonly #inFlight = new Set<Promise<void>>();
-  readonly #memory = new PackMemory(largestPack);
   readonly #roomToCompress = reusedRoom();
   readonly #roomToDecode = reusedRoom();
   #failure: Error | undefined;
@@ -146,7 +146,6 @@ export class BlobWriter {
   async flush(): Promise<void> {
     for (const pack of Object.values(this.#open)) this.#close(pack);
     await Promise.all(this.#inFlight);
-    this.#memory.releaseSpare();
     this.#throwIfFailed();
   }
 
@@ -156,7 +155,7 @@ export class BlobWriter {
     if (open !== undefined && open.bytes.fits(length)) return open;
     if (open !== undefined) this.#close(open);
     const header = encodeHeader("pack", objectClass, randomBytes(32));
-    const bytes = this.#memory.take(headerLength + length);
+    const bytes = packMemory.take(headerLength + length);
     header.copy(bytes.append(headerLength));
     const pack = { class: objectClass, bytes, header, objectKey: this.#options.keys.objectKey(header), table: [] };
     this.#open[objectClass] = pack;
@@ -180,7 +179,7 @@ export class BlobWriter {
     await storage.put(packName(id), pack.bytes.endedBy(end), { signal });
     const size = pack.bytes.length + end.length;
     onPack({ id, class: pack.class, size, tableLength: end.length - 8, table });
-    this.#memory.giveBack(pack.bytes);
+    packMemory.giveBack(pack.bytes);
   }
 
   #throwIfFailed(): void {

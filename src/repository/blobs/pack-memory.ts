@@ -1,6 +1,7 @@
 /**
  * Memory for packs on their way to a storage. Each takes over what one before it has left: fresh memory costs a fault for each of
- * its pages and, since V8 counts it, collections of the whole heap.
+ * its pages. Shared memory, which V8 doesn't count: each of another kind makes it collect the whole heap; and a thread's packs go to
+ * whoever stores them without being copied.
  */
 import { release } from "../../host/release.ts";
 
@@ -38,6 +39,7 @@ export class PackBytes {
   }
 }
 
+/** One for all writers of a thread: what they dropped would stay until V8 collects for another reason. */
 export class PackMemory {
   /** Of each pack but an unusually large one, in bytes. */
   readonly #usual: number;
@@ -50,17 +52,12 @@ export class PackMemory {
   /** For a pack of at least that many bytes. */
   take(length: number): PackBytes {
     if (length > this.#usual) return new PackBytes(Buffer.allocUnsafeSlow(length));
-    return new PackBytes(this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#usual));
+    return new PackBytes(this.#spare.pop() ?? Buffer.from(new SharedArrayBuffer(this.#usual)));
   }
 
   /** Nothing of the pack may be used any more. */
   giveBack({ memory }: PackBytes): void {
     if (memory.length === this.#usual) this.#spare.push(memory);
     else release(memory);
-  }
-
-  /** Gives the system what no pack uses now. */
-  releaseSpare(): void {
-    for (const memory of this.#spare.splice(0)) release(memory);
   }
 }

@@ -56,7 +56,7 @@ export async function answerRequest(
 ): Promise<Uint8Array<ArrayBuffer> | PlainError | undefined> {
   try {
     if (request.operation === "put") {
-      await storage.put(request.name, request.data, options);
+      await storage.put(request.name, request.data.map(bufferOver), options);
       return undefined;
     }
     const into = request.into && Buffer.from(request.into.buffer, request.into.byteOffset, request.into.length);
