@@ -39,11 +39,8 @@ interface Pending {
   readonly abandon: (reason: Error) => void;
 }
 
-/**
- * Requests under way at once. With the longest transfers that is 32 MiB, more than OpenSSH's own window for a connection, so
- * the line is never idle while there is something to send; and all folders of packs are listed in few round trips.
- */
-export const mostInFlight = 128;
+/** Requests under way at once: so many that folders of packs are listed in few round trips. */
+const mostInFlight = 256;
 
 /**
  * In ms: how long nothing may move while the server owes an answer, and how long it may go on answering later requests only: servers

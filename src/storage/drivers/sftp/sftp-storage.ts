@@ -42,8 +42,8 @@ type Action = "store" | "read" | "look at" | "delete" | "list";
 
 /** In bytes: what is longer is worth a connection of its own. */
 const longTransfer = 2 ** 20;
-/** Folders that are read at once while listing. */
-const foldersAtOnce = 64;
+/** Folders that are read at once while listing, each by two requests: half of those that packs are spread over. */
+const foldersAtOnce = 128;
 /** More than any name of an object has; a folder that is inside itself ends here. */
 const deepestFolder = 16;
 

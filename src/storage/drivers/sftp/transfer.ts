@@ -2,8 +2,13 @@
 
 import { throwIfCancelled } from "../../../host/cancel.ts";
 import type { Handle, SftpClient } from "./client.ts";
-import { mostInFlight } from "./connection.ts";
 import { inLanes } from "./in-lanes.ts";
+
+/**
+ * Of one transfer. With the longest requests that is 32 MiB, more than OpenSSH's own window for a connection, so the line is never
+ * idle while there is something to move.
+ */
+const requestsAtOnce = 128;
 
 /** Writes the pieces, one after the other, from the file's beginning. */
 export async function writeFile(
@@ -12,7 +17,7 @@ export async function writeFile(
   pieces: readonly Uint8Array[],
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await inLanes(portions(pieces, client.longestWrite), mostInFlight, async ({ offset, pieces: views }) => {
+  await inLanes(portions(pieces, client.longestWrite), requestsAtOnce, async ({ offset, pieces: views }) => {
     throwIfCancelled(signal);
     await client.write(file, offset, views);
   });
@@ -52,7 +57,7 @@ export async function readFile(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   let end = into.length;
-  await inLanes(steps(into.length, client.longestRead), mostInFlight, async (from) => {
+  await inLanes(steps(into.length, client.longestRead), requestsAtOnce, async (from) => {
     const stop = Math.min(from + client.longestRead, into.length);
     for (let at = from; at < stop; ) {
       throwIfCancelled(signal);

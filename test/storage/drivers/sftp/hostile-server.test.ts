@@ -288,8 +288,8 @@ describe("a server that stops answering", () => {
 
   test("no more requests than agreed are under way at once, however many calls there are", async () => {
     const { storage, servers } = storageOn({ answer: () => undefined });
-    const all = Array.from({ length: 200 }, (_, n) => rejection(storage.stat(`object-${n}`)));
-    await expect.poll(() => servers[0]?.requests).toHaveLength(128);
+    const all = Array.from({ length: 300 }, (_, n) => rejection(storage.stat(`object-${n}`)));
+    await expect.poll(() => servers[0]?.requests).toHaveLength(256);
     servers[0]?.end();
     for (const error of await Promise.all(all)) expect(error).toMatchObject({ code: "storage_unreachable" });
   });
