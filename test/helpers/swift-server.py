@@ -20,18 +20,25 @@ from swift.common.wsgi import SwiftHttpProtocol, loadapp
 
 folder, access_key, secret_key, certificate = sys.argv[1:]
 
-# An object is listed once its container server knows of it; for that, the object server waits 1 s by default, too little for a
-# busy machine. Swift wants a cache configured, and does without one when nobody answers there.
+# What one server waits for another: by default half a second to be connected, 1 s until a container server knows of an object that is
+# to be listed, and 3 to 10 s otherwise, too little for a busy machine. After ten errors nobody is asked for a minute.
+PATIENCE = """
+conn_timeout = 60
+node_timeout = 60
+container_update_timeout = 60
+error_suppression_limit = 1000000
+"""
+# Swift wants a cache configured, and does without one when nobody answers there.
 BACK = f"""
 [DEFAULT]
 swift_dir = {folder}
 devices = {folder}/devices
 mount_check = false
+{PATIENCE}
 [pipeline:main]
 pipeline = server
 [app:server]
 use = egg:swift#%s
-container_update_timeout = 60
 """
 FILTERS = "catch_errors gatekeeper cache listing_formats s3api tempauth bulk copy slo dlo versioned_writes symlink".split()
 SETTINGS = {
@@ -43,6 +50,7 @@ SETTINGS = {
 PROXY = f"""
 [DEFAULT]
 swift_dir = {folder}
+{PATIENCE}
 [pipeline:main]
 pipeline = {' '.join(FILTERS)} proxy-server
 [app:proxy-server]
