@@ -44,7 +44,7 @@ daemon: { listen: "127.0.0.1:0" }
     return sent >= 4 && now.has('stillpoint_replication_backlog_points{policy="often",location="hung"}')
       ? now
       : undefined;
-  });
+  }, 240_000);
   expect(asked()).toBeGreaterThan(0);
   expect(samples.get('stillpoint_captures_total{policy="often",source="docs",outcome="ok"}')).toBeGreaterThanOrEqual(4);
   // The first job is still at it; those after it leave it what they have captured.
