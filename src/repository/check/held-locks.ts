@@ -15,9 +15,6 @@ import { day, type LockedView } from "./locks.ts";
 
 const locksAtOnce = 16;
 
-/** What every point needs, beside its manifest and packs. */
-const common = /^(?:format$|(?:keys|index)\/)/;
-
 /** All times in ms since the epoch, by the store's clock. */
 export class HeldLocks implements MarkWatch {
   readonly #view: LockedView;
@@ -28,10 +25,7 @@ export class HeldLocks implements MarkWatch {
 
   private constructor(view: LockedView) {
     this.#view = view;
-    const { objects, points } = view.pins;
-    for (const [name, { until }] of objects) this.#need(name, until);
-    const longest = Math.max(0, ...points.values());
-    for (const name of objects.keys()) if (common.test(name)) this.#need(name, longest);
+    for (const [name, { until }] of view.pins.objects) this.#need(name, until);
   }
 
   /** One request for each object. Throws a storage error. */
@@ -42,7 +36,17 @@ export class HeldLocks implements MarkWatch {
       // That a locked version is gone is a finding of its own.
       locks.#held.set(name, pinned === undefined ? Infinity : await locks.#endOf(pinned, options));
     });
+    locks.#needCommon();
     return locks;
+  }
+
+  /** What all points need beside what is their own: `format` and a key. An index is made from the packs again. */
+  #needCommon(): void {
+    const longest = Math.max(0, ...this.#view.pins.points.values());
+    this.#need("format", longest);
+    const keys = [...this.#held].filter(([name]) => name.startsWith("keys/"));
+    const [best] = keys.toSorted(([, a], [, b]) => b - a);
+    if (best !== undefined) this.#need(best[0], longest);
   }
 
   /** Those that are locked longest come first, so that each blob is told as what the longest of its locks needs. */
