@@ -29,6 +29,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/**/*.test.ts"],
           exclude: ["test/e2e/**"],
+          setupFiles: ["test/helpers/compare-bytes.ts"],
           // For a test that hangs; a busy machine takes ten times what a quiet one does.
           testTimeout: 60_000,
           // One process for many files, which spares each the start and the imports of its own. So no file may leave anything

@@ -74,7 +74,7 @@ describe("missingBlobs", () => {
 
   it("reads nothing of what equals the base, and only the way down to what differs", async () => {
     const primary = await open(await primarySite());
-    const image = Array.from({ length: 256 * 20 }, (_, at) => at + 1);
+    const image = Array.from({ length: 256 * 5 }, (_, at) => at + 1);
     const base = (await take(primary, { image, stream: [1, 2], files: { a: 1 } }, { time: day })).manifest;
     const same = (await take(primary, { image, stream: [1, 2], files: { a: 1 } }, { time: 2 * day })).manifest;
     const other = (

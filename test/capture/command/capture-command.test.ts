@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { expect, test } from "vitest";
@@ -7,7 +6,7 @@ import { rejection } from "../../helpers/rejection.ts";
 import { makeTestRepository, type TestRepository } from "../../helpers/repository.ts";
 import { tempDir } from "../../helpers/temp-dir.ts";
 
-const timeout = 20_000;
+const timeout = 60_000;
 /** Prints 9 MB that don't compress well and are the same each time. */
 const dump = ["sh", "-c", "seq 1 1200000"];
 
@@ -25,9 +24,8 @@ test("what a program prints comes back; printed again it adds nothing", async ()
   });
   const target = path.join(await tempDir(), "dump");
   await restore(tested, point, target);
-  const hash = createHash("sha256");
-  for (let line = 1; line <= 1_200_000; line++) hash.update(`${line}\n`);
-  expect(createHash("sha256").update(fs.readFileSync(target)).digest("hex")).toBe(hash.digest("hex"));
+  const lines = Array.from({ length: 1_200_000 }, (_, index) => `${index + 1}\n`);
+  expect(fs.readFileSync(target).equals(Buffer.from(lines.join("")))).toBe(true);
   const again = await capture(tested, { kind: "command", run: dump, timeout });
   expect(again.point.manifest.statistics.new).toBe(0);
 });

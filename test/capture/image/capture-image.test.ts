@@ -157,9 +157,11 @@ describe("captureImage", () => {
   test("one changed byte costs its block and the nodes above", async () => {
     const repository = await makeRepository();
     const path = join(await tempDir(), "disk.img");
-    await writeFile(path, pattern("noise", 600 * imageBlock, 2));
+    const file = await open(path, "w");
+    // A block in each of three nodes; all others are holes.
+    for (const block of [0, 300, 599])
+      await file.write(pattern("noise", imageBlock, block), 0, imageBlock, block * imageBlock);
     const first = await capture(repository, path);
-    const file = await open(path, "r+");
     await file.write(Buffer.of(1), 0, 1, 300 * imageBlock + 5);
     await file.close();
     const { statistics } = await capture(repository, path, first.point);
