@@ -20,7 +20,7 @@ export default defineConfig({
     execArgv,
     maxWorkers: 2,
     // What a test waits for comes, but within a second, Vitest's own limit, only on a quiet machine.
-    expect: { poll: { timeout: 50_000 } },
+    expect: { poll: { timeout: 150_000 } },
     reporters: ["default", "./scripts/running-tests.ts", "./scripts/closing-line.ts"],
     projects: [
       {
@@ -30,8 +30,8 @@ export default defineConfig({
           include: ["test/**/*.test.ts"],
           exclude: ["test/e2e/**"],
           setupFiles: ["test/helpers/compare-bytes.ts"],
-          // For a test that hangs; a busy machine takes ten times what a quiet one does.
-          testTimeout: 60_000,
+          // For a test that hangs; a busy machine takes ten times what a quiet one does, and one that stands still at times, more.
+          testTimeout: 180_000,
           // One process for many files, which spares each the start and the imports of its own. So no file may leave anything
           // behind in its process: nothing replaced that isn't put back, no umask, no folder, and no `vi.mock`, which
           // replaces for every file after it.
