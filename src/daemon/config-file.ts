@@ -51,8 +51,10 @@ export class ConfigFile {
     return this.#inForce.config;
   }
 
-  /** The configuration in force once a reload that is under way has ended: for whoever may have asked for that reload. */
+  /** The configuration in force once a reload that was asked for before has ended: for whoever may have asked for that reload. */
   async settled(): Promise<Config> {
+    // A signal that is there already is heard only after the requests that came with it.
+    await this.#options.clock.sleep(1);
     await this.#reloading;
     return this.config;
   }
