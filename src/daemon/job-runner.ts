@@ -172,9 +172,9 @@ export class JobRunner {
         outcome: report.outcome,
         duration: report.finished - report.started,
       });
-      // At the end of the daemon too: the next one may find the primary away, and goes by what this one knew.
+      if (!signal.aborted) await monitor.look(true, signal, [primaryName, ...reached(report)]);
+      // At the end of the daemon too, which may cut that off: the next one may find the primary away, and goes by what this one knew.
       if (signal.aborted) await monitor.lookAt(primaryName, false);
-      else await monitor.look(true, signal, [primaryName, ...reached(report)]);
       return report;
     } finally {
       tasks.end();
