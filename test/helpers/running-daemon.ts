@@ -36,11 +36,13 @@ export class RunningDaemon {
 
   /** The first line that matches, now or later. */
   async line(matches: (line: LogLine) => boolean, from = 0): Promise<LogLine> {
-    return await eventually(() => {
-      const found = this.lines.slice(from).find(matches);
-      if (found !== undefined) return found;
-      if (!this.#isClosed) return undefined;
-      throw new Error(`the daemon has ended: ${this.errors} ${JSON.stringify(this.lines.slice(-5))}`);
+    const found = eventually(() => {
+      const line = this.lines.slice(from).find(matches);
+      if (line === undefined && this.#isClosed) throw new Error("the daemon has ended");
+      return line;
+    });
+    return await found.catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${this.errors} ${JSON.stringify(this.lines.slice(-15))}`, { cause: error });
     });
   }
 
