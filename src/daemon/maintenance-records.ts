@@ -107,9 +107,7 @@ export class MaintenanceRecords {
   }
 
   async noteCheck(location: string, now: number, findings: number, read: ReadData | undefined): Promise<void> {
-    const passed = findings === 0 ? { lastCheck: now } : {};
-    const parts = read === undefined ? {} : { part: read.group, partsRead: this.#withPart(location, now, read) };
-    await this.#note(location, { checkEnded: now, findings, checkFailures: 0, read, ...passed, ...parts });
+    await this.#noteEnded(location, { time: now, findings, read }, read);
   }
 
   /**
@@ -122,9 +120,15 @@ export class MaintenanceRecords {
     const covered = before === undefined || read?.of === 1 || (read?.group === before.group && read.of === before.of);
     if (findings === 0 && this.isDamaged(location) && !covered) return false;
     // What is read in turn are the daemon's own parts.
-    await this.noteCheck(location, time, findings, read?.of === 1 ? read : undefined);
-    await this.#note(location, { read });
+    await this.#noteEnded(location, { time, findings, read }, read?.of === 1 ? read : undefined);
     return true;
+  }
+
+  /** `part`: which part counts as read in its turn. */
+  async #noteEnded(location: string, { time, findings, read }: EndedCheck, part: ReadData | undefined): Promise<void> {
+    const passed = findings === 0 ? { lastCheck: time } : {};
+    const parts = part === undefined ? {} : { part: part.group, partsRead: this.#withPart(location, time, part) };
+    await this.#note(location, { checkEnded: time, findings, checkFailures: 0, read, ...passed, ...parts });
   }
 
   /** Other parts than before know no more than that all was read once. */
