@@ -55,6 +55,8 @@ export async function working(rest?: string) {
     await runJob(context, { policy, onEvent });
   return {
     site,
+    clock,
+    locations,
     run,
     change: (to: Config): void => void (config = to),
     /** The texts of those stored at the primary and at the replica, the oldest first. */
