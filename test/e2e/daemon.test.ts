@@ -140,6 +140,17 @@ describe("the daemon", () => {
     expect(daemon.errors).toBe("");
   });
 
+  it("counts a check that somebody has made by hand", async () => {
+    const site = await makeSite({ rest: rest("{ manual: true }") });
+    const { status, stderr } = spawnSync(launcher, ["check", "--config", site.configFile], { encoding: "utf8" });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
+    const daemon = new RunningDaemon(site.configFile);
+    await daemon.started();
+    const counted = await daemon.line(({ message }) => message === "check by hand");
+    expect(counted).toMatchObject({ location: "primary", findings: 0 });
+    expect(await daemon.end("SIGTERM")).toBe(0);
+  });
+
   it("is the only one of its repository", async () => {
     const { site, daemon } = await running("{ manual: true }");
     const second = new RunningDaemon(site.configFile);
