@@ -13,6 +13,7 @@ export type { CallOptions };
  *   come back. (fs: file and folder are fsynced; others: the store has acknowledged.)
  * - **Atomicity.** A reader sees the whole object or none of it. A `put` that failed or was cut off has left nothing under
  *   the name, or the earlier object whole, or the new one whole. `put` to a name that exists replaces the object.
+ *   Of several to one name at the same time, one's object is left, whole; others may be told to try again.
  * - **Read after write.** After `put` has resolved, `get`, `stat` and `list` see the object, from any process.
  * - **Listing.** `list(prefix)` yields each object whose name begins with `prefix` exactly once, in no particular order.
  *   Objects put or deleted meanwhile may or may not appear. It never ends early in silence: what can't be read makes it

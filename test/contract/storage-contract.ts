@@ -8,8 +8,17 @@ import type { Storage } from "../../src/storage/storage.ts";
 import { collect } from "../helpers/collect.ts";
 import { rejection } from "../helpers/rejection.ts";
 
+export interface Peculiarities {
+  /** Of several that write one name at the same time, the storage tells some to try again. */
+  readonly refusesRacers?: boolean;
+}
+
 /** Runs the suite on storages made by `make`: each call makes a new, empty one. */
-export function storageContract(title: string, make: () => Promise<Storage>): void {
+export function storageContract(
+  title: string,
+  make: () => Promise<Storage>,
+  { refusesRacers = false }: Peculiarities = {},
+): void {
   describe(`storage contract: ${title}`, () => {
     const put = (storage: Storage, name: string, text = name): Promise<void> => storage.put(name, [Buffer.from(text)]);
 
@@ -216,7 +225,10 @@ export function storageContract(title: string, make: () => Promise<Storage>): vo
     test("writers of one name at the same time leave one of their objects whole", async () => {
       const storage = await make();
       const contents = Array.from({ length: 8 }, (_, n) => Buffer.alloc(20_000 + n, n));
-      await Promise.all(contents.map((content) => storage.put("contended/a", [content])));
+      const puts = await Promise.allSettled(contents.map((content) => storage.put("contended/a", [content])));
+      const refusals = puts.flatMap((each) => (each.status === "rejected" ? [each.reason as unknown] : []));
+      expect(refusals.slice(refusesRacers ? contents.length - 1 : 0)).toEqual([]);
+      for (const refusal of refusals) expect(refusal).toMatchObject({ code: "storage_failed", retryable: true });
       const winner = await storage.get("contended/a");
       expect(contents.some((content) => content.equals(winner))).toBe(true);
       expect(await names(storage, "")).toEqual(["contended/a"]);

@@ -31,11 +31,18 @@ function place(bucket = "plain"): S3Address {
 /** So that small objects go in parts too. */
 const small = { single: 1000, part: 60_000 };
 
-storageContract("s3 on Swift", async () => new S3Storage({ address: place() }));
-storageContract("s3 on Swift, in parts, with versions, by HTTPS", async () => {
-  const address = { ...place("versions"), endpoint: swift.secureEndpoint, caFile: swift.caFile };
-  return new S3Storage({ address, sizes: small });
-});
+/** Swift answers 503 to a writer when a later one of the same name is done before it (its object servers' 409). */
+const peculiarities = { refusesRacers: true };
+
+storageContract("s3 on Swift", async () => new S3Storage({ address: place() }), peculiarities);
+storageContract(
+  "s3 on Swift, in parts, with versions, by HTTPS",
+  async () => {
+    const address = { ...place("versions"), endpoint: swift.secureEndpoint, caFile: swift.caFile };
+    return new S3Storage({ address, sizes: small });
+  },
+  peculiarities,
+);
 
 test("an upload that a killed process left is removed when it is a day old", async () => {
   const address = place();
