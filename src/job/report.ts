@@ -112,14 +112,18 @@ export function errorReport(error: unknown): ErrorReport {
   return { code, message: describeError(error) };
 }
 
-/** Several replications, one after the other to the same replica, as one. */
+/** Several replications, one after the other to the same replica, as one. What one has told is told, whatever became of those after it. */
 export function sumOf(results: readonly Replicated[]): Replicated {
   const sum = (of: (result: Replicated) => number): number => results.reduce((total, result) => total + of(result), 0);
+  const last = results.at(-1) ?? nothingSent;
+  const errors = results.flatMap((result) => result.errors);
   return {
-    ...(results.at(-1) ?? nothingSent),
+    ...last,
+    outcome: results.every(({ outcome }) => outcome === last.outcome) ? last.outcome : "partial",
     points: sum(({ points }) => points),
     bytesRead: sum(({ bytesRead }) => bytesRead),
     bytesSent: sum(({ bytesSent }) => bytesSent),
+    errors: [...new Map(errors.map((error) => [error.message, error])).values()],
   };
 }
 

@@ -47,12 +47,13 @@ export async function runJob(context: JobContext, request: JobRequest): Promise<
   onCaptured?.();
   const replicas = await replicateAll(context, request);
   const reached = replicas.filter(({ outcome }) => outcome === "ok" || outcome === "partial");
-  // Where another host writes too, its points would push out this one's.
-  const unshared = reached.filter(({ errors }) => !errors.some(({ code }) => code === "replica_shared"));
+  const isShared = sharedAmong(policy.replicate, replicas);
   const appendOnly = new Set(
     policy.replicate.filter(({ replica }) => replica.appendOnly).map(({ replica }) => replica.name),
   );
-  const prunable = unshared.map(({ replica }) => replica).filter((replica) => !appendOnly.has(replica));
+  const prunable = reached
+    .map(({ replica }) => replica)
+    .filter((replica) => !isShared(replica) && !appendOnly.has(replica));
   const locations = [primaryName, ...prunable];
   const prunes = await Promise.all(locations.map((location) => prune(context, request, location)));
 
@@ -120,6 +121,22 @@ async function replicateAll(context: JobContext, request: JobRequest): Promise<R
   return await inTurn(all, origin, async (to) => await replicate(context, request, to));
 }
 
+/**
+ * Whether another host's points are at that replica, where they would push out this one's: it was seen to write there, or to the one
+ * from which the replica gets its points.
+ */
+function sharedAmong(all: readonly Replication[], reports: readonly ReplicaReport[]): (name: string) => boolean {
+  const seen = new Set(
+    reports.filter(({ errors }) => errors.some(({ code }) => code === "replica_shared")).map(({ replica }) => replica),
+  );
+  const origin = new Map(all.map(({ replica, from }) => [replica.name, from]));
+  const isShared = (name: string): boolean => {
+    const from = origin.get(name);
+    return seen.has(name) || (from !== undefined && isShared(from));
+  };
+  return isShared;
+}
+
 async function replicate(context: JobContext, request: JobRequest, to: Replication): Promise<ReplicaReport> {
   const { stages, clock, replications } = context;
   const { policy, signal, onEvent } = request;
@@ -131,7 +148,8 @@ async function replicate(context: JobContext, request: JobRequest, to: Replicati
       onEvent?.({ event: "replication-progress", replica, done, total });
     const work = async (): Promise<Replicated> =>
       await stages.replicate({ policy, to, job: request, signal, progress });
-    const results = await replications.run(`${policy.name} ${replica}`, work);
+    // An error is a result too: what was done and told before it is kept.
+    const results = await replications.run(`${policy.name} ${replica}`, () => stage(clock, nothingSent, work));
     return results === undefined ? { outcome: "deferred" } : sumOf(results);
   });
   onEvent?.({ event: "replication-finished", ...report });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { StillpointError } from "../../src/errors.ts";
 import { CaptureGate } from "../../src/job/capture-gate.ts";
-import type { JobEvent, Replicated } from "../../src/job/report.ts";
+import type { Replicated } from "../../src/job/report.ts";
 import { nothingSent } from "../../src/job/report.ts";
 import { type JobContext, runJob } from "../../src/job/run-job.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
@@ -193,11 +193,14 @@ describe("a job", () => {
     const onCaptured = (): void => {
       captured = true;
     };
-    const first = runJob(context, { policy, onCaptured });
-    const { promise: begun, resolve: begin } = Promise.withResolvers<undefined>();
-    const onEvent = ({ event }: JobEvent): void => void (event === "replication-started" && begin(undefined));
-    const second = runJob(context, { policy, onEvent });
-    await begun;
+    const { promise: sentFarther, resolve: end } = Promise.withResolvers<undefined>();
+    const first = runJob(context, {
+      policy,
+      onCaptured,
+      onEvent: ({ event }) => void (event === "replication-finished" && end(undefined)),
+    });
+    await sentFarther;
+    const second = runJob(context, { policy });
     expect(captured).toBe(true);
     const report = await second;
     expect(report.outcome).toBe("ok");
@@ -205,6 +208,22 @@ describe("a job", () => {
     resolve(sent);
     // What the second has captured was sent by the first.
     expect((await first).replicas[0]).toMatchObject({ outcome: "ok", points: 2, bytesSent: 4 });
+  });
+
+  it.each([
+    ["is well", () => Promise.resolve(sent), ["somebody has deleted"]],
+    ["fails", () => Promise.reject(broken), ["somebody has deleted", "It broke"]],
+  ])("tells what it saw at a replica, also when what it does there for a later job %s", async (_, later, told) => {
+    const { promise: slow, resolve } = Promise.withResolvers<Replicated>();
+    const answers = [() => slow, later];
+    const { context } = contextWith({ replicate: () => answers.shift()?.() ?? Promise.resolve(sent) });
+    const onlyFar = { ...policy, replicate: policy.replicate.slice(0, 1) };
+    const first = runJob(context, { policy: onlyFar });
+    expect((await runJob(context, { policy: onlyFar })).replicas).toMatchObject([{ outcome: "deferred" }]);
+    resolve({ ...sent, outcome: "partial", errors: [{ code: "damaged", message: "somebody has deleted" }] });
+    const [replica] = (await first).replicas;
+    expect(replica).toMatchObject({ outcome: "partial", points: expect.toBeOneOf([1, 2]) });
+    expect(replica?.errors.map(({ message }) => message.split(".")[0])).toEqual(told);
   });
 
   it("tells what happens as it happens", async () => {

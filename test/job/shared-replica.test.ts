@@ -23,24 +23,37 @@ policies:
 `;
 }
 
-/** A second host with the first one's key and configuration. `fill` makes its repository. */
-async function second(first: Working, fill: (repository: string) => Promise<void>): Promise<Working> {
-  const names = first.site.config.replicas.map(({ name }) => name);
-  const other = await working(rest(names, first.site.at("replicas")));
+/** One replica gets its points from the other. */
+function chain(folder = "replicas"): string {
+  return rest(["near", "far"], folder).replace(
+    "far: { keep: { last: 10 } }",
+    "far: { from: near, keep: { daily: 10 } }",
+  );
+}
+
+/** A second host with the first one's key, and that configuration. `fill` makes its repository. */
+async function second(
+  first: Working,
+  configuration: (folder: string) => string,
+  fill: (repository: string) => Promise<void>,
+): Promise<Working> {
+  const other = await working(configuration(first.site.at("replicas")));
   await fs.rm(other.site.at("repository"), { recursive: true });
   await fs.cp(first.site.at("key"), other.site.at("key"));
   await fill(other.site.at("repository"));
   return other;
 }
 
-async function copyOf(first: Working): Promise<Working> {
+async function copyOf(first: Working, configuration = (folder: string) => rest(["far"], folder)): Promise<Working> {
   const from = first.site.at("repository");
-  return await second(first, async (to) => await fs.cp(from, to, { recursive: true, preserveTimestamps: true }));
+  const options = { recursive: true, preserveTimestamps: true };
+  return await second(first, configuration, async (to) => await fs.cp(from, to, options));
 }
 
 async function recoveredFrom(replica: string, first: Working): Promise<Working> {
   const path = first.site.at("replicas", replica);
-  return await second(first, async (to) => {
+  const configuration = (folder: string): string => rest(["near", "far"], folder);
+  return await second(first, configuration, async (to) => {
     const from = { ...first.site.primary, storage: openStorage({ kind: "fs", location: replica, path }) };
     const primary = { kind: "fs", location: "primary", path: to } as const;
     await createStorage(primary);
@@ -68,6 +81,23 @@ test("each of them sees the other, goes on, and forgets nothing where both write
   expect(await host.next("five")).toMatchObject(alarm);
   // The copy is ended.
   expect(await host.next("six")).toMatchObject({ outcome: "ok" });
+});
+
+test("nothing is forgotten either where the points of both are sent on", async () => {
+  const host = await working(chain());
+  await host.next("one");
+  const copy = await copyOf(host, chain);
+  await copy.clock.advance(90 * 60_000);
+  await copy.next("two");
+  const seen = await host.next("three");
+  expect(seen.replicas).toMatchObject([{ errors: [{ code: "replica_shared" }] }, { outcome: "ok", points: 1 }]);
+  expect(seen.prune).toMatchObject([{ location: "primary" }]);
+  // The copy is ended: of a day, one is kept again.
+  expect((await host.next("four")).prune).toMatchObject([
+    { location: "primary" },
+    {},
+    { location: "far", forgotten: 2 },
+  ]);
 });
 
 test("what a lost host had sent to another replica is no alarm, and what it sends after its recovery is one", async () => {
