@@ -32,6 +32,7 @@ export default defineConfig({
           setupFiles: ["test/helpers/compare-bytes.ts"],
           // For a test that hangs; a busy machine takes ten times what a quiet one does, and one that stands still at times, more.
           testTimeout: 180_000,
+          hookTimeout: 180_000,
           // One process for many files, which spares each the start and the imports of its own. So no file may leave anything
           // behind in its process: nothing replaced that isn't put back, no umask, no folder, and no `vi.mock`, which
           // replaces for every file after it.

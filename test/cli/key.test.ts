@@ -125,7 +125,7 @@ describe("remove", () => {
 
   test("one that there is not", async () => {
     const { config } = await initialised();
-    expect((await stillpoint(["key", "remove", "ffff", "--config", config])).status).toBe(1);
+    expect((await stillpoint(["key", "remove", "f".repeat(16), "--config", config])).status).toBe(1);
   });
 });
 

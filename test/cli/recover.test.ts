@@ -64,7 +64,7 @@ describe("recover", () => {
       `  start the virtual machine web, or restore it: there is no socket ${at("web.sock")}`,
     ]);
     expect(stdout).toMatch(
-      /^First make sure that .* is off: .*; the newest point came to this copy \d+m?s( \d+s)? ago\.$/m,
+      /^First make sure that .* is off: .*; the newest point came to this copy \d+[ms]( \d+s)? ago\.$/m,
     );
     expect(stdout).toContain(`Next: \`stillpoint check --config ${at("stillpoint.yaml")}\``);
     cpSync(join(folder, "repository.key"), at("repository.key"));

@@ -54,7 +54,8 @@ function mutateOnce(root: Buffer, random: Random): void {
     pick(random.fraction() < 0.5 ? makers : changers)();
   } catch (error) {
     if (
-      !["EEXIST", "EISDIR", "ENOTSUP", "EOPNOTSUPP", "EINVAL", "ENOTEMPTY"].includes(
+      // ENOTDIR: a folder is renamed to the name of a symbolic link that leads nowhere, which existsSync doesn't see.
+      !["EEXIST", "EISDIR", "ENOTDIR", "ENOTSUP", "EOPNOTSUPP", "EINVAL", "ENOTEMPTY"].includes(
         (error as NodeJS.ErrnoException).code ?? "",
       )
     )

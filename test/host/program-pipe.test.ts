@@ -6,8 +6,7 @@ test("what is written comes to the program, and what it says comes back", async 
   const pipe = openProgramPipe(["tr", "a-z", "A-Z"]);
   const said = collect(pipe.output as AsyncIterable<Buffer>);
   pipe.input.write("hello ");
-  pipe.input.write("there");
-  pipe.close();
+  pipe.input.end("there");
   expect(Buffer.concat(await said).toString()).toBe("HELLO THERE");
   expect(await pipe.ended).toEqual({ status: 0, how: "it ended with exit status 0", words: "" });
 });
