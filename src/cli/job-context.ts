@@ -4,6 +4,7 @@ import { CaptureGate } from "../job/capture-gate.ts";
 import { primaryName } from "../job/locations.ts";
 import { OpenLocations } from "../job/open-locations.ts";
 import type { JobContext } from "../job/run-job.ts";
+import type { Replicated } from "../job/report.ts";
 import { SingleFlight } from "../job/single-flight.ts";
 import { makeStages } from "../job/stages.ts";
 import { threadedExecutor } from "../job/threads.ts";
@@ -30,6 +31,6 @@ export async function makeJobContext(cli: Cli, config: Config, from: string = pr
     }),
     clock,
     gate: new CaptureGate(config.daemon.concurrency),
-    replications: new SingleFlight(),
+    replications: new SingleFlight<Replicated>(),
   };
 }

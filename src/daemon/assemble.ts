@@ -6,6 +6,7 @@ import { nodeFiles } from "../host/node-files.ts";
 import type { ServiceManager } from "../host/service-manager.ts";
 import { CaptureGate } from "../job/capture-gate.ts";
 import { OpenLocations } from "../job/open-locations.ts";
+import type { Replicated } from "../job/report.ts";
 import { SingleFlight } from "../job/single-flight.ts";
 import { StateFolder } from "../job/state-folder.ts";
 import { Metrics } from "../metrics/metrics.ts";
@@ -92,7 +93,7 @@ export async function assemble(options: DaemonOptions): Promise<Parts> {
   const gate = new CaptureGate(daemon.concurrency);
   const onFree = (): void => scheduler.wake();
   const work = new WorkProcess({ config, version, clock });
-  const context = { stages: work.stages, clock, gate, replications: new SingleFlight() };
+  const context = { stages: work.stages, clock, gate, replications: new SingleFlight<Replicated>() };
   const policies = (): readonly Policy[] => config().policies;
   const jobs = new JobRunner({ context, policies, monitor, metrics, failures, failureLog, board, clock, log, onFree });
   const holder = `stillpoint daemon on ${hostname()}, process ${String(process.pid)}`;

@@ -15,7 +15,7 @@ export interface JobContext {
   readonly clock: Clock;
   /** Shared by all jobs of this process, as is `replications`. */
   readonly gate: CaptureGate;
-  readonly replications: SingleFlight;
+  readonly replications: SingleFlight<Replicated>;
 }
 
 export interface JobRequest {

@@ -9,6 +9,7 @@ import { systemClock as clock } from "../../src/host/clock.ts";
 import { createLogger } from "../../src/host/log.ts";
 import { CaptureGate } from "../../src/job/capture-gate.ts";
 import { OpenLocations } from "../../src/job/open-locations.ts";
+import type { Replicated } from "../../src/job/report.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
 import { makeStages } from "../../src/job/stages.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
@@ -41,7 +42,7 @@ it("notes what it has captured also when it is told to end while it looks at tha
   await monitor.restore();
   const stages = makeStages({ config, locations, executor: inlineExecutor, clock, host: "test", version: "0" });
   const jobs = new JobRunner({
-    context: { stages, clock, gate: new CaptureGate(1), replications: new SingleFlight() },
+    context: { stages, clock, gate: new CaptureGate(1), replications: new SingleFlight<Replicated>() },
     policies: () => loaded.policies,
     monitor,
     metrics: new Metrics(),

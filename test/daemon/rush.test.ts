@@ -4,6 +4,7 @@ import { type Entry, Scheduler } from "../../src/daemon/scheduler.ts";
 import { CaptureGate } from "../../src/job/capture-gate.ts";
 import { nothingSent } from "../../src/job/report.ts";
 import { runJob } from "../../src/job/run-job.ts";
+import type { Replicated } from "../../src/job/report.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
 import type { Stages } from "../../src/job/stages.ts";
 import type { Policy } from "../../src/policy/config.ts";
@@ -40,7 +41,7 @@ it("runs each once, not more captures at the same time than allowed, and misses 
     replicate: () => Promise.resolve(nothingSent),
     prune: () => Promise.resolve({ outcome: "ok", kept: 1, forgotten: 0, givenUp: 0, errors: [] }),
   };
-  const context = { stages, clock, gate: new CaptureGate(concurrency), replications: new SingleFlight() };
+  const context = { stages, clock, gate: new CaptureGate(concurrency), replications: new SingleFlight<Replicated>() };
   const lags: number[] = [];
   const entries = Array.from({ length: 100 }, (_, number): Entry => {
     const name = `policy-${String(number)}`;

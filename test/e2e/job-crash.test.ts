@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Clock } from "../../src/host/clock.ts";
 import { CaptureGate } from "../../src/job/capture-gate.ts";
-import type { JobReport } from "../../src/job/report.ts";
+import type { JobReport, Replicated } from "../../src/job/report.ts";
 import { runJob } from "../../src/job/run-job.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
 import { makeStages } from "../../src/job/stages.ts";
@@ -121,7 +121,7 @@ class World {
       host: "test",
       version: "0",
     });
-    const context = { stages, clock, gate: new CaptureGate(1), replications: new SingleFlight() };
+    const context = { stages, clock, gate: new CaptureGate(1), replications: new SingleFlight<Replicated>() };
     return await runJob(context, { policy: this.policy });
   }
 }

@@ -3,7 +3,7 @@ import * as fs from "node:fs/promises";
 import { CaptureGate } from "../../src/job/capture-gate.ts";
 import { OpenLocations } from "../../src/job/open-locations.ts";
 import { planPruneStage } from "../../src/job/prune-stage.ts";
-import type { JobEvent, JobReport } from "../../src/job/report.ts";
+import type { JobEvent, JobReport, Replicated } from "../../src/job/report.ts";
 import { type JobContext, runJob } from "../../src/job/run-job.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
 import { makeStages } from "../../src/job/stages.ts";
@@ -45,7 +45,7 @@ export async function working(rest?: string) {
     }),
     clock,
     gate: new CaptureGate(1),
-    replications: new SingleFlight(),
+    replications: new SingleFlight<Replicated>(),
   };
   const [policy] = site.config.policies;
   if (policy === undefined) throw new Error("the site has no policy");

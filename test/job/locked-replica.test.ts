@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { CaptureGate } from "../../src/job/capture-gate.ts";
 import { connectReplica, openPrimary } from "../../src/job/locations.ts";
 import { OpenLocations } from "../../src/job/open-locations.ts";
-import type { JobReport } from "../../src/job/report.ts";
+import type { JobReport, Replicated } from "../../src/job/report.ts";
 import { runJob } from "../../src/job/run-job.ts";
 import { SingleFlight } from "../../src/job/single-flight.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
@@ -47,7 +47,7 @@ async function working(keep = "{ last: 1 }") {
   const locations = { primary, replica: open, location: open, alone: open };
   const config = (): typeof site.config => site.config;
   const stages = makeStages({ config, locations, executor: inlineExecutor, clock, host: "test", version: "0" });
-  const context = { stages, clock, gate: new CaptureGate(1), replications: new SingleFlight() };
+  const context = { stages, clock, gate: new CaptureGate(1), replications: new SingleFlight<Replicated>() };
   const [policy] = site.config.policies;
   if (policy === undefined) throw new Error("the site has no policy");
   let runs = 0;

@@ -59,7 +59,7 @@ function contextWith(stages: Partial<Stages>): { context: JobContext; calls: str
     stages: noted,
     clock: new ManualClock(),
     gate: new CaptureGate(2),
-    replications: new SingleFlight(),
+    replications: new SingleFlight<Replicated>(),
   };
   return { context, calls };
 }
