@@ -8,13 +8,18 @@ import { runProgram } from "./program.ts";
 /** What a shell reports of a program that SIGINT ended: 128 and the signal's number. */
 const interrupted = 130;
 
+/** In ms: who is told again so soon is told the same again, as by `timeout`, which tells the program and then its whole group. */
+const atOnce = 1000;
+
 const stop = new AbortController();
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.on(signal, () => {
-    // The second one is from someone who doesn't want to wait for a clean end.
-    if (stop.signal.aborted) endProcess(interrupted);
-    stop.abort();
-  });
+let told: number | undefined;
+process.on("SIGINT", end).on("SIGTERM", end);
+
+function end(): void {
+  // The second one is from someone who doesn't want to wait for a clean end.
+  if (told !== undefined && systemClock.monotonic() - told > atOnce) endProcess(interrupted);
+  stop.abort();
+  told ??= systemClock.monotonic();
 }
 
 const cli: Cli = {

@@ -242,32 +242,34 @@ describe("being cut off", () => {
     }
   });
 
-  test.each(["SIGINT", "SIGTERM"] as const)(
-    "by %s in the middle of a capture: no recovery point, exit status 1",
-    async (signal) => {
-      const config = host.path(`slow-${signal}.yaml`);
-      const begun = host.path(signal);
-      const slow = `[sh, -c, 'echo begun; echo $$ >${begun}.new; mv ${begun}.new ${begun}; exec sleep 600']`;
-      writeFileSync(
-        config,
-        readFileSync(host.config, "utf8").replace(/run: \[cat, .*?\]/, () => `run: ${slow}`),
-      );
-      const before = host.json("list", "--source", "dump");
-      const child = startStillpoint(["run", "all", "--source", "dump", "--config", config]);
-      const end = ended(child);
-      await waitFor("the command to run", () => existsSync(begun));
-      const command = `/proc/${Number(readFileSync(begun, "utf8"))}`;
-      expect(existsSync(command)).toBe(true);
-      child.kill(signal);
-      const result = await end;
-      expect(result.status).toBe(1);
-      expect(result.stdout).toBe("dump: cancelled\nusb: cancelled\nprimary: cancelled\n");
-      expectClear(result, "The work was cancelled");
-      expect(host.json("list", "--source", "dump")).toEqual(before);
-      expect(existsSync(command)).toBe(false);
-      expect(host.run("run", "all", "--source", "dump").status).toBe(0);
-    },
-  );
+  // The last as by `timeout`, which tells the program and then its whole group.
+  test.each<{ signals: NodeJS.Signals[] }>([
+    { signals: ["SIGINT"] },
+    { signals: ["SIGTERM"] },
+    { signals: ["SIGSTOP", "SIGTERM", "SIGINT", "SIGCONT"] },
+  ])("by $signals in the middle of a capture: no recovery point, exit status 1", async ({ signals }) => {
+    const config = host.path(`slow-${signals.join("-")}.yaml`);
+    const begun = host.path(signals.join("-"));
+    const slow = `[sh, -c, 'echo begun; echo $$ >${begun}.new; mv ${begun}.new ${begun}; exec sleep 600']`;
+    writeFileSync(
+      config,
+      readFileSync(host.config, "utf8").replace(/run: \[cat, .*?\]/, () => `run: ${slow}`),
+    );
+    const before = host.json("list", "--source", "dump");
+    const child = startStillpoint(["run", "all", "--source", "dump", "--config", config]);
+    const end = ended(child);
+    await waitFor("the command to run", () => existsSync(begun));
+    const command = `/proc/${Number(readFileSync(begun, "utf8"))}`;
+    expect(existsSync(command)).toBe(true);
+    for (const signal of signals) child.kill(signal);
+    const result = await end;
+    expect(result.status).toBe(1);
+    expect(result.stdout).toBe("dump: cancelled\nusb: cancelled\nprimary: cancelled\n");
+    expectClear(result, "The work was cancelled");
+    expect(host.json("list", "--source", "dump")).toEqual(before);
+    expect(existsSync(command)).toBe(false);
+    expect(host.run("run", "all", "--source", "dump").status).toBe(0);
+  });
 });
 
 test("the daemon: the verbs go through it, a second one is refused, and it ends cleanly", async () => {
