@@ -81,14 +81,21 @@ function chooseConfig(image: boolean): string {
 
 /** Ends as the daemon does. */
 function runDaemon(config: string): void {
-  const daemon = spawn(stillpoint, ["daemon", "--config", config], { stdio: ["ignore", "pipe", "inherit"] });
+  // In a process group of its own: what a terminal, npm or `timeout` tells a whole group, more than once, the daemon is told once.
+  const daemon = spawn(stillpoint, ["daemon", "--config", config], {
+    detached: true,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   createInterface({ input: daemon.stdout }).on("line", (line) => show(line, config));
-  // Ctrl-C reaches the daemon by itself; both wait for its clean end.
-  process.on("SIGINT", () => undefined);
-  process.on("SIGTERM", () => daemon.kill("SIGTERM"));
-  daemon.on("exit", (status, signal) => {
+  let told = false;
+  const end = (): void => {
+    if (!told) daemon.kill("SIGTERM");
+    told = true;
+  };
+  process.on("SIGINT", end).on("SIGTERM", end).on("SIGHUP", end);
+  daemon.on("exit", (status) => {
     if (status === 5) say("to listen on another port: npm start -- --listen 127.0.0.1:9465");
-    process.exitCode = status ?? (signal === "SIGINT" ? 0 : 1);
+    process.exitCode = status ?? 1;
   });
 }
 

@@ -26,7 +26,10 @@ class Quickstart {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream?.on("data", (chunk: Buffer) => (this.output += chunk.toString()));
     }
-    onTestFinished(() => this.kill("SIGKILL"));
+    onTestFinished(async () => {
+      this.kill("SIGTERM");
+      await this.ended;
+    });
   }
 
   kill(signal: NodeJS.Signals): void {

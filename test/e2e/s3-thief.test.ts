@@ -90,7 +90,7 @@ policies:
     schedule: { manual: true }
     keep: { last: 10 }
     replicate: { vault: { keep: { last: 1 }, lock: 4d } }
-maintenance: { check: { schedule: { cron: "*/2 * * * * *" }, read_data: none } }
+maintenance: { sweep: { manual: true }, check: { schedule: { cron: "*/2 * * * * *" }, read_data: none } }
 daemon: { listen: "127.0.0.1:0" }
 `;
 }

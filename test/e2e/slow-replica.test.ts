@@ -29,7 +29,7 @@ sources: { docs: { directory: { path: docs } } }
 policies:
   often:
     sources: [docs]
-    schedule: { cron: "*/2 * * * * *" }
+    schedule: { cron: "*/5 * * * * *" }
     keep: { last: 50 }
     replicate: { hung: {}, far: {} }
 daemon: { listen: "127.0.0.1:0" }
