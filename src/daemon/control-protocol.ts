@@ -152,7 +152,7 @@ export interface LocationStatus {
   /** When the last ones that succeeded ended. */
   readonly lastSweep: number | undefined;
   readonly lastCheck: number | undefined;
-  /** Damage that the last check found. */
+  /** Damage that the last check found, or one before it in what wasn't read again since. */
   readonly findings: number | undefined;
   /** What it lacks of each policy; empty for the primary. */
   readonly backlog: readonly { readonly policy: string; readonly points: number; readonly bytes: number }[];

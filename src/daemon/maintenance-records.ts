@@ -20,7 +20,10 @@ const atLocation = z.object({
   /** How many checks could not be done since then, and what the last of them said. */
   checkFailures: z.number().optional(),
   checkError: z.string().optional(),
-  /** What the last check read of the stored bytes, if anything; and which of the parts that are read in turn was read last. */
+  /**
+   * What the last check read of the stored bytes, if anything, or while there is damage, the check that found it; and which of the
+   * parts that are read in turn was read last.
+   */
   read: z.object({ group: z.number(), of: z.number() }).optional(),
   part: z.number().optional(),
   /** When each of the parts was read last, or for one that wasn't yet, since when the location is known. */
@@ -67,11 +70,15 @@ export class MaintenanceRecords {
     return (this.at(location).findings ?? 0) > 0;
   }
 
-  /** The part, of `of`, after the one that was read last; but what the last check read again as long as it is damaged. */
+  /** The part, of `of`, after the one that was read last. */
   nextRead(location: string, of: number | undefined): ReadData | undefined {
-    const { part = 0, read } = this.at(location);
-    if (this.isDamaged(location) && read !== undefined) return read;
+    const { part = 0 } = this.at(location);
     return of === undefined ? undefined : { group: (part % of) + 1, of };
+  }
+
+  /** What was read where the damage was found; where that was seen without reading, the next part. */
+  damagedRead(location: string, of: number | undefined): ReadData | undefined {
+    return this.at(location).read ?? this.nextRead(location, of);
   }
 
   /** Since when every stored byte has been read by checks, at once or in parts; of a new location, since when it is known. */
@@ -106,29 +113,38 @@ export class MaintenanceRecords {
     await this.#note(location, news);
   }
 
+  /** What is damaged is read again between the turns, and moves them on only where it is its own turn. */
   async noteCheck(location: string, now: number, findings: number, read: ReadData | undefined): Promise<void> {
-    await this.#noteEnded(location, { time: now, findings, read }, read);
+    const inTurn = read?.group === this.nextRead(location, read?.of)?.group;
+    await this.#noteEnded(location, { time: now, findings, read }, inTurn ? read : undefined);
   }
 
-  /**
-   * Returns whether it counts: one that ended before the last one doesn't. Damage that another check found stays until that is read
-   * again which it had read.
-   */
-  async noteByHand(location: string, { time, findings, read }: EndedCheck): Promise<boolean> {
-    const { checkEnded = 0, read: before } = this.at(location);
-    if (time <= checkEnded) return false;
-    const covered = before === undefined || read?.of === 1 || (read?.group === before.group && read.of === before.of);
-    if (findings === 0 && this.isDamaged(location) && !covered) return false;
+  /** Returns whether it counts: one that ended before the last one doesn't, nor one that finds nothing where damage stays. */
+  async noteByHand(location: string, check: EndedCheck): Promise<boolean> {
+    const { time, findings, read } = check;
+    if (time <= (this.at(location).checkEnded ?? 0)) return false;
+    if (findings === 0 && this.#staysDamaged(location, read)) return false;
     // What is read in turn are the daemon's own parts.
-    await this.#noteEnded(location, { time, findings, read }, read?.of === 1 ? read : undefined);
+    await this.#noteEnded(location, check, read?.of === 1 ? read : undefined);
     return true;
   }
 
   /** `part`: which part counts as read in its turn. */
   async #noteEnded(location: string, { time, findings, read }: EndedCheck, part: ReadData | undefined): Promise<void> {
+    const { findings: known = 0 } = this.at(location);
     const passed = findings === 0 ? { lastCheck: time } : {};
+    const result = this.#staysDamaged(location, read)
+      ? { findings: findings > 0 ? findings : known }
+      : { findings, read, ...passed };
     const parts = part === undefined ? {} : { part: part.group, partsRead: this.#withPart(location, time, part) };
-    await this.#note(location, { checkEnded: time, findings, checkFailures: 0, read, ...passed, ...parts });
+    await this.#note(location, { checkEnded: time, checkFailures: 0, ...result, ...parts });
+  }
+
+  /** Whether there is damage of which this read is no evidence: it stays until that is read again which was read where it was found. */
+  #staysDamaged(location: string, read: ReadData | undefined): boolean {
+    const { read: before } = this.at(location);
+    const covered = before === undefined || read?.of === 1 || (read?.group === before.group && read.of === before.of);
+    return this.isDamaged(location) && !covered;
   }
 
   /** Other parts than before know no more than that all was read once. */

@@ -117,7 +117,7 @@ export class Maintenance {
       busy: () => this.#busy || damaged.length === 0,
       start: () => {
         this.#rechecked = clock.now();
-        this.#start(async () => await this.#run("check", damaged));
+        this.#start(async () => await this.#run("check", damaged, true));
       },
     };
   }
@@ -140,15 +140,15 @@ export class Maintenance {
     await this.#run(task, [primaryName, ...replicas.map(({ name }) => name)]);
   }
 
-  /** Nothing is thrown: what fails at one location is logged and counted, and the next one follows. */
-  async #run(task: Task, locations: readonly string[]): Promise<void> {
+  /** Nothing is thrown: what fails at one location is logged and counted, and the next one follows. `again`: a check of what is damaged. */
+  async #run(task: Task, locations: readonly string[], again = false): Promise<void> {
     for (const location of locations) {
-      await this.#runAt(task, location);
+      await this.#runAt(task, location, again);
       if (this.#stop.signal.aborted) return;
     }
   }
 
-  async #runAt(task: Task, location: string): Promise<void> {
+  async #runAt(task: Task, location: string, again: boolean): Promise<void> {
     const { clock, log, board, failureLog } = this.#options;
     const started = clock.monotonic();
     const line = log.child({ location });
@@ -157,7 +157,7 @@ export class Maintenance {
     shown.start();
     let result: Result;
     try {
-      result = task === "sweep" ? await this.#sweep(location) : await this.#check(location, shown);
+      result = task === "sweep" ? await this.#sweep(location) : await this.#check(location, again, shown);
     } catch (error) {
       result = { outcome: "failed", fields: { error }, errors: [errorReport(error)] };
       await this.#countFailure(task, location, error);
@@ -197,18 +197,21 @@ export class Maintenance {
     return { outcome, fields: { deleted, condemned, rewritten }, errors: [] };
   }
 
-  async #check(location: string, shown: ShownTask): Promise<Result> {
+  async #check(location: string, again: boolean, shown: ShownTask): Promise<Result> {
     const { config, work, metrics, clock } = this.#options;
     const { signal } = this.#stop;
-    const readData = this.records.nextRead(location, config().maintenance.check.readDataParts);
+    const of = config().maintenance.check.readDataParts;
+    const readData = again ? this.records.damagedRead(location, of) : this.records.nextRead(location, of);
     const progress = (done: number, total: number | undefined): void => shown.progress(done, total);
     const report = await work.run("check", { location, readData }, { signal, progress });
     const { findings, points, packs, bytesRead } = report;
-    const outcome = findings.length === 0 ? "ok" : "failed";
-    metrics.countCheck(location, outcome);
     await this.records.noteCheck(location, clock.now(), findings.length, readData);
+    // Of this check, or of one that read something else.
+    const { findings: damage = 0 } = this.records.at(location);
+    const outcome = damage === 0 ? "ok" : "failed";
+    metrics.countCheck(location, outcome);
     const first = findings.slice(0, 20).map(({ message }) => message);
-    const error = findings.length === 0 ? undefined : damageError(location, findings.length);
+    const error = damage === 0 ? undefined : damageError(location, damage);
     const fields = { points, packs, bytesRead, findings: findings.length, shown: first, error };
     return { outcome, fields, errors: error === undefined ? [] : [errorReport(error)] };
   }

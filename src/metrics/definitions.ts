@@ -127,7 +127,10 @@ export const definitions = {
     "Since when checks have read every stored byte, at once or in parts; before the first time, since when the location is known.",
     "location",
   ),
-  stillpoint_check_findings: gauge("Damage that the last check found.", "location"),
+  stillpoint_check_findings: gauge(
+    "Damage that the last check found, or one before it in what wasn't read again since.",
+    "location",
+  ),
 
   stillpoint_notification_consecutive_failures: gauge(
     "Deliveries of notifications that failed since the last one that came through.",

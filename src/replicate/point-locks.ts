@@ -18,6 +18,7 @@ import type { ObjectLocks } from "../storage/object-locks.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { nearestPoint } from "./nearest-point.ts";
 import { reachedPacks } from "./reached-packs.ts";
+import type { LockedThere } from "./sweep-notices.ts";
 
 const callsAtOnce = 16;
 
@@ -53,7 +54,7 @@ export function lockEnd(now: number, length: number): number {
   return (Math.floor(now / quarter) + 5) * quarter;
 }
 
-export class PointLocks {
+export class PointLocks implements LockedThere {
   /** The replica; what is put there is locked from its first moment. */
   readonly replica: Repository;
   readonly #locks: ObjectLocks;
@@ -98,6 +99,10 @@ export class PointLocks {
   /** How many points were to be locked, and aren't, or for a shorter time; undefined when it isn't known yet which were to be. */
   get unlocked(): number | undefined {
     return this.#due && [...this.#due].filter((id) => !this.#points.has(id)).length;
+  }
+
+  doesWithout(point: string, packs: ReadonlySet<string>): boolean {
+    return this.#points.has(point) && [...packs].every((id) => !this.#objects.has(packName(id)));
   }
 
   /**

@@ -154,6 +154,7 @@ class Replication {
       store,
       there: await (index ?? BlobStore.load(this.#replica, this.#call)),
       common: this.#options.points.filter(({ id }) => points.has(id)),
+      locked: this.#locks,
       onBatch: () => this.#progress(),
       signal: this.#options.signal,
     });

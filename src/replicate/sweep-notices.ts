@@ -10,14 +10,22 @@ export interface SweepNotices {
   vouchFor(point: string): boolean;
 }
 
-export function sweepNotices({ sweeps, present, lost }: BlobStore): SweepNotices {
+/** What is locked at the replica. */
+export interface LockedThere {
+  /** Whether all that the point needs is locked, and none of these packs is: the point needs none of them. */
+  doesWithout(point: string, packs: ReadonlySet<string>): boolean;
+}
+
+export function sweepNotices({ sweeps, present, lost }: BlobStore, locked?: LockedThere): SweepNotices {
   const records = [...sweeps.values()];
   const doomed = new Set(records.flatMap(({ condemned, orphans }) => [...condemned, ...orphans]));
   // A sweep condemns only what none of the points that it saw needs. A point committed later may rest on what it condemned.
   const seen = records
     .filter(({ condemned }) => condemned.some((id) => present.has(id)))
     .map(({ points }) => new Set(points));
-  return { doomed, vouchFor: (point) => lost.size === 0 && seen.every((points) => points.has(point)) };
+  // A locked index goes on naming packs that a sweep has deleted since.
+  const isWhole = (point: string): boolean => lost.size === 0 || locked?.doesWithout(point, lost) === true;
+  return { doomed, vouchFor: (point) => isWhole(point) && seen.every((points) => points.has(point)) };
 }
 
 /** For how long blobs found in an index may be relied on, in ms, given the sweep's grace period. */

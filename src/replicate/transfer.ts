@@ -14,7 +14,7 @@ import type { CallOptions } from "../storage/storage.ts";
 import { adoptOrphans } from "./adopt-orphans.ts";
 import { type MissingBlobs, missingBlobs } from "./missing-blobs.ts";
 import { nearestPoint } from "./nearest-point.ts";
-import { sweepNotices, type SweepNotices } from "./sweep-notices.ts";
+import { type LockedThere, sweepNotices, type SweepNotices } from "./sweep-notices.ts";
 
 /** Ids of one kind that are gathered before they are read, so that neighbours in a pack are read as one. */
 const batchLength = 2048;
@@ -33,6 +33,8 @@ export interface TransferOptions extends CallOptions {
   readonly there: BlobStore;
   /** The points that both have. */
   readonly common: readonly CatalogPoint[];
+  /** Undefined where nothing is to be locked. */
+  readonly locked: LockedThere | undefined;
   /** Called after each batch. */
   readonly onBatch: () => void;
 }
@@ -66,8 +68,8 @@ export class Transfer {
 
   /** Adopts what an interrupted run has left. Throws errors of the replica's storage. */
   static async begin(options: TransferOptions): Promise<Transfer> {
-    const { there } = options;
-    const notices = sweepNotices(there);
+    const { there, locked } = options;
+    const notices = sweepNotices(there, locked);
     return new Transfer(options, notices, await adoptOrphans(there, notices, options));
   }
 

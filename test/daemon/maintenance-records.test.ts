@@ -12,15 +12,49 @@ async function made(): Promise<() => Promise<MaintenanceRecords>> {
   };
 }
 
-it("reads the parts in turn, but a damaged one again until it is whole", async () => {
+it("reads the parts in turn, and again what is damaged until it is whole, which keeps no part from its turn", async () => {
   const records = await (await made())();
-  const parts: (number | undefined)[] = [];
-  for (const findings of [0, 2, 1, 0, 0]) {
-    const read = records.nextRead("primary", 3);
-    parts.push(read?.group);
-    await records.noteCheck("primary", 10, findings, read);
+  const parts: string[] = [];
+  const check = async (which: "in turn" | "again", findings: number): Promise<void> => {
+    const read = which === "again" ? records.damagedRead("vault", 4) : records.nextRead("vault", 4);
+    parts.push(`${which}: ${String(read?.group)}, damaged: ${String(records.isDamaged("vault"))}`);
+    await records.noteCheck("vault", 10 + parts.length, findings, read);
+  };
+  await check("in turn", 0);
+  await check("in turn", 2);
+  for (let week = 0; week < 3; week++) {
+    await check("again", 2);
+    // The damage of part 2, found by reading it; and something that any check sees.
+    await check("in turn", week === 1 ? 1 : 0);
   }
-  expect(parts).toEqual([1, 2, 2, 2, 3]);
+  await check("again", 0);
+  await check("in turn", 0);
+  expect(parts).toEqual([
+    "in turn: 1, damaged: false",
+    "in turn: 2, damaged: false",
+    "again: 2, damaged: true",
+    "in turn: 3, damaged: true",
+    "again: 2, damaged: true",
+    "in turn: 4, damaged: true",
+    "again: 2, damaged: true",
+    "in turn: 1, damaged: true",
+    "again: 2, damaged: true",
+    "in turn: 3, damaged: false",
+  ]);
+});
+
+it("keeps damage, and since when there is none, as long as something else is read", async () => {
+  const records = await (await made())();
+  await records.see(["vault"], 5);
+  for (const group of [1, 2]) await records.noteCheck("vault", 10 * group, group === 2 ? 2 : 0, { group, of: 3 });
+  await records.noteCheck("vault", 30, 0, { group: 3, of: 3 });
+  expect(records.at("vault")).toMatchObject({ findings: 2, lastCheck: 10, checkEnded: 30 });
+  expect(records.allRead("vault")).toBe(10);
+  await records.noteCheck("vault", 40, 1, { group: 1, of: 3 });
+  expect(records.at("vault")).toMatchObject({ findings: 1, lastCheck: 10 });
+  expect(records.damagedRead("vault", 3)).toEqual({ group: 2, of: 3 });
+  await records.noteCheck("vault", 50, 0, { group: 1, of: 1 });
+  expect(records.at("vault")).toMatchObject({ findings: 0, lastCheck: 50 });
 });
 
 describe("since when everything has been read", () => {
@@ -90,9 +124,10 @@ describe("a check by hand", () => {
     const read = { group: 7, of: 10 };
     await records.noteByHand("far", { time: 20, findings: 2, read });
     expect(records.isDamaged("far")).toBe(true);
-    for (const of of [3, undefined]) expect(records.nextRead("far", of)).toEqual(read);
+    for (const of of [3, undefined]) expect(records.damagedRead("far", of)).toEqual(read);
     await records.noteCheck("far", 30, 0, read);
-    expect([records.isDamaged("far"), records.nextRead("far", undefined)]).toEqual([false, undefined]);
+    expect(records.isDamaged("far")).toBe(false);
+    expect(records.nextRead("far", 3)).toEqual({ group: 1, of: 3 });
   });
 
   it.each([

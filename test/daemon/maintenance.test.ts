@@ -2,30 +2,52 @@ import { expect, it } from "vitest";
 import { FailureLog } from "../../src/daemon/failure-log.ts";
 import { Maintenance } from "../../src/daemon/maintenance.ts";
 import { WorkBoard } from "../../src/daemon/work-board.ts";
+import type { Entry } from "../../src/daemon/scheduler.ts";
 import type { WorkProcess } from "../../src/daemon/work-process.ts";
 import { type ErrorCode, StillpointError } from "../../src/errors.ts";
 import { silentLogger } from "../../src/host/log.ts";
 import { CheckRecords } from "../../src/job/check-records.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
+import type { ReadData } from "../../src/repository/check/packs.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { makeSite } from "../helpers/site.ts";
 
 interface Sweeps {
   readonly sweep: (code?: ErrorCode) => Promise<void>;
+  /** Starts what the entry names, and waits until it has ended. */
+  readonly run: (entry: Entry | undefined) => Promise<void>;
   readonly maintenance: Maintenance;
   readonly failureLog: FailureLog;
   readonly checks: CheckRecords;
 }
 
-/** Sweeps of a site with the replica `far`; each `sweep` succeeds, or fails everywhere as it is told. */
-async function sweeps({ appendOnly = false } = {}) {
+interface Checked {
+  readonly location: string;
+  readonly readData: ReadData | undefined;
+}
+
+interface Options {
+  readonly appendOnly?: boolean;
+  /** How much a check finds, by default nothing. */
+  readonly damage?: (check: Checked) => number;
+}
+
+/** Sweeps of a site with the replica `far`; each `sweep` succeeds, or fails everywhere as it is told. Checks read four parts in turn. */
+async function sweeps({ appendOnly = false, damage }: Options = {}) {
   const clock = new ManualClock(Date.UTC(2026, 10, 22));
   const site = await makeSite({ clock });
-  const config = { ...site.config, replicas: site.config.replicas.map((one) => ({ ...one, appendOnly })) };
+  const check = { ...site.config.maintenance.check, readDataParts: 4 };
+  const replicas = site.config.replicas.map((one) => ({ ...one, appendOnly }));
+  const config = { ...site.config, replicas, maintenance: { ...site.config.maintenance, check } };
   const swept: string[] = [];
   let failure: ErrorCode | undefined;
-  const run = (_: "sweep", { location }: { readonly location: string }): Promise<unknown> => {
+  const run = (task: "sweep" | "check", input: Checked): Promise<unknown> => {
+    const { location } = input;
+    if (task === "check") {
+      const findings = Array.from({ length: damage?.(input) ?? 0 }, () => ({ message: "damaged" }));
+      return Promise.resolve({ findings, points: 1, packs: 1, bytesRead: 1 });
+    }
     swept.push(location);
     if (failure !== undefined) return Promise.reject(new StillpointError(failure, { what: "Cannot sweep" }));
     return Promise.resolve({ deleted: { packs: 0, bytes: 0 }, condemned: 0, rewritten: 0, noRoom: false });
@@ -37,7 +59,7 @@ async function sweeps({ appendOnly = false } = {}) {
     await failureLog.load();
     const maintenance = new Maintenance({
       config: () => config,
-      // Only sweeps are run, and of their report no more is looked at than this has.
+      // Of the reports no more is looked at than these have.
       work: { run } as unknown as Pick<WorkProcess, "run">,
       state,
       failureLog,
@@ -49,13 +71,16 @@ async function sweeps({ appendOnly = false } = {}) {
       onFree: () => ended.resolve(undefined),
     });
     await maintenance.records.load(clock.now());
-    const sweep = async (code?: ErrorCode): Promise<void> => {
-      failure = code;
+    const runEntry = async (entry: Entry | undefined): Promise<void> => {
       ended = Promise.withResolvers<undefined>();
-      maintenance.entry("sweep").start(0);
+      entry?.start(0);
       await ended.promise;
     };
-    return { sweep, maintenance, failureLog, checks: new CheckRecords(state) };
+    const sweep = async (code?: ErrorCode): Promise<void> => {
+      failure = code;
+      await runEntry(maintenance.entry("sweep"));
+    };
+    return { sweep, run: runEntry, maintenance, failureLog, checks: new CheckRecords(state) };
   };
   return { start, clock, swept };
 }
@@ -134,4 +159,27 @@ it("counts what somebody has checked by hand, with what it found", async () => {
   expect(maintenance.records.at("far")).toMatchObject({ lastCheck: clock.now(), findings: 0 });
   expect(failureLog.failures).toMatchObject([{ over: clock.now() }]);
   expect(maintenance.records.at("primary").lastCheck).toBeUndefined();
+});
+
+it("reads the other parts in turn where one is damaged, and tells of that until it is whole", async () => {
+  const damaged = new Set([2]);
+  const read: (number | undefined)[] = [];
+  const damage = ({ location, readData }: Checked): number => {
+    if (location !== "far") return 0;
+    read.push(readData?.group);
+    return damaged.has(readData?.group ?? 0) ? 3 : 0;
+  };
+  const { start } = await sweeps({ damage });
+  const { run, maintenance, failureLog } = await start();
+  const check = async (): Promise<void> => await run(maintenance.entry("check"));
+  const checkAgain = async (): Promise<void> => await run(maintenance.entries()[2]);
+  for (const next of [check, check, checkAgain, check, checkAgain, check]) await next();
+  expect(read).toEqual([1, 2, 2, 3, 2, 4]);
+  expect(maintenance.records.at("far").findings).toBe(3);
+  expect(failureLog.failures.map(({ location, over }) => [location, over])).toEqual([["far", undefined]]);
+  damaged.clear();
+  await checkAgain();
+  expect(read.at(-1)).toBe(2);
+  expect(maintenance.records.isDamaged("far")).toBe(false);
+  expect(failureLog.failures.every(({ over }) => over !== undefined)).toBe(true);
 });

@@ -21,16 +21,17 @@ export interface Finding {
 }
 
 /** The findings of a diagnosis. */
-export function describeDiagnosis({ damaged, badPacks, unindexed, unreadable }: Diagnosis): Finding[] {
+export function describeDiagnosis({ store, damaged, badPacks, unindexed, unreadable }: Diagnosis): Finding[] {
+  const locks = store.repository.storage.locks !== undefined;
   const objects = damaged.map(({ name, error }): Finding => {
     return { kind: "object", object: name, message: error.parts.what, affected: pointOf(name) };
   });
   const explained = new Set<object>();
-  const packs = badPacks.flatMap(({ id, indexed, message, blobs }): Finding[] => {
+  const packs = badPacks.flatMap(({ id, indexed, missing, message, blobs }): Finding[] => {
     const lost = blobs.flatMap((blob) => unreadable.get(blob.kind, blob.id) ?? []);
     for (const blob of lost) explained.add(blob);
-    // What no index names and nobody needs is a leftover: a sweep's matter, not damage.
-    if (!indexed && lost.length === 0) return [];
+    // What nobody needs is a sweep's matter, not damage, when no index names it, or a sweep has deleted it: a locked index goes on naming it.
+    if (lost.length === 0 && (!indexed || (missing && locks))) return [];
     return [
       {
         kind: "pack",

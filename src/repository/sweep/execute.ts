@@ -53,7 +53,7 @@ export async function executeSweep(
   await replaceIndexes(repository, {
     rewrite: plan.replaceIndexes.filter(({ redundant }) => !redundant),
     remove: plan.replaceIndexes.map(({ name }) => name),
-    without: new Set(plan.remove.map(({ id }) => id)),
+    without: new Set([...plan.remove.map(({ id }) => id), ...plan.replaceIndexes.flatMap(({ gone }) => gone)]),
     onProgress,
     signal,
   });

@@ -69,7 +69,7 @@ export interface SweepPlan {
   /** In no index, though in use: verified and indexed. */
   readonly adopt: readonly PackUse[];
   readonly kept: readonly KeptPacks[];
-  /** Index objects replaced by ones without the packs deleted, or joined; and those that say nothing new. */
+  /** Index objects replaced by ones without the packs deleted, now or while they were locked, or joined; and those that say nothing new. */
   readonly replaceIndexes: readonly IndexUse[];
   readonly writeRecord: boolean;
   /** Small objects that nobody needs any more: deleted at the end. */
@@ -220,7 +220,9 @@ function chooseRewrites(packs: readonly PackUse[], limits: SweepLimits): PackUse
 function chooseIndexes(indexes: readonly IndexUse[], removed: ReadonlySet<string>, limits: SweepLimits): IndexUse[] {
   const small = indexes.filter(({ size }) => size < limits.smallIndex);
   const join = small.length >= limits.smallIndexes ? new Set(small) : new Set<IndexUse>();
-  return indexes.filter((index) => index.redundant || join.has(index) || index.packs.some((id) => removed.has(id)));
+  return indexes.filter(
+    (index) => index.redundant || join.has(index) || index.gone.length > 0 || index.packs.some((id) => removed.has(id)),
+  );
 }
 
 /**

@@ -38,6 +38,8 @@ export interface IndexUse {
   readonly size: number;
   /** Ids of the packs that it names and that are there. */
   readonly packs: readonly string[];
+  /** Ids of the packs that it names though a sweep has deleted them, since it was locked then. */
+  readonly gone: readonly string[];
   /** Others name all of its packs, too. */
   readonly redundant: boolean;
 }
@@ -78,17 +80,24 @@ export async function openOrphans(store: BlobStore, options: CallOptions): Promi
 /** Throws `damaged` or a storage error. */
 export async function measureUsage(options: UsageOptions): Promise<Usage> {
   const { store, orphans } = options;
+  const { locks } = store.repository.storage;
   const measure = new Measure(options);
   const indexes: IndexUse[] = [];
   for await (const { name, size, packs } of openIndexes(store.repository, store.indexes, options)) {
     const present = packs.filter((pack) => store.numberOf(pack.id) !== undefined);
+    // Where nothing is locked, a pack that is named and isn't there is damage: for `check` to tell, and for `repair` to mend.
+    const gone = locks === undefined ? [] : packs.filter((pack) => !store.present.has(pack.id));
     const fresh = present.filter((pack) => measure.add(pack, true));
     const redundant = fresh.length === 0 && present.length > 0;
-    indexes.push({ name, size, packs: present.map((pack) => pack.id), redundant });
+    indexes.push({ name, size, packs: idsOf(present), gone: idsOf(gone), redundant });
   }
   for (const pack of orphans.readable) measure.add(pack, false);
   for (const pack of orphans.junk) measure.addJunk(pack);
   return { packs: measure.packs, homes: measure.settle(), indexes };
+}
+
+function idsOf(packs: readonly PackInfo[]): string[] {
+  return packs.map(({ id }) => id);
 }
 
 class Measure {
