@@ -1,13 +1,13 @@
 import { hostname } from "node:os";
 import { InvalidArgumentError } from "commander";
 import { threadedExecutor } from "../job/threads.ts";
-import { hour } from "../policy/units.ts";
 import { sweep, type SweepReport } from "../repository/sweep/sweep.ts";
 import type { Cli, DefineVerb } from "./cli.ts";
 import { describeReport } from "./describe-report.ts";
 import { count, formatBytes, formatTime } from "./format.ts";
 import { addLocationOptions, type LocationFlags, openLocation } from "./open-location.ts";
 import { Progress, type ProgressFlags } from "./progress.ts";
+import { usualGrace } from "./usual-grace.ts";
 
 interface Flags extends LocationFlags, ProgressFlags {
   readonly dryRun?: boolean;
@@ -23,9 +23,6 @@ const keptBecause: Readonly<Record<SweepReport["kept"][number]["reason"], string
 
 const words = { marking: "finding what is in use at", deleting: "deleting at", rewriting: "rewriting" } as const;
 const units = { marking: "blobs", deleting: "packs", rewriting: "bytes" } as const;
-
-/** In ms, where there is no configuration that says otherwise: its default. */
-const usualGrace = 24 * hour;
 
 export const define: DefineVerb = (command, cli) => {
   addLocationOptions(command)

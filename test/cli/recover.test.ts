@@ -48,6 +48,17 @@ beforeAll(async () => {
 beforeEach(() => rmSync(host, { recursive: true, force: true }));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
+/** A copy of the replica in which no pack is whole. */
+function damagedCopy(name: string): string {
+  const copy = join(folder, name);
+  cpSync(join(folder, "usb/stillpoint"), copy, { recursive: true });
+  for (const pack of readdirSync(join(copy, "packs"), { recursive: true, encoding: "utf8" })) {
+    const file = join(copy, "packs", pack);
+    if (statSync(file).isFile()) writeFileSync(file, flipByte(60)(readFileSync(file)));
+  }
+  return copy;
+}
+
 describe("recover", () => {
   test("brings back configuration and repository where they were, and names what is left to do", async () => {
     const { status, stdout, stderr } = await stillpoint(["recover", ...open]);
@@ -81,6 +92,7 @@ describe("recover", () => {
       place: at("repository"),
       made: false,
       points: 0,
+      missing: [],
       config: { place: at("stillpoint.yaml"), made: false, error: null },
       left: expect.arrayContaining([{ what: "program", name: "dump", place: "/nowhere/dump" }]),
     });
@@ -116,17 +128,46 @@ describe("recover", () => {
   });
 
   test("what the copy can't give whole is named, and is the exit status of damage; the rest is there", async () => {
-    const copy = join(folder, "damaged");
-    cpSync(join(folder, "usb/stillpoint"), copy, { recursive: true });
-    for (const name of readdirSync(join(copy, "packs"), { recursive: true, encoding: "utf8" })) {
-      const file = join(copy, "packs", name);
-      if (statSync(file).isFile()) writeFileSync(file, flipByte(60)(readFileSync(file)));
-    }
+    const copy = damagedCopy("damaged");
     const { status, stdout } = await stillpoint(["recover", ...open.with(1, copy)]);
     expect(status).toBe(4);
     expect(stdout).toMatch(/^failed {2}Cannot replicate the recovery point \w+ of data /m);
+    expect(stdout).toContain("`stillpoint recover --missing`, from another copy, adds those that it has whole.");
     expect(readFileSync(at("stillpoint.yaml"), "utf8")).toBe(text);
     expect(existsSync(at("repository/format"))).toBe(true);
+  });
+
+  test("what a repository that is there lacks is said, and added from another copy, whose configuration may differ by then", async () => {
+    const recoverDamaged = ["recover", ...open.with(1, damagedCopy("damaged-too"))];
+    await stillpoint(recoverDamaged);
+    const again = await stillpoint(recoverDamaged);
+    expect(again.status).toBe(3);
+    expect(again.stdout).toMatch(
+      /^This copy has 1 recovery point that the repository lacks, .*--missing adds them\.$/m,
+    );
+    const { stdout: json } = await stillpoint([...recoverDamaged, "--json"]);
+    expect(JSON.parse(json)).toMatchObject({ made: false, points: 0, failed: [], missing: [expect.any(String)] });
+    expect(await stillpoint([...recoverDamaged, "--missing"])).toMatchObject({
+      status: 4,
+      stdout: expect.stringMatching(/^failed {2}Cannot replicate/m),
+    });
+
+    writeFileSync(at("stillpoint.yaml"), `# Edited\n${text}`);
+    const added = await stillpoint(["recover", ...open, "--missing"]);
+    expect({ status: added.status, stderr: added.stderr }).toEqual({ status: 0, stderr: "" });
+    expect(added.stdout).toContain(`there   config       ${at("stillpoint.yaml")}\n`);
+    expect(added.stdout).toContain(`there   repository   ${at("repository")}: 1 recovery point, `);
+    expect(readFileSync(at("stillpoint.yaml"), "utf8")).toBe(`# Edited\n${text}`);
+    const key = ["--key-file", join(folder, "repository.key")];
+    const restored = ["restore", "latest", "--to", at("restored"), "--repository", at("repository"), ...key];
+    expect(await stillpoint(restored)).toMatchObject({ status: 0, stderr: "" });
+    expect(readFileSync(at("restored/letter"), "utf8")).toBe("Dear all,\n");
+  });
+
+  test("--missing adds to no repository that isn't there, and makes nothing", async () => {
+    const { status, stderr } = await stillpoint(["recover", ...open, "--missing"]);
+    expect({ status, stderr }).toEqual({ status: 1, stderr: expect.stringContaining("Recover it first, without") });
+    expect(existsSync(host)).toBe(false);
   });
 
   test("a replica without a single point is refused, and nothing is made", async () => {

@@ -1,6 +1,13 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { StillpointError } from "../../src/errors.ts";
 import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
-import { recoverPrimary, type RecoverReport, surveyPlace } from "../../src/replicate/recover-primary.ts";
+import {
+  missingPoints,
+  recoverMissing,
+  recoverPrimary,
+  type RecoverReport,
+  surveyPlace,
+} from "../../src/replicate/recover-primary.ts";
 import { replicate } from "../../src/replicate/replicate.ts";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { checkRepository } from "../../src/repository/check/check.ts";
@@ -10,9 +17,11 @@ import { keepConfig, newestConfig } from "../../src/repository/points/kept-confi
 import type { RecoveryPoint } from "../../src/repository/points/manifest.ts";
 import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import type { Repository } from "../../src/repository/repository.ts";
+import { sweep } from "../../src/repository/sweep/sweep.ts";
 import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { FaultyStorage } from "../helpers/faulty-storage.ts";
+import { day, makeLockedSite } from "../helpers/locked-site.ts";
 import { rejection } from "../helpers/rejection.ts";
 import {
   captureTiny,
@@ -20,12 +29,14 @@ import {
   makeReplicaOf,
   makeTestRepository,
   namesOf,
+  overriding,
   readTiny,
   type TestRepository,
 } from "../helpers/repository.ts";
 import { emptySite, open, primarySite, storageOn } from "./sites.ts";
 
 const contents = [1, 2, 3, 4, 5].map((seed) => ({ image: [seed, 0, 10], files: { a: [seed, 20] } }));
+const addition = { image: [60], files: { b: [61] } };
 let lost: TestRepository;
 let replica: Repository;
 let points: RecoveryPoint[];
@@ -61,8 +72,47 @@ async function view(repository: Repository) {
   return { points: (await loadCatalog(repository)).points, primary: await BlobStore.load(repository) };
 }
 
-async function recover(storage: Storage = place): Promise<RecoverReport> {
-  return await recoverPrimary({ replica, catalog: await loadCatalog(replica), storage });
+async function recover(storage: Storage = place, from: Repository = replica): Promise<RecoverReport> {
+  return await recoverPrimary({ replica: from, catalog: await loadCatalog(from), storage });
+}
+
+/** A read of a pack. */
+interface Reading {
+  readonly name: string;
+  /** How many there were, with this one. */
+  readonly count: number;
+  /** How often the packs were listed before it. */
+  readonly looks: number;
+}
+
+/** The repository; `before` is told of each read of a pack before it is made. */
+function watched(repository: Repository, before: (reading: Reading) => Promise<void> | void): Repository {
+  const { storage } = repository;
+  let count = 0;
+  let looks = 0;
+  const get: Storage["get"] = async (name, ...call) => {
+    if (name.startsWith("packs/")) await before({ name, count: (count += 1), looks });
+    return await storage.get(name, ...call);
+  };
+  const list: Storage["list"] = (prefix, ...call) => {
+    if (prefix === "packs/") looks += 1;
+    return storage.list(prefix, ...call);
+  };
+  return { ...repository, memory: undefined, storage: overriding(storage, { get, list }) };
+}
+
+/** A sixth point, at those copies too. */
+async function addPoint(copies: readonly Repository[]): Promise<RecoveryPoint> {
+  lost.clock.pass(1000);
+  const added = await captureTiny(lost.repository, addition, { previous: points[4] as RecoveryPoint });
+  points.push(added);
+  for (const copy of copies)
+    await replicate({ ...(await view(lost.repository)), replica: copy, wanted: () => true, grace: 1e9 });
+  return added;
+}
+
+async function findingsAtPlace(): Promise<readonly unknown[]> {
+  return (await checkRepository({ ...replica, storage: place }, { executor: inlineExecutor })).findings;
 }
 
 async function expectRecovered(numbers: readonly number[]): Promise<void> {
@@ -70,7 +120,7 @@ async function expectRecovered(numbers: readonly number[]): Promise<void> {
   const catalog = await loadCatalog(primary);
   expect(catalog.points.map(({ digest }) => digest)).toEqual(numbers.map((number) => points[number]?.digest));
   for (const [at, number] of numbers.entries()) {
-    const expected = expectedContents(contents[number] ?? {});
+    const expected = expectedContents(contents[number] ?? addition);
     expect(await readTiny(primary, catalog.points[at] as RecoveryPoint)).toEqual(expected);
   }
 }
@@ -153,6 +203,127 @@ describe("recoverPrimary", () => {
     expect(report.failed.map(({ point }) => point.id)).toEqual([extra.id]);
     expect(report.replicated.map(({ id }) => id)).toContain(first.id);
     expect(await surveyPlace(replica, place, {})).toBe("there");
+  });
+});
+
+describe("recoverPrimary, from a replica that changes or can't be reached meanwhile,", () => {
+  it("has every point, although the packs that it was to read were joined, and then deleted", async () => {
+    const site = await makeLockedSite();
+    let previous: RecoveryPoint | undefined;
+    for (let seed = 1; seed <= 10; seed++) {
+      const content = { image: [seed, seed + 50, seed + 100] };
+      previous = await captureTiny(site.primary, content, previous === undefined ? {} : { previous });
+      await site.send("unlocked");
+      site.clock.pass(day);
+    }
+    let deleted = 0;
+    const swept = watched(site.replica, async ({ count }) => {
+      if (count !== 9) return;
+      for (let visit = 1; visit <= 2; visit++) {
+        site.clock.pass(day + 3_600_000);
+        deleted += (await sweep(site.replica, { grace: day, executor: inlineExecutor })).deleted.packs;
+      }
+    });
+    const report = await recover(place, swept);
+    expect(deleted).toBeGreaterThan(10);
+    expect(report).toMatchObject({ failed: [], unknown: [] });
+    expect(report.replicated).toHaveLength(10);
+  });
+
+  it("has a point of many packs, although some of them are moved each time", async () => {
+    const image: number[] = [];
+    let previous = points[4] as RecoveryPoint;
+    for (let seed = 21; seed <= 26; seed++) {
+      lost.clock.pass(1000);
+      previous = await captureTiny(lost.repository, { image: [...image, seed] }, { previous, source: "huge" });
+      image.push(seed);
+    }
+    // Each time that the packs are listed one more of them can be read.
+    const read = new Set<string>();
+    const moving = watched(lost.repository, ({ name, looks }) => {
+      if (read.has(name) || read.size < looks) read.add(name);
+      else throw new StillpointError("object_missing", { what: `Cannot find ${name}` });
+    });
+    const { points: all, ...catalog } = await loadCatalog(lost.repository);
+    const huge = { ...catalog, points: all.filter(({ id }) => id === previous.id) };
+    const report = await recoverPrimary({ replica: moving, catalog: huge, storage: place });
+    expect(report).toMatchObject({ failed: [], replicated: [{ id: previous.id }] });
+    expect(read.size).toBeGreaterThan(3);
+  });
+
+  it("takes what is forgotten there meanwhile for forgotten", async () => {
+    await addPoint([replica]);
+    const pruned = watched(replica, async ({ count }) => {
+      if (count === 1) await forget(replica, 4);
+    });
+    expect(await recover(place, pruned)).toMatchObject({ failed: [], unknown: [points[1]?.id] });
+    await expectRecovered([0, 2, 5]);
+    expect(await findingsAtPlace()).toEqual([]);
+  });
+
+  it("has every point after an outage, whenever that begins", async () => {
+    for (let from = 1; from <= (await readsOfRecovery()); from++) {
+      const outage = watched(replica, ({ count, looks }) => (count >= from && looks === 1 ? unreachable() : undefined));
+      expect(await recover(place, outage)).toMatchObject({ failed: [] });
+      await expectRecovered([0, 2, 4]);
+    }
+  });
+
+  it("makes no repository of it while the outage lasts, and goes on afterwards", async () => {
+    const outcomes: unknown[] = [];
+    const states: string[] = [];
+    for (let from = 1; from <= (await readsOfRecovery()); from++) {
+      const outage = watched(replica, ({ count }) => (count >= from ? unreachable() : undefined));
+      outcomes.push(
+        await recover(place, outage).then(
+          ({ failed }) => failed,
+          (error: unknown) => (error as StillpointError).code,
+        ),
+      );
+      const state = await surveyPlace(replica, place, {});
+      states.push(state);
+      if (state === "unfinished") await recover();
+      await expectRecovered([0, 2, 4]);
+    }
+    expect(states).toContain("unfinished");
+    expect(outcomes).toEqual(states.map((state) => (state === "there" ? [] : "storage_unreachable")));
+  });
+
+  /** How many packs a recovery reads; another, empty place after that. */
+  async function readsOfRecovery(): Promise<number> {
+    let reads = 0;
+    place = storageOn(await emptySite(), "new primary");
+    await recover(
+      place,
+      watched(replica, ({ count }) => void (reads = count)),
+    );
+    place = storageOn(await emptySite(), "new primary");
+    return reads;
+  }
+
+  function unreachable(): never {
+    throw new StillpointError("storage_unreachable", { what: "Cannot reach the replica" });
+  }
+});
+
+describe("recoverMissing", () => {
+  it("adds from another copy what the first had damaged, of which no later point knows", async () => {
+    const other = (await makeReplicaOf(lost)).repository;
+    const before = await namesOf(replica.storage, "packs/");
+    const newest = await addPoint([replica, other]);
+    for (const name of await namesOf(replica.storage, "packs/"))
+      if (!before.includes(name)) await replica.storage.delete(name);
+    expect((await recover()).failed.map(({ point }) => point.id)).toEqual([newest.id]);
+    await expectRecovered([0, 2, 4]);
+    expect(await findingsAtPlace()).toEqual([]);
+
+    // The fourth point is at the other copy, too; the first one had forgotten it.
+    const options = { replica: other, catalog: await loadCatalog(other), storage: place, grace: day };
+    expect((await missingPoints(options)).map(({ id }) => id)).toEqual([newest.id]);
+    expect(await recoverMissing(options)).toMatchObject({ failed: [], unknown: [], replicated: [{ id: newest.id }] });
+    await expectRecovered([0, 2, 4, 5]);
+    expect(await missingPoints(options)).toEqual([]);
+    expect(await findingsAtPlace()).toEqual([]);
   });
 });
 
