@@ -4,15 +4,15 @@
  * The work is done beside it, under a name of its own that depends on the point and on what is selected, and renamed when it
  * is complete. Cut off, it goes on where it was when the same restore is begun again: what is there already is recognised by
  * the ids of its content, not by its look. When something is damaged, the rest is restored, the working name is kept and
- * the report says what is missing: a later restore, after a repair or from a replica, fetches just that. See
- * docs/decisions/0013-damaged-restore.md.
+ * the report says what is missing: a later restore, after a repair or from a replica, fetches just that. It is itself that later
+ * restore, once, when a sweep has moved blobs meanwhile. See docs/decisions/0013-damaged-restore.md.
  */
 import { createHash } from "node:crypto";
 import { lstatSync, renameSync } from "node:fs";
 import * as path from "node:path";
-import { StillpointError } from "../errors.ts";
+import { isStillpointError, StillpointError } from "../errors.ts";
 import { errnoOf } from "../host/files.ts";
-import type { BlobStore } from "../repository/blobs/blob-store.ts";
+import { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { ExecutorFactory } from "../repository/threads/executor.ts";
 import type { DirectoryPart, Part, RecoveryPoint } from "../repository/points/manifest.ts";
 import type { DirectoryEntry } from "../repository/tree/directory-tree.ts";
@@ -68,6 +68,40 @@ export async function restorePoint(options: RestoreOptions): Promise<RestoreRepo
   const whole = paths.length === 0 || part.kind !== "directory";
   const total = whole ? point.manifest.statistics.size : await sizeOfSelection(options, part, new Set(paths));
   const place = workingName(target, point, isMachine ? [options.format ?? "raw"] : paths);
+  const keepGoing = options.keepGoing === true;
+  try {
+    let tally = await attempt(options, { store, part, place, total, keepGoing: false });
+    const { bytesInPlace } = tally;
+    if (tally.damaged.length > 0) {
+      const moved = await reloadIfMoved(store, signal);
+      // What is damaged of a machine keeps its disks from being converted, unless it is to be finished all the same.
+      if (moved !== undefined || (keepGoing && isMachine))
+        tally = await attempt(options, { store: moved ?? store, part, place, total, keepGoing });
+    }
+    const finished = tally.damaged.length === 0 || keepGoing;
+    if (finished) finish(place, target);
+    return { ...tally.finish(finished ? target : place), bytesInPlace };
+  } catch (error) {
+    throw targetFailure(target, error);
+  }
+}
+
+interface Attempt {
+  readonly store: BlobStore;
+  /** The first, or the only one. */
+  readonly part: Part;
+  /** What is there already is used. */
+  readonly place: string;
+  /** In bytes, as far as it is known. */
+  readonly total: number | undefined;
+  readonly keepGoing: boolean;
+}
+
+async function attempt(
+  options: RestoreOptions,
+  { store, part, place, total, keepGoing }: Attempt,
+): Promise<RestoreTally> {
+  const { point, signal, paths = [] } = options;
   const tally = new RestoreTally();
   // A session is what starts threads; nothing is ever written through this one.
   const session = new WriteSession(store, options.executor, signal);
@@ -85,18 +119,26 @@ export async function restorePoint(options: RestoreOptions): Promise<RestoreRepo
       advance,
       resumed: isLeft(place),
     };
-    if (isMachine) {
-      const { format = "raw", network = "isolated", keepGoing = false } = options;
+    if (point.manifest.kind === "vm") {
+      const { format = "raw", network = "isolated" } = options;
       const problem = await restoreMachine(context, point, place, { format, network, keepGoing });
       if (problem !== undefined) tally.problems.push(problem);
     } else await restorePart(context, part, Buffer.from(place), paths);
-    const finished = tally.damaged.length === 0 || options.keepGoing === true;
-    if (finished) finish(place, target);
-    return tally.finish(finished ? target : place);
-  } catch (error) {
-    throw targetFailure(target, error);
+    return tally;
   } finally {
     await session.close();
+  }
+}
+
+/** The repository as it is now, if packs are gone that it had: a sweep moves blobs to others, and deletes them. */
+async function reloadIfMoved(store: BlobStore, signal: AbortSignal | undefined): Promise<BlobStore | undefined> {
+  try {
+    const now = await BlobStore.load(store.repository, { signal, onDamage: () => undefined });
+    return [...store.present.keys()].every((id) => now.present.has(id)) ? undefined : now;
+  } catch (error) {
+    // What kept blobs from being read says more than what keeps the repository from being looked at.
+    if (!isStillpointError(error) || error.code === "cancelled") throw error;
+    return undefined;
   }
 }
 

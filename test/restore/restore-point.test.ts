@@ -10,6 +10,7 @@ import { writeDirectory } from "../../src/repository/tree/directory-tree.ts";
 import { WriteSession } from "../../src/repository/blobs/write-session.ts";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { packName } from "../../src/repository/blobs/pack.ts";
+import { sweep } from "../../src/repository/sweep/sweep.ts";
 import type { StorageAddress } from "../../src/storage/storage.ts";
 import { capture, restore } from "../helpers/capture.ts";
 import { describeTree } from "../helpers/describe-tree.ts";
@@ -177,6 +178,27 @@ test("damage with `keepGoing`: the target gets its name", async () => {
   const report = await restore(tested, point, target, { keepGoing: true });
   expect(report).toMatchObject({ complete: false, place: target });
   expect(fs.readFileSync(path.join(target, "small"), "utf8")).toBe("small");
+});
+
+test("blobs that a sweep has moved since the index was read aren't damaged", async () => {
+  const { tested, target, source, folder } = await prepare();
+  for (let number = 1; number <= 8; number++) {
+    fs.writeFileSync(path.join(source, String(number)), randomBytes(1000));
+    await capture(tested, { kind: "directory", path: source });
+  }
+  const { point } = await capture(tested, { kind: "directory", path: source });
+  const store = await BlobStore.load(tested.repository);
+  const grace = 24 * 3_600_000;
+  let deleted = 0;
+  for (let visit = 1; visit <= 2; visit++) {
+    tested.clock.pass(2 * grace);
+    deleted += (await sweep(tested.repository, { grace, executor: inlineExecutor })).deleted.packs;
+  }
+  expect(deleted).toBeGreaterThan(8);
+  const report = await restore(tested, point, target, { store });
+  expect(report).toMatchObject({ complete: true, damaged: [], place: target, bytesInPlace: 0 });
+  expect(describeTree(target)).toEqual(describeTree(source));
+  expect(partials(folder)).toEqual([]);
 });
 
 test("a folder whose entries are lost is named, and the others are restored", async () => {
