@@ -1,7 +1,6 @@
 /** Several virtual machines captured at one instant: their points are committed together, or none is. */
 import { isStillpointError, StillpointError, toError } from "../errors.ts";
 import { randomBytes } from "../host/random.ts";
-import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { WriteStatistics } from "../repository/blobs/blob-writer.ts";
 import { WriteSession } from "../repository/blobs/write-session.ts";
 import { commitPoint, forgetPoint } from "../repository/points/catalog.ts";
@@ -9,7 +8,14 @@ import type { Manifest, RecoveryPoint } from "../repository/points/manifest.ts";
 import type { ExecutorFactory } from "../repository/threads/executor.ts";
 import type { CaptureReport } from "./capture-source.ts";
 import type { Captured, Progress } from "./capture.ts";
-import { describeCapture, isReliable, newestOf, refuseOld, type Surroundings } from "./describe-capture.ts";
+import {
+  describeCapture,
+  isReliable,
+  newestOf,
+  refuseOld,
+  type Relying,
+  type Surroundings,
+} from "./describe-capture.ts";
 import { type Hooks, withHooks } from "./hooks.ts";
 import { inOneInstant } from "./vm/in-one-instant.ts";
 import { withMended, withProblems } from "./vm/trouble.ts";
@@ -25,16 +31,12 @@ export type GroupSource = VmSource & {
   readonly tags?: readonly string[] | undefined;
 };
 
-export interface GroupOptions extends Surroundings {
-  readonly store: BlobStore;
+export interface GroupOptions extends Surroundings, Relying {
   readonly executor: ExecutorFactory;
   /** At least two. */
   readonly sources: readonly GroupSource[];
   /** Of all sources, at least their newest. */
   readonly points: readonly RecoveryPoint[];
-  /** See `CaptureOptions`. */
-  readonly maxDuration: number;
-  readonly signal?: AbortSignal | undefined;
   /** Of all members together. */
   readonly progress?: ((progress: Progress) => void) | undefined;
 }
@@ -60,7 +62,7 @@ interface Collected {
  * Throws as `captureSource` does; the message names the source that failed.
  */
 export async function captureGroup(options: GroupOptions): Promise<CaptureReport[]> {
-  const { repository, sources, points, store, maxDuration } = options;
+  const { repository, sources, points } = options;
   const { clock } = repository;
   const started = { wall: clock.now(), monotonic: clock.monotonic() };
   const members = sources.map((source): Member => ({ source, previous: newestOf(points, source.name), problems: [] }));
@@ -71,7 +73,7 @@ export async function captureGroup(options: GroupOptions): Promise<CaptureReport
     try {
       await inOneInstant(prepared);
       const collected = await collectAll(options, members, prepared);
-      for (const { name } of sources) refuseOld(name, store.age, maxDuration);
+      for (const { name } of sources) await refuseOld(name, options);
       done = await commitAll(options, describeAll(options, collected, started.wall));
     } catch (error) {
       failure = error;

@@ -1,7 +1,6 @@
 /** A capture from end to end: hooks, the source's own way of capturing, durable data, and last the commit. */
 import { stat } from "node:fs/promises";
 import type { StillpointError } from "../errors.ts";
-import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import { commitPoint } from "../repository/points/catalog.ts";
 import type { ExecutorFactory } from "../repository/threads/executor.ts";
 import type { Consistency, RecoveryPoint } from "../repository/points/manifest.ts";
@@ -11,7 +10,7 @@ import type { CaptureContext, Captured, Progress } from "./capture.ts";
 import { captureCommand, type CommandSource } from "./command/capture-command.ts";
 import { captureDirectory, type DirectorySource } from "./directory/capture-directory.ts";
 import { areQuiescing, type Hooks, withHooks } from "./hooks.ts";
-import { describeCapture, isReliable, newestOf, refuseOld } from "./describe-capture.ts";
+import { describeCapture, isReliable, newestOf, refuseOld, type Relying } from "./describe-capture.ts";
 import { captureImage, type ImageSource } from "./image/capture-image.ts";
 import { captureVm } from "./vm/capture-vm.ts";
 import { withMended } from "./vm/trouble.ts";
@@ -25,9 +24,8 @@ export type CaptureSource = { readonly name: string; readonly hooks?: Hooks | un
   | ({ readonly kind: "vm" } & VmSource)
 );
 
-export interface CaptureOptions {
+export interface CaptureOptions extends Relying {
   readonly repository: Repository;
-  readonly store: BlobStore;
   readonly executor: ExecutorFactory;
   readonly source: CaptureSource;
   readonly policy: string;
@@ -36,11 +34,8 @@ export interface CaptureOptions {
   readonly tags?: readonly string[] | undefined;
   /** The repository's points, of this source and others. */
   readonly points: readonly RecoveryPoint[];
-  /** A capture whose store was loaded longer ago, in ms, isn't committed: a sweep may have come to a conclusion meanwhile. */
-  readonly maxDuration: number;
   /** Of Stillpoint. */
   readonly version: string;
-  readonly signal?: AbortSignal | undefined;
   readonly progress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -99,7 +94,7 @@ export async function captureSource(
       started: started.wall,
       previous: previous?.digest ?? null,
     });
-    refuseOld(source.name, store.age, options.maxDuration);
+    await refuseOld(source.name, options);
     point = await commitPoint(repository, manifest, { signal });
   } catch (error) {
     throw withMended(error, captured?.mended ?? []);

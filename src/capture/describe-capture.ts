@@ -5,6 +5,7 @@ import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { WriteStatistics } from "../repository/blobs/blob-writer.ts";
 import type { Consistency, Manifest, RecoveryPoint } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
+import type { CallOptions } from "../storage/storage.ts";
 import type { Captured } from "./capture.ts";
 
 /** Whether blobs that the point reaches may be taken over unseen: none is lost, and none condemned. */
@@ -20,6 +21,13 @@ export interface Surroundings {
   readonly host: string;
   /** Of Stillpoint. */
   readonly version: string;
+}
+
+/** On what a capture relies. */
+export interface Relying extends CallOptions {
+  readonly store: BlobStore;
+  /** The grace period of this machine's sweeps, in ms; of others at the repository, their records say it. */
+  readonly grace: number;
 }
 
 export interface Circumstances {
@@ -73,12 +81,15 @@ export function newestOf(points: readonly RecoveryPoint[], source: string): Reco
   );
 }
 
-export function refuseOld(source: string, age: number, longest: number): void {
+/** Throws `capture_too_old` when a sweep may have come to a conclusion since the store was loaded, `damaged`, or a storage error. */
+export async function refuseOld(source: string, { store, grace, signal }: Relying): Promise<void> {
+  const longest = await store.longestReliance(grace, { signal });
+  const { age } = store;
   if (age <= longest) return;
   throw new StillpointError("capture_too_old", {
     what: `Cannot commit the recovery point of ${source}: it came ${minutes(age)} after the look at what is stored, longer than the ${minutes(longest)} that sweeps allow for`,
     safe: "Earlier recovery points are untouched; what was read is stored, so that the next capture is faster.",
-    next: "If captures are that slow for good, give the sweep a longer grace period.",
+    next: "If captures are that slow for good, lengthen `maintenance.grace` on every machine that sweeps there.",
   });
 }
 

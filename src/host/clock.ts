@@ -17,6 +17,13 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Tells how long ago it was made, in ms. By the clock that lasts longer: one stands still while the machine sleeps, the other can be set back. */
+export function stopwatch(clock: Pick<Clock, "now" | "monotonic">): () => number {
+  const wall = clock.now();
+  const monotonic = clock.monotonic();
+  return () => Math.max(clock.now() - wall, clock.monotonic() - monotonic);
+}
+
 /** Node's timers overflow at 2^31 ms and then fire at once, so a longer sleep is taken in steps. */
 const longestTimer = 2 ** 31 - 1;
 

@@ -3,7 +3,6 @@ import { captureGroup, type GroupSource } from "../capture/capture-group.ts";
 import { captureSource, type CaptureReport } from "../capture/capture-source.ts";
 import { StillpointError } from "../errors.ts";
 import type { Policy, Source } from "../policy/config.ts";
-import { longestReliance } from "../replicate/sweep-notices.ts";
 import { BlobStore } from "../repository/blobs/blob-store.ts";
 import { newestPoint } from "./newest-point.ts";
 import { type ErrorReport, errorReport, type PointReport } from "./report.ts";
@@ -67,7 +66,7 @@ async function surroundingsOf(
     host: context.host,
     version: context.version,
     points: newest.filter((point) => point !== undefined),
-    maxDuration: longestReliance(context.config().maintenance.grace),
+    grace: context.config().maintenance.grace,
     signal,
   };
 }

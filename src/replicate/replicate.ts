@@ -1,6 +1,7 @@
 /** Bringing a replica up to date with the primary: what it lacks is planned, sent, and only then committed there. */
 import { isStillpointError, StillpointError } from "../errors.ts";
 import { throwIfCancelled } from "../host/cancel.ts";
+import { stopwatch } from "../host/clock.ts";
 import { BlobStore } from "../repository/blobs/blob-store.ts";
 import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
 import { asFirstReceived } from "../repository/locks/first-received.ts";
@@ -12,7 +13,6 @@ import { planReplication, type ReplicationPlan } from "./plan.ts";
 import { type LockRules, PointLocks } from "./point-locks.ts";
 import type { PointFailure, ReplicationProgress, ReplicationReport } from "./replication-report.ts";
 import { type LocationSurvey, surveyPoints } from "./survey.ts";
-import { longestReliance } from "./sweep-notices.ts";
 import { NoteSynchroniser } from "./synchronise-notes.ts";
 import { Transfer } from "./transfer.ts";
 
@@ -20,10 +20,10 @@ const manifestsAtOnce = 16;
 /** Small points share packs and an index object until this many bytes are sent; then they are committed together. */
 const groupBytes = 64 * 1024 * 1024;
 
-/** Points that the replica has, by id, and whether what was seen there may be relied on still. */
+/** Points that the replica has, by id, and how long ago they were looked at, in ms. */
 interface View {
   readonly points: ReadonlySet<string>;
-  readonly fresh: () => boolean;
+  readonly age: () => number;
   /** The replica's index, where reading it has begun already. */
   readonly index?: Promise<BlobStore> | undefined;
 }
@@ -37,7 +37,7 @@ export interface ReplicateOptions extends CallOptions {
   readonly replica: Repository;
   /** Whether a point is meant for this replica. */
   readonly wanted: (point: CatalogPoint) => boolean;
-  /** The grace period of sweeps at the replica, in ms. */
+  /** The grace period of this machine's sweeps, in ms; of others at the replica, their records say it. */
   readonly grace: number;
   /** Locks what the replica keeps; its storage must have been opened for that. */
   readonly lock?: LockRules | undefined;
@@ -116,7 +116,7 @@ class Replication {
   async #replicate(): Promise<void> {
     const { points, wanted } = this.#options;
     await this.#renewLocks();
-    const fresh = this.#freshness();
+    const age = stopwatch(this.#replica.clock);
     const index = (await this.#seemsBehind()) ? BlobStore.load(this.#replica, this.#call) : undefined;
     index?.catch(() => undefined); // Seen when it is needed.
     const [notes, replica] = await Promise.all([
@@ -130,7 +130,7 @@ class Replication {
     await this.#notes.synchronise(idsOf(common), this.#call);
     let { lacking } = this.#plan;
     let { primary } = this.#options;
-    let view: View = { points: replica.points, fresh, index };
+    let view: View = { points: replica.points, age, index };
     for (let attempt = 1; lacking.length > 0; attempt++) {
       const left = await this.#sendWhileFresh(lacking, primary, view);
       if (left.length === lacking.length && attempt > 1) throw this.#tooSlow();
@@ -146,7 +146,7 @@ class Replication {
   async #sendWhileFresh(
     lacking: readonly CatalogPoint[],
     store: BlobStore,
-    { points, fresh, index }: View,
+    { points, age, index }: View,
   ): Promise<readonly CatalogPoint[]> {
     const waiting = [...lacking];
     const transfer = await Transfer.begin({
@@ -162,7 +162,7 @@ class Replication {
     try {
       while (waiting.length > 0) {
         const group = await this.#sendGroup(transfer, waiting);
-        if (!fresh()) return [...group, ...waiting];
+        if (!(await this.#isFresh(age, transfer.there))) return [...group, ...waiting];
         const committed = await this.#commit(group);
         await this.#lock(committed, store, async () => await Promise.resolve(transfer.there));
       }
@@ -186,8 +186,8 @@ class Replication {
   }
 
   async #lookAgain(): Promise<View> {
-    const fresh = this.#freshness();
-    return { points: new Set(idsOf((await loadCatalog(this.#replica, this.#call)).points)), fresh };
+    const age = stopwatch(this.#replica.clock);
+    return { points: new Set(idsOf((await loadCatalog(this.#replica, this.#call)).points)), age };
   }
 
   /** First of all, so that the locks of what is there don't depend on what is to be sent. */
@@ -300,19 +300,21 @@ class Replication {
     });
   }
 
-  /** By the clock that lasts longer: one stands still while the machine sleeps, the other can be set back. */
-  #freshness(): () => boolean {
-    const { clock } = this.#replica;
-    const wall = clock.now();
-    const monotonic = clock.monotonic();
-    return () => Math.max(clock.now() - wall, clock.monotonic() - monotonic) < longestReliance(this.#options.grace);
+  /**
+   * Whether what was seen there may be relied on still. The points were looked at before the index was read: sweeps that had left their
+   * record by then count as well.
+   */
+  async #isFresh(age: () => number, there: BlobStore): Promise<boolean> {
+    const graces = [...there.sweeps.values()].map(({ grace }) => grace);
+    const longest = await there.longestReliance(Math.min(this.#options.grace, ...graces), this.#call);
+    return age() < longest;
   }
 
   #tooSlow(): StillpointError {
     return new StillpointError("capture_too_old", {
       what: `Cannot replicate to ${this.#replica.storage.location}: sending one recovery point takes longer than a sweep there would wait`,
       safe: "What was sent stays, and is used by the next run.",
-      next: "Lengthen `maintenance.grace`, or allow the replica more bandwidth.",
+      next: "Lengthen `maintenance.grace` on every machine that sweeps there, or allow the replica more bandwidth.",
     });
   }
 

@@ -1,8 +1,6 @@
 /** What earlier sweeps of a replica decided, as far as it binds someone who adds to it (docs/format.md section 11). */
 import type { BlobStore } from "../repository/blobs/blob-store.ts";
 
-const hour = 3_600_000;
-
 export interface SweepNotices {
   /** Ids of packs that a sweep may be about to delete. */
   readonly doomed: ReadonlySet<string>;
@@ -26,9 +24,4 @@ export function sweepNotices({ sweeps, present, lost }: BlobStore, locked?: Lock
   // A locked index goes on naming packs that a sweep has deleted since.
   const isWhole = (point: string): boolean => lost.size === 0 || locked?.doesWithout(point, lost) === true;
   return { doomed, vouchFor: (point) => isWhole(point) && seen.every((points) => points.has(point)) };
-}
-
-/** For how long blobs found in an index may be relied on, in ms, given the sweep's grace period. */
-export function longestReliance(grace: number): number {
-  return grace - Math.min(hour, grace / 2);
 }

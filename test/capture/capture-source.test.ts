@@ -3,11 +3,14 @@ import * as path from "node:path";
 import { expect, test } from "vitest";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { loadCatalog } from "../../src/repository/points/catalog.ts";
+import { sweep } from "../../src/repository/sweep/sweep.ts";
+import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { capture } from "../helpers/capture.ts";
 import { rejection } from "../helpers/rejection.ts";
 import { makeTestRepository, type TestRepository } from "../helpers/repository.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 
+const hour = 3_600_000;
 const hook = { run: ["true"], timeout: 10_000 };
 
 async function makeSource(): Promise<string> {
@@ -53,6 +56,21 @@ test("a capture that took longer than sweeps allow for isn't committed", async (
   const error = await rejection(capture(tested, { kind: "directory", path: await makeSource(), beforePass }));
   expect(error).toMatchObject({ code: "capture_too_old" });
   expect(await points(tested)).toEqual([]);
+});
+
+test("nor is one that took longer than another machine's sweeps allow for, by the record that one has left", async () => {
+  const tested = await makeTestRepository();
+  const { clock, repository } = tested;
+  const beforePass = async (): Promise<void> => {
+    clock.pass(hour);
+    await sweep(repository, { grace: 24 * hour, executor: inlineExecutor });
+    clock.pass(24 * hour);
+  };
+  const source = { kind: "directory", path: await makeSource() } as const;
+  await capture(tested, source);
+  const error = await rejection(capture(tested, { ...source, beforePass }, { grace: 72 * hour }));
+  expect(error).toMatchObject({ code: "capture_too_old", message: expect.stringMatching(/1380 min/) as string });
+  expect(await points(tested)).toHaveLength(1);
 });
 
 test("a cancelled capture commits nothing", async () => {

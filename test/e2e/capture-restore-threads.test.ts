@@ -43,7 +43,7 @@ test("every kind of source, captured and restored by threads on a real file syst
       policy: "p",
       host: "h",
       points: [],
-      maxDuration: 3_600_000,
+      grace: 7_200_000,
       version: "0",
     };
     const { point } = await captureSource({ ...common, store, source });

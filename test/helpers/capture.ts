@@ -27,7 +27,7 @@ export async function capture(
     policy: "policy",
     host: "host",
     points,
-    maxDuration: 3_600_000,
+    grace: 7_200_000,
     version: "0.0.0",
     ...options,
   });

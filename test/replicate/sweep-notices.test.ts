@@ -3,7 +3,7 @@ import { type Clock, systemClock } from "../../src/host/clock.ts";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { forgetPoint } from "../../src/repository/points/catalog.ts";
 import { putSmallObject, type SweepRecord } from "../../src/repository/points/small-objects.ts";
-import { longestReliance, sweepNotices, type SweepNotices } from "../../src/replicate/sweep-notices.ts";
+import { sweepNotices, type SweepNotices } from "../../src/replicate/sweep-notices.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 import { FaultyStorage } from "../helpers/faulty-storage.ts";
@@ -175,13 +175,5 @@ describe("a run that takes longer than a sweep would wait", () => {
     const report = await replicateTo({ ...primary, clock }, slow, { grace: day });
     expect(report).toMatchObject({ ended: { code: "capture_too_old" }, replicated: [] });
     expect(report.backlog?.lacking).toHaveLength(1);
-  });
-
-  it.each([
-    [24, 23],
-    [2, 1],
-    [1, 0.5],
-  ])("is one over a grace of %d h that takes %d h", (grace, longest) => {
-    expect(longestReliance(grace * hour)).toBe(longest * hour);
   });
 });

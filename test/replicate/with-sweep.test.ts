@@ -1,5 +1,5 @@
 import * as fc from "fast-check";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { forgetPoint, loadCatalog } from "../../src/repository/points/catalog.ts";
 import { inlineExecutor } from "../../src/repository/threads/executor.ts";
@@ -11,6 +11,7 @@ import {
   expectedContents,
   makeReplicaOf,
   makeTestRepository,
+  overriding,
   readTiny,
   reopen,
   type TestRepository,
@@ -38,10 +39,14 @@ const operation = fc.oneof(
 /** Between two operations, in hours. */
 const pause = fc.constantFrom(0, 1, 13, 25);
 
-async function run(primary: TestRepository, replica: TestRepository): Promise<ReplicationReport> {
+async function run(
+  primary: TestRepository,
+  { repository: replica }: Pick<TestRepository, "repository">,
+  own = grace,
+): Promise<ReplicationReport> {
   const store = await BlobStore.load(primary.repository);
   const { points } = await loadCatalog(primary.repository);
-  return await replicate({ primary: store, points, replica: replica.repository, wanted: () => true, grace });
+  return await replicate({ primary: store, points, replica, wanted: () => true, grace: own });
 }
 
 /** One visit; one that finds nothing explained, or no points, refuses, and that is right. */
@@ -102,4 +107,83 @@ it("keeps every point whole, on both sides, whatever sweeps do before, after and
     }),
     { numRuns: 8 },
   );
+});
+
+describe("where another machine sweeps the replica with a shorter grace period", () => {
+  const big: TinyContent = { image: [4, 5, 6] };
+
+  /** A primary with a small and a big point, and a replica that has the small one. */
+  async function site() {
+    const primary = await makeTestRepository();
+    await captureTiny(primary.repository, { image: [1, 2, 3] });
+    const replica = await makeReplicaOf(primary);
+    await run(primary, replica);
+    primary.clock.pass(grace);
+    const point = await captureTiny(primary.repository, big, { source: "big" });
+    /** Two daily visits. */
+    const sweepTwice = async (): Promise<number> => {
+      let deleted = 0;
+      for (let i = 0; i < 2; i++) {
+        primary.clock.pass(grace + hour);
+        const report = await sweep(replica.repository, { grace, limits, executor: inlineExecutor });
+        deleted += report.deleted.packs;
+      }
+      return deleted;
+    };
+    return { primary, replica, point, sweepTwice };
+  }
+
+  /** The replica, slow to take index objects: so many times both visits come first once what is to be committed is there. */
+  function slowly({ replica, sweepTwice }: Awaited<ReturnType<typeof site>>, times: number) {
+    const { storage } = replica.repository;
+    const deleted: number[] = [];
+    const slow = overriding(storage, {
+      put: async (name, ...rest) => {
+        await storage.put(name, ...rest);
+        if (name.startsWith("index/") && deleted.length < times) deleted.push(await sweepTwice());
+      },
+    });
+    return { repository: { ...replica.repository, storage: slow }, deleted };
+  }
+
+  it("what its sweep has deleted meanwhile is sent again before the point is committed", async () => {
+    const here = await site();
+    const { primary, replica, point } = here;
+    const slow = slowly(here, 1);
+    const report = await run(primary, slow, 3 * grace);
+    expect(slow.deleted).toEqual([2]);
+    expect(report).toMatchObject({ ended: undefined, failed: [], replicated: [{ id: point.id }] });
+    expect(await readTiny(replica.repository, point)).toEqual(expectedContents(big));
+  });
+
+  it("a point that it never lets be committed in time isn't, and the error names the machines that are meant", async () => {
+    const here = await site();
+    const { primary, replica } = here;
+    const report = await run(primary, slowly(here, 2), 3 * grace);
+    expect(report).toMatchObject({ replicated: [], ended: { code: "capture_too_old" } });
+    expect(report.ended?.message).toMatch("on every machine that sweeps there");
+    expect((await loadCatalog(replica.repository)).points).toHaveLength(1);
+  });
+
+  it("what it deletes between the look at the points and the look at the index isn't relied on either", async () => {
+    const { primary, replica, sweepTwice } = await site();
+    const { storage } = replica.repository;
+    await run(primary, replica);
+    primary.clock.pass(grace);
+    const next = await captureTiny(primary.repository, big, { source: "big" });
+    let deleted: number | undefined;
+    const slow = overriding(storage, {
+      async *list(prefix, ...rest) {
+        if (prefix === "sweeps/" && deleted === undefined) {
+          await forgetOne(replica, 1);
+          deleted = await sweepTwice();
+        }
+        yield* storage.list(prefix, ...rest);
+      },
+    });
+    const report = await run(primary, { repository: { ...replica.repository, storage: slow } }, 3 * grace);
+    expect(deleted).toBe(2);
+    expect(report).toMatchObject({ ended: undefined, failed: [] });
+    expect(await readTiny(replica.repository, next)).toEqual(expectedContents(big));
+  });
 });

@@ -1,19 +1,16 @@
 /** What a repository holds, loaded: its packs, where each blob is, which packs are condemned. */
-import { isStillpointError } from "../../errors.ts";
 import { isFar } from "../../storage/is-far.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { BlobIndex } from "./blob-index.ts";
 import { BlobReader } from "./blob-reader.ts";
-import { idLength, longestLargeObject, requireLength, tableEntryLength } from "../format.ts";
-import { type IndexObject, openIndexes, type OpenIndexesOptions, orReported } from "./open-indexes.ts";
+import { idLength, tableEntryLength } from "../format.ts";
+import { type IndexObject, openIndexes, type OpenIndexesOptions } from "./open-indexes.ts";
 import { type PackInfo, packIdOf } from "./pack.ts";
 import { PackCatalog } from "./pack-catalog.ts";
 import type { Repository } from "../repository.ts";
 import { farReach } from "./runs.ts";
-import { getSmallObject, type SweepRecord } from "../points/small-objects.ts";
-
-/** Index objects are replaced by a sweep now and then; a load that it overtook begins anew, that often. */
-const mostLoads = 5;
+import type { SweepRecord } from "../points/small-objects.ts";
+import { SweepsSeen, unlessOvertaken } from "./sweeps-seen.ts";
 
 /** Blobs that room is made for ahead, by what listed lengths promise: enough for 8 TiB of images. What more there is finds room as it comes. */
 const mostExpected = 2 ** 26;
@@ -32,11 +29,6 @@ export interface StorePack {
   readonly time: number;
 }
 
-interface Moment {
-  readonly wall: number;
-  readonly monotonic: number;
-}
-
 export class BlobStore {
   readonly repository: Repository;
   readonly index: BlobIndex;
@@ -48,16 +40,14 @@ export class BlobStore {
   readonly lost = new Set<string>();
   /** The index objects, but for damaged ones. */
   readonly indexes: IndexObject[] = [];
-  /** Sweep records, by object name. */
-  readonly sweeps = new Map<string, SweepRecord>();
   /** Numbers of packs that a sweep has condemned, or found in no index: new points must not rely on them. */
   readonly condemned = new Set<number>();
-  readonly #began: Moment;
+  readonly #sweeps: SweepsSeen;
   readonly #numbers = new Map<string, number>();
 
-  private constructor(repository: Repository, began: Moment, expected: number) {
+  private constructor(repository: Repository, sweeps: SweepsSeen, expected: number) {
     this.repository = repository;
-    this.#began = began;
+    this.#sweeps = sweeps;
     this.index = BlobIndex.withRoomFor(expected);
     this.reader = new BlobReader({
       keys: repository.keys,
@@ -70,13 +60,7 @@ export class BlobStore {
 
   /** Reads the index. Throws `damaged` when an index object is (`repair` rebuilds it from the packs), or a storage error. */
   static async load(repository: Repository, options: LoadStoreOptions = {}): Promise<BlobStore> {
-    for (let loads = 1; ; loads++) {
-      try {
-        return await BlobStore.#load(repository, options);
-      } catch (error) {
-        if (!isStillpointError(error, "object_missing") || loads === mostLoads) throw error;
-      }
-    }
+    return await unlessOvertaken(async () => await BlobStore.#load(repository, options));
   }
 
   /**
@@ -85,13 +69,12 @@ export class BlobStore {
    * What an index object says never changes: they are read while packs are listed.
    */
   static async #load(repository: Repository, options: LoadStoreOptions): Promise<BlobStore> {
-    const { clock, storage } = repository;
-    const began = { wall: clock.now(), monotonic: clock.monotonic() };
-    const sweeps = await readSweeps(repository, options);
+    const { storage } = repository;
+    const sweeps = await SweepsSeen.begin(repository, options);
     const indexes: IndexObject[] = [];
     for await (const { name, size } of storage.list("index/", options)) indexes.push({ name, size });
     const bytes = indexes.reduce((sum, { size }) => sum + size, 0);
-    const store = new BlobStore(repository, began, Math.min(mostExpected, Math.ceil(bytes / tableEntryLength)));
+    const store = new BlobStore(repository, sweeps, Math.min(mostExpected, Math.ceil(bytes / tableEntryLength)));
     const listing = store.#listPacks(options);
     listing.catch(() => undefined); // Seen where it is waited for; here it only must not count as unhandled.
     for await (const { name, size, packs } of openIndexes(repository, indexes, options)) {
@@ -104,7 +87,7 @@ export class BlobStore {
       }
     }
     await listing;
-    for (const [name, record] of sweeps) store.#condemn(name, record);
+    for (const record of sweeps.records.values()) store.#condemn(record);
     return store;
   }
 
@@ -127,21 +110,26 @@ export class BlobStore {
     return true;
   }
 
-  #condemn(name: string, record: SweepRecord): void {
-    this.sweeps.set(name, record);
+  #condemn(record: SweepRecord): void {
     for (const id of [...record.condemned, ...record.orphans]) {
       const number = this.#numbers.get(id);
       if (number !== undefined) this.condemned.add(number);
     }
   }
 
-  /**
-   * How old this view is, in ms: a point that relies on it must be committed within the sweep's grace period. By both clocks,
-   * since one doesn't count while the machine sleeps, and the other can be set.
-   */
+  /** Sweep records, by object name. */
+  get sweeps(): ReadonlyMap<string, SweepRecord> {
+    return this.#sweeps.records;
+  }
+
+  /** How old this view is, in ms. */
   get age(): number {
-    const { clock } = this.repository;
-    return Math.max(clock.now() - this.#began.wall, clock.monotonic() - this.#began.monotonic);
+    return this.#sweeps.age;
+  }
+
+  /** How old it may be, in ms, when a point that relies on it is committed; see `SweepsSeen`. Throws `damaged` or a storage error. */
+  async longestReliance(grace: number, options: CallOptions): Promise<number> {
+    return await this.#sweeps.longestReliance(grace, options);
   }
 
   /** Packs in the storage that no index names: a writer's work in progress, or what a killed writer left. */
@@ -163,17 +151,4 @@ export class BlobStore {
       this.index.insert(pack.table.subarray(at, at + idLength), number);
     }
   }
-}
-
-async function readSweeps(repository: Repository, options: LoadStoreOptions): Promise<Map<string, SweepRecord>> {
-  const records = new Map<string, SweepRecord>();
-  for await (const object of repository.storage.list("sweeps/", options)) {
-    const { name } = object;
-    const record = await orReported(name, options, async () => {
-      requireLength(object, longestLargeObject);
-      return await getSmallObject(repository, "sweeps", name, options);
-    });
-    if (record !== undefined) records.set(name, record);
-  }
-  return records;
 }

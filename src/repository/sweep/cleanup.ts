@@ -8,19 +8,17 @@ import { noticeLasts } from "../points/readers.ts";
 import { listOldConfigs } from "../points/kept-configs.ts";
 import { exists, type Repository } from "../repository.ts";
 import { type Forgotten, getSmallObject } from "../points/small-objects.ts";
-import { type DatedRecord, isDecided } from "./records.ts";
+import { type DatedRecord, isDecided, type Visit } from "./records.ts";
 
 const readsAtOnce = 16;
 /** Proofs kept of each point, the newest: a check that reads everything adds one to every point each time. */
 const proofsKept = 10;
 
-export interface CleanupOptions extends CallOptions {
+export interface CleanupOptions extends CallOptions, Visit {
   readonly catalog: Catalog;
   readonly records: readonly DatedRecord[];
   /** Whether a record is written after these. */
   readonly newRecord: boolean;
-  /** By the store's clock, in ms since the epoch. */
-  readonly now: number;
   readonly acceptLost: ReadonlySet<string>;
 }
 
@@ -60,9 +58,9 @@ async function planReaders({ storage }: Repository, { now, signal }: CleanupOpti
 }
 
 /** All records that have done their work, but the newest. */
-function finishedRecords({ records, newRecord, now }: CleanupOptions): string[] {
+function finishedRecords({ records, newRecord, ...visit }: CleanupOptions): string[] {
   const superseded = newRecord ? records : records.slice(0, -1);
-  return superseded.filter((record) => isDecided(record, now)).map(({ name }) => name);
+  return superseded.filter((record) => isDecided(record, visit)).map(({ name }) => name);
 }
 
 /** Records of points that are gone, by point id: the manifest was looked for under its own name. */

@@ -9,15 +9,11 @@ import { markBlobs } from "../mark/mark.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
 import type { Repository } from "../repository.ts";
 import { planCleanup } from "./cleanup.ts";
-import { dateRecords, type DatedRecord, dueTimes, isDecided, namedPacks } from "./records.ts";
+import { dateRecords, type DatedRecord, dueTimes, isDecided, namedPacks, type Visit } from "./records.ts";
 import { requireExplained } from "./safety.ts";
 import { type IndexUse, measureUsage, openOrphans, type PackUse, type Usage } from "./usage.ts";
 
-export interface SweepPlanOptions extends CallOptions {
-  /** In ms: longer than any capture may take that is to be committed. */
-  readonly grace: number;
-  /** The time by the store's own clock, in ms since the epoch. */
-  readonly now: number;
+export interface SweepPlanOptions extends CallOptions, Visit {
   /** Ids of points known to be lost for good: their absence, or their damaged manifests, don't keep the sweep from its work. */
   readonly acceptLost?: ReadonlySet<string> | undefined;
   readonly limits?: SweepLimits | undefined;
@@ -134,6 +130,7 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
     records,
     newRecord: plan.writeRecord,
     now: options.now,
+    grace: options.grace,
     acceptLost,
     signal,
   });
@@ -226,20 +223,22 @@ function chooseIndexes(indexes: readonly IndexUse[], removed: ReadonlySet<string
 }
 
 /**
- * A record is written when it names something new, when the points have changed (the next sweep compares), and when it is to
- * replace the newest, whose packs are all decided: as long as a record names packs, writers avoid them.
+ * A record is written when it names something new, when the points have changed (the next sweep compares), when the newest is of a sweep
+ * with another grace period (writers go by the shortest that they see), and when it is to replace the newest, whose packs are all decided:
+ * as long as a record names packs, writers avoid them.
  */
 function needsRecord(
   points: readonly CatalogPoint[],
   { condemn, orphans, rewrite }: Decided,
   records: readonly DatedRecord[],
-  { now }: SweepPlanOptions,
+  visit: Visit,
 ): boolean {
   const newest = records.at(-1);
   if (newest === undefined || condemn.length + orphans.length + rewrite.length > 0) return true;
+  if (newest.record.grace !== visit.grace) return true;
   const listed = new Set(newest.record.points);
   if (listed.size !== points.length || points.some(({ id }) => !listed.has(id))) return true;
-  return namedPacks(newest.record).length > 0 && isDecided(newest, now);
+  return namedPacks(newest.record).length > 0 && isDecided(newest, visit);
 }
 
 function summary(

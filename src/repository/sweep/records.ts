@@ -11,6 +11,12 @@ export interface DatedRecord {
   readonly record: SweepRecord;
 }
 
+/** When a sweep visits, by the store's clock, in ms since the epoch, and its grace period in ms. */
+export interface Visit {
+  readonly now: number;
+  readonly grace: number;
+}
+
 /** The records that the store was loaded with, oldest first. Throws `sweep_unsafe` when they aren't the same any more, or a storage error. */
 export async function dateRecords(store: BlobStore, options: CallOptions): Promise<DatedRecord[]> {
   const { storage } = store.repository;
@@ -39,9 +45,13 @@ export function dueTimes(records: readonly DatedRecord[]): Map<string, number> {
   return due;
 }
 
-/** Whether a record has done its work after a visit at `now` (by the store's clock): its packs are deleted, or found to be needed. */
-export function isDecided({ time, record }: DatedRecord, now: number): boolean {
-  return namedPacks(record).length === 0 || time + record.grace <= now;
+/**
+ * Whether a record has done its work after a visit at `now` (by the store's clock): its packs are deleted, or found to be needed. One of a
+ * sweep with another grace period stays for the longer of both: a writer that goes by the longer one must see that there is a shorter one.
+ */
+export function isDecided({ time, record }: DatedRecord, { now, grace }: Visit): boolean {
+  if (namedPacks(record).length === 0 && record.grace === grace) return true;
+  return time + Math.max(record.grace, grace) <= now;
 }
 
 function unsettled(location: string): StillpointError {

@@ -53,7 +53,7 @@ async function main({ source, repository: path, step, moment = "answered", stand
     policy: "policy",
     host: "host",
     points: [],
-    maxDuration: 3_600_000,
+    grace: 7_200_000,
     version: "0",
   });
   process.stdout.write(`${String(steps)}\n`);

@@ -119,7 +119,7 @@ export class VmSite {
       policy: "policy",
       host: "host",
       points: await this.points(),
-      maxDuration: 3_600_000,
+      grace: 7_200_000,
       version: "0",
     };
   }

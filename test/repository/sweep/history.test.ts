@@ -27,12 +27,10 @@ import { SimulatedCrash } from "../../helpers/simulated-disk.ts";
 
 const hour = 3_600_000;
 const grace = 24 * hour;
-/** What docs/format.md asks of a writer. */
-const longestCapture = grace - hour;
 const limits = { ...usualLimits, smallPack: 600, smallPacks: 3, smallIndexes: 4 };
 
-async function visit(repository: Repository): Promise<SweepReport> {
-  return await sweep(repository, { grace, executor: inlineExecutor, limits });
+async function visit(repository: Repository, of = grace): Promise<SweepReport> {
+  return await sweep(repository, { grace: of, executor: inlineExecutor, limits });
 }
 
 interface Made {
@@ -41,8 +39,8 @@ interface Made {
 }
 
 interface Begun {
-  readonly at: number;
   readonly store: BlobStore;
+  readonly grace: number;
   /** A point that the capture takes everything over from, unseen; undefined when it looks up each blob. */
   readonly same: Made | undefined;
 }
@@ -65,11 +63,11 @@ class History {
     this.#made.push({ point: await captureTiny(this.here.repository, content), content });
   }
 
-  async begin(): Promise<void> {
+  async begin(of = grace): Promise<void> {
     const store = await BlobStore.load(this.here.repository);
     const newest = this.#made.at(-1);
     const same = newest !== undefined && store.mayRelyOn(newest.point.id) ? newest : undefined;
-    this.#begun = { at: this.here.clock.now(), store, same };
+    this.#begun = { store, grace: of, same };
   }
 
   /** Ends the capture begun, with the newest point's content or another; one that took too long isn't committed. */
@@ -78,17 +76,20 @@ class History {
     this.#begun = undefined;
     if (begun === undefined) return;
     const { repository, clock } = this.here;
-    const tooOld = (): boolean => clock.now() - begun.at > longestCapture;
+    const { store } = begun;
+    const tooOld = async (): Promise<boolean> => store.age > (await store.longestReliance(begun.grace, {}));
     clock.pass(1);
     if (begun.same !== undefined && seed % 2 === 0) {
       const time = new Date(clock.now()).toISOString();
       const manifest = { ...begun.same.point.manifest, time };
-      if (!tooOld()) this.#made.push({ point: await commitPoint(repository, manifest), content: begun.same.content });
+      if (!(await tooOld())) {
+        this.#made.push({ point: await commitPoint(repository, manifest), content: begun.same.content });
+      }
       return;
     }
     const content = contentOf(seed);
-    const stored = await storeTiny(repository, content, begun.store);
-    if (!tooOld()) this.#made.push({ point: await stored.commit(), content });
+    const stored = await storeTiny(repository, content, store);
+    if (!(await tooOld())) this.#made.push({ point: await stored.commit(), content });
   }
 
   /** Forgets a point, but not the very first: a sweep refuses when all that it listed are gone when it reads them. */
@@ -203,6 +204,44 @@ describe("whatever happens in whatever order", () => {
         await expectWhole(history);
       }),
       { numRuns: 12 },
+    );
+  });
+
+  test("every committed point is whole, also where machines sweep with different grace periods", async () => {
+    const graces = fc.constantFrom(grace, 2 * grace, 3 * grace);
+    const step = fc.record({ hours: fc.constantFrom(2, 12, 24), point: fc.boolean(), grace: graces });
+    const steps = fc.array(step, { maxLength: 6 });
+    const after = (hours: number, days: number, point = false) => ({ hours, point, grace: days * grace });
+    await fc.assert(
+      fc.asyncProperty(graces, steps, steps, async (own, before, beside) => {
+        const history = await start();
+        const { clock, repository } = history.here;
+        const visitAll = async (visits: typeof beside): Promise<void> => {
+          for (const one of visits) {
+            clock.pass(one.hours * hour);
+            if (one.point) await history.keep({ image: [801, 802] });
+            await visit(repository, one.grace);
+          }
+        };
+        await visitAll(before);
+        // All that the capture finds there is forgotten at once.
+        await history.begin(own);
+        await history.forget(0);
+        await visitAll(beside);
+        await history.end(365);
+        await expectWhole(history);
+      }),
+      {
+        numRuns: 12,
+        examples: [
+          // All sweeps have a shorter grace period than the capture.
+          [3 * grace, [], [after(24, 1), after(12, 1), after(12, 1)]],
+          // What the first has condemned is deleted by one with a longer one.
+          [3 * grace, [], [after(12, 1), after(12, 1), after(24, 3)]],
+          // The newest record is of one with a longer one.
+          [2 * grace, [after(12, 1), after(12, 1)], [after(2, 1), after(24, 2, true), after(2, 1)]],
+        ],
+      },
     );
   });
 
