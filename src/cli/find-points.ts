@@ -59,7 +59,7 @@ function without(doubtful: readonly Pick<CatalogPoint, "id" | "time">[], now: nu
 }
 
 /** What somebody has dated wrongly isn't the newest for that. Where no date is right, it is this clock that is wrong, or the storage's. */
-function believable<T extends Pick<CatalogPoint, "time" | "received">>(
+export function believable<T extends Pick<CatalogPoint, "time" | "received">>(
   points: readonly T[],
   now: number,
 ): readonly T[] {

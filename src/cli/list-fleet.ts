@@ -7,6 +7,7 @@ import type { RecoveryPoint } from "../repository/points/manifest.ts";
 import { openRepository } from "../repository/repository.ts";
 import { listPlacesBelow, openStorage, type PlaceBelow } from "../storage/open.ts";
 import type { Cli } from "./cli.ts";
+import { believable } from "./find-points.ts";
 import { formatAge, formatTime, printable } from "./format.ts";
 import { addressOf, type LocationFlags, secretsOf } from "./open-location.ts";
 import { formatTable } from "./table.ts";
@@ -64,10 +65,12 @@ async function look(
   for (const secret of secrets) {
     try {
       const repository = await openRepository({ storage, clock, secret, address, signal });
-      const points = (await newestPoints(repository, { signal })).filter(
-        ({ manifest }) =>
+      const points = await newestPoints(repository, {
+        among: (listed) => believable(listed, clock.now()),
+        counts: ({ manifest }) =>
           (source ?? manifest.source) === manifest.source && (policy ?? manifest.policy) === manifest.policy,
-      );
+        signal,
+      });
       return {
         place,
         points: points.toSorted((a, b) => (a.manifest.source < b.manifest.source ? -1 : 1)),

@@ -17,39 +17,61 @@ export async function newestPoint(
   return newest;
 }
 
-/** Of each source the newest point that can be read, in no particular order. Throws storage errors. */
-export async function newestPoints(repository: Repository, options?: CallOptions): Promise<RecoveryPoint[]> {
+/** A manifest's object as the storage lists it: the instant that its name says, and when the store says that it was written. */
+export interface ListedPoint {
+  readonly name: string;
+  readonly time: number;
+  readonly received: number;
+}
+
+export interface NewestOptions extends CallOptions {
+  /** Which of a source's points to look among; by default all. */
+  readonly among?: (listed: readonly ListedPoint[]) => readonly ListedPoint[];
+  /** Whether a point counts. */
+  readonly counts?: (point: RecoveryPoint) => boolean;
+}
+
+/** Of each source the newest point that can be read and that counts, in no particular order. Throws storage errors. */
+export async function newestPoints(repository: Repository, options?: NewestOptions): Promise<RecoveryPoint[]> {
   return await newestIn(repository, "points/", options);
 }
 
-async function newestIn(repository: Repository, prefix: string, options?: CallOptions): Promise<RecoveryPoint[]> {
-  const names = new Map<string, string[]>();
-  for await (const { name } of repository.storage.list(prefix, options)) {
-    const tag = parsePointName(name)?.sourceTag;
-    const ofSource = names.get(tag ?? "");
-    if (ofSource !== undefined) ofSource.push(name);
-    else if (tag !== undefined) names.set(tag, [name]);
+async function newestIn(
+  repository: Repository,
+  prefix: string,
+  { among = (listed) => listed, counts = () => true, signal }: NewestOptions = {},
+): Promise<RecoveryPoint[]> {
+  const sources = new Map<string, ListedPoint[]>();
+  for await (const { name, time: received } of repository.storage.list(prefix, { signal })) {
+    const parsed = parsePointName(name);
+    if (parsed === undefined) continue;
+    const point = { name, time: parsed.time, received };
+    const ofSource = sources.get(parsed.sourceTag);
+    if (ofSource === undefined) sources.set(parsed.sourceTag, [point]);
+    else ofSource.push(point);
   }
   const newest: RecoveryPoint[] = [];
-  await forEachAtOnce(names.values(), readsAtOnce, async (ofSource) => {
-    const point = await firstReadable(repository, ofSource.toSorted().toReversed(), options);
-    if (point !== undefined) newest.push(point);
+  await forEachAtOnce(sources.values(), readsAtOnce, async (listed) => {
+    // Names of the same source sort by time.
+    for (const { name } of among(listed).toSorted((a, b) => (a.name < b.name ? 1 : -1))) {
+      const point = await readable(repository, name, { signal });
+      if (point === undefined || !counts(point)) continue;
+      newest.push(point);
+      break;
+    }
   });
   return newest;
 }
 
-/** Names of the same source sort by time. */
-async function firstReadable(
+async function readable(
   repository: Repository,
-  names: readonly string[],
-  options?: CallOptions,
+  name: string,
+  options: CallOptions,
 ): Promise<RecoveryPoint | undefined> {
-  for (const name of names) {
-    try {
-      return await readPoint(repository, name, options);
-    } catch (error) {
-      if (!isStillpointError(error, "damaged") && !isStillpointError(error, "object_missing")) throw error;
-    }
+  try {
+    return await readPoint(repository, name, options);
+  } catch (error) {
+    if (!isStillpointError(error, "damaged") && !isStillpointError(error, "object_missing")) throw error;
+    return undefined;
   }
-  return undefined;
 }

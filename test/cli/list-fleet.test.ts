@@ -1,6 +1,7 @@
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
+import { working } from "../helpers/working-job.ts";
 import { vectors } from "./golden.ts";
 import { initialised, stillpoint, temporaryFolder } from "./harness.ts";
 
@@ -43,6 +44,43 @@ describe("list --fleet", () => {
         points: [expect.objectContaining({ source: "files", time: "2026-11-22T01:00:00.000Z" })],
       })),
     ]);
+  });
+
+  test("of two policies of a source, each has its newest", async () => {
+    const { folder, config } = await initialised();
+    mkdirSync(join(folder, "data"));
+    writeFileSync(
+      config,
+      `version: 1
+repository: { path: repository, key_file: repository.key }
+sources: { data: { directory: { path: data } } }
+policies:
+  often: { sources: [data], schedule: { manual: true }, keep: { last: 10 } }
+  nightly: { sources: [data], schedule: { manual: true }, keep: { last: 10 } }
+`,
+    );
+    for (const policy of ["nightly", "often"])
+      expect((await stillpoint(["run", policy, "--config", config])).status).toBe(0);
+    const list = ["list", "--fleet", folder, "--key-file", join(folder, "repository.key")];
+    expect((await stillpoint(list)).stdout).toMatch(/^repository +data +often /m);
+    expect((await stillpoint([...list, "--policy", "nightly"])).stdout).toMatch(/^repository +data +nightly /m);
+    expect((await stillpoint([...list, "--policy", "never"])).stdout).toContain("repository: no recovery point");
+  });
+
+  test("a point from the future isn't the newest while there is another", async () => {
+    const { site, clock, next, points } = await working();
+    const list = ["list", "--fleet", site.at(), "--key-file", site.at("key"), "--json"];
+    const times = async (): Promise<string[]> => {
+      const members = JSON.parse((await stillpoint(list)).stdout) as { points: { time: string }[] }[];
+      return members.flatMap((member) => member.points.map(({ time }) => time));
+    };
+    await next("one");
+    await clock.advance(Date.UTC(2100, 0) - clock.now());
+    await next("two");
+    expect(await times()).toEqual(["2026-11-22T01:00:00.000Z"]);
+    const [only = ""] = (await points()).map(({ name }) => name);
+    rmSync(site.at("repository", only));
+    expect(await times()).toEqual(["2100-01-01T01:00:00.000Z"]);
   });
 
   test("a host that can't be read is named, and the others are shown", async () => {

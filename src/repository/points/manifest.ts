@@ -128,8 +128,13 @@ function describe(keys: KeyRing, manifest: Manifest, json: Buffer): RecoveryPoin
   return { id, digest, time: at, manifest, name: `points/${keys.sourceTag(manifest.source)}/${compactTime(at)}-${id}` };
 }
 
-/** What an object name says of a point, or undefined when it isn't a manifest's name. */
-export function parsePointName(name: string): { readonly sourceTag: string; readonly id: string } | undefined {
-  const match = /^points\/([0-9a-f]{32})\/\d{8}T\d{9}Z-([0-9a-f]{32})$/.exec(name);
-  return match === null ? undefined : { sourceTag: match[1] as string, id: match[2] as string };
+/** What an object name says of a point, or undefined when it isn't a manifest's name. `time` is NaN where it says none that there is. */
+export function parsePointName(
+  name: string,
+): { readonly sourceTag: string; readonly time: number; readonly id: string } | undefined {
+  const match = /^points\/([0-9a-f]{32})\/(\d{8}T\d{9}Z)-([0-9a-f]{32})$/.exec(name);
+  if (match === null) return undefined;
+  const [, sourceTag, at, id] = match as unknown as [string, string, string, string];
+  const iso = at.replace(/^(....)(..)(..)T(..)(..)(..)(...)Z$/, "$1-$2-$3T$4:$5:$6.$7Z");
+  return { sourceTag, time: Date.parse(iso), id };
 }
