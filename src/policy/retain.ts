@@ -47,7 +47,8 @@ const usualDelay = 3_600_000;
  * part in no rule, so it can't use up a slot. Points dated in the past could push a whole year's genuine ones out, each
  * from its slot; so where receipt times are known, the rules are applied twice, by the time claimed and by the time
  * received, and only what *both* give up is removed. What arrives late by itself, after days without a connection,
- * keeps its places by the first view; what arrived in its time, by the second.
+ * keeps its places by the first view; what arrived in its time, by the second. The newest stays by its claimed time, too:
+ * a forger gains one point by that, and pushes out none.
  */
 export function retain(
   points: readonly RetainPoint[],
@@ -68,6 +69,9 @@ export function retain(
       if (reasons.get(id)?.has(reason) !== true) keep(id, `${reason} by receipt`);
     }
   }
+  // Where a replica's clock is behind, all that comes stands in the past by receipt, and would be forgotten as it comes.
+  const [latest] = newestFirst(dated);
+  if (latest !== undefined) keep(latest.id, "newest");
   for (const { id, held } of points) if (held === true) keep(id, "held");
 
   const passing = points.filter(({ id }) => reasons.get(id)?.size === 0).map(({ id }) => id);

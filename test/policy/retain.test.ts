@@ -167,7 +167,35 @@ describe("at a replica", () => {
   test("nothing was captured after it was received", () => {
     const ahead = point("ahead", hour, { received: now - 3 * day });
     const points = [ahead, point("real", 2 * day, { received: now - 2 * day }), point("old", 4 * day)];
-    expect(retain(points, lastOne, clock, cap).keep).toEqual([{ id: "real", reasons: ["last", "newest"] }]);
+    const expected = { ahead: ["newest"], real: ["last", "newest"] };
+    expect(reasonsOf(points)).toEqual(expected);
+    // A second one gains nothing.
+    const another = point("another", 2 * hour, { received: now - 3 * day });
+    expect(reasonsOf([...points, another])).toEqual(expected);
+  });
+
+  test("the newest stays also when the replica's clock is behind, as it comes and later", () => {
+    let there: RetainPoint[] = [];
+    for (let age = 60; age >= 0; age--) {
+      const today = { now: now - age * day, timezone: "UTC" };
+      const behind = age < 6 ? 21 * day : 0;
+      const newest = { id: `p${age}`, time: today.now, tags: [], received: today.now + minute - behind };
+      there.push(newest);
+      const { remove } = retain(there, { last: 3, daily: 14, monthly: 6 }, today, cap);
+      expect(remove).not.toContain(newest.id);
+      there = there.filter(({ id }) => !remove.includes(id));
+    }
+  });
+
+  test("what is dated in the future isn't the newest in another's place", () => {
+    const forged = point("forged", -70 * 365 * day, { received: now - hour });
+    const behind = point("behind", 2 * hour, { received: now - 21 * day });
+    const real = point("real", 2 * day, { received: now - 2 * day });
+    expect(reasonsOf([forged, behind, real, point("old", 4 * day)])).toEqual({
+      forged: ["dated in the future"],
+      behind: ["newest"],
+      real: ["last", "newest"],
+    });
   });
 
   test("an ordinary delay makes no difference", () => {
@@ -226,9 +254,9 @@ describe("for any points and rules", () => {
         const past = list
           .filter(({ time }) => time <= now)
           .toSorted((a, b) => b.time - a.time || (a.id < b.id ? -1 : 1));
-        // By receipt another one may be the newest, so these two are sure only without receipt times.
+        // By receipt another one may be the newest verified, so that one is sure only without receipt times.
         const claimed = list.every(({ received }) => received === undefined);
-        const newest = claimed ? [past[0], past.find(({ verified }) => verified === true)] : [];
+        const newest = [past[0], claimed ? past.find(({ verified }) => verified === true) : undefined];
         const safe = list.filter((item) => item.held === true || item.time > now + 5 * minute || newest.includes(item));
         expect(safe.filter(({ id }) => remove.includes(id))).toEqual([]);
       }),
