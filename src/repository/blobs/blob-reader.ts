@@ -2,7 +2,6 @@
 import { isStillpointError, StillpointError, toError } from "../../errors.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { ahead } from "./ahead.ts";
-import type { BlobIndex } from "./blob-index.ts";
 import type { BlobKind } from "../format.ts";
 import { type OpenedPack, OpenPacks, type OpenPacksOptions } from "./open-packs.ts";
 import { noMemory, type ReadMemory } from "./read-memory.ts";
@@ -51,8 +50,13 @@ export interface StoredBlob {
 type Opening<T> = (place: BlobPlace, sealed: Buffer) => T;
 type Use<T> = (position: number, content: T | Error) => void | Promise<void>;
 
+/** Which packs may hold a blob, by number. */
+export interface PacksByBlob {
+  packsOf(id: Buffer): Iterable<number>;
+}
+
 export interface BlobReaderOptions extends OpenPacksOptions {
-  readonly index: BlobIndex;
+  readonly index: PacksByBlob;
 }
 
 export class BlobReader {

@@ -2,7 +2,7 @@
 import { isFar } from "../../storage/is-far.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { BlobIndex } from "./blob-index.ts";
-import { BlobReader } from "./blob-reader.ts";
+import { BlobReader, type PacksByBlob } from "./blob-reader.ts";
 import { idLength, tableEntryLength } from "../format.ts";
 import { type IndexObject, openIndexes, type OpenIndexesOptions } from "./open-indexes.ts";
 import { type PackInfo, packIdOf } from "./pack.ts";
@@ -49,13 +49,13 @@ export class BlobStore {
     this.repository = repository;
     this.#sweeps = sweeps;
     this.index = BlobIndex.withRoomFor(expected);
-    this.reader = new BlobReader({
-      keys: repository.keys,
-      storage: repository.storage,
-      index: this.index,
-      packs: this.packs,
-      reach: isFar(repository.address) ? farReach : undefined,
-    });
+    this.reader = this.readerBy(this.index);
+  }
+
+  /** Looks for a blob in no other packs than those that this index names. */
+  readerBy(index: PacksByBlob): BlobReader {
+    const { address, keys, storage } = this.repository;
+    return new BlobReader({ keys, storage, index, packs: this.packs, reach: isFar(address) ? farReach : undefined });
   }
 
   /** Reads the index. Throws `damaged` when an index object is (`repair` rebuilds it from the packs), or a storage error. */

@@ -9,6 +9,7 @@ import { markBlobs } from "../mark/mark.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
 import type { Repository } from "../repository.ts";
 import { planCleanup } from "./cleanup.ts";
+import { keepOnlyCopies } from "./only-copies.ts";
 import { dateRecords, type DatedRecord, dueTimes, isDecided, namedPacks, type Visit } from "./records.ts";
 import { requireExplained } from "./safety.ts";
 import { type IndexUse, measureUsage, openOrphans, type PackUse, type Usage } from "./usage.ts";
@@ -100,7 +101,7 @@ export interface PlannedSweep {
  * @throws StillpointError `sweep_unsafe` or `damaged` when anything isn't as it should be; a storage error; `cancelled`.
  */
 export async function planSweep(repository: Repository, options: SweepPlanOptions): Promise<PlannedSweep> {
-  const { signal, acceptLost = new Set<string>() } = options;
+  const { signal, onProgress, acceptLost = new Set<string>() } = options;
   // Without memory: what is stored is what counts.
   const catalog = await loadCatalog({ ...repository, memory: undefined }, { signal });
   const store = await BlobStore.load(repository, { signal });
@@ -110,7 +111,7 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
   const expected = store.index.count;
   const onMarked = async (marked: number): Promise<void> => {
     options.onStep?.("marking", marked, expected);
-    await options.onProgress?.();
+    await onProgress?.();
   };
   const marks = await markBlobs(store, catalog.points, { signal, expected, onProgress: onMarked });
   const named = new Set(records.flatMap(({ record }) => namedPacks(record)));
@@ -118,8 +119,10 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
   const { locks } = repository.storage;
   const pins = locks === undefined ? undefined : await readPins(repository, locks, { signal });
   const locked = pins?.objects ?? noPins;
+  const due = dueTimes(records);
+  await keepOnlyCopies({ store, usage, named, remove: removable(options.now, due, usage, locked), onProgress, signal });
   throwIfCancelled(signal);
-  const decided = decide(options, records, usage, locked);
+  const decided = decide(options, due, usage, locked);
   const plan = {
     ...decided,
     ...summary(catalog.points, marks, usage),
@@ -148,12 +151,11 @@ const noPins: ReadonlyMap<string, Pin> = new Map();
 /** What is locked stays as it is, in use or not: packs and index objects alike. */
 function decide(
   options: SweepPlanOptions,
-  records: readonly DatedRecord[],
+  due: ReadonlyMap<string, number>,
   usage: Usage,
   pins: ReadonlyMap<string, Pin>,
 ): Decided {
   const { grace, now, limits = usualLimits } = options;
-  const due = dueTimes(records);
   const old = (pack: PackUse): boolean => now - pack.time >= grace;
   const everything = [...usage.packs.values()];
   const lockEnd = (pack: PackUse): number | undefined => pins.get(packName(pack.id))?.until;
@@ -169,7 +171,7 @@ function decide(
     others.filter((pack) => pack.liveBlobs > 0 && pack.indexed && old(pack) && lockEnd(pack) === undefined),
     limits,
   );
-  const remove = named.filter((pack) => isDue(pack) && !pack.needed);
+  const remove = removable(now, due, usage, pins);
   const waiting = named.filter((pack) => !isDue(pack));
   const names = [
     ...waiting.map((pack) => due.get(pack.id) as number),
@@ -200,6 +202,17 @@ function decide(
     nextVisit:
       names.length + young.length === 0 ? undefined : Math.min(...names, ...young.map((pack) => pack.time + grace)),
   };
+}
+
+/** Named long enough, neither needed nor locked. */
+function removable(
+  now: number,
+  due: ReadonlyMap<string, number>,
+  { packs }: Usage,
+  pins: ReadonlyMap<string, Pin>,
+): PackUse[] {
+  const isDue = (id: string): boolean => (due.get(id) ?? Number.POSITIVE_INFINITY) <= now;
+  return [...packs.values()].filter(({ id, needed }) => isDue(id) && !needed && !pins.has(packName(id)));
 }
 
 /** Packs with little in use, and small ones when there are many of a class. */

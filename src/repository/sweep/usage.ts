@@ -28,7 +28,14 @@ export interface Usage {
   readonly packs: ReadonlyMap<string, PackUse>;
   /** For blobs in use in several packs: the id of the pack whose copy counts, by blob id as latin1. */
   readonly homes: ReadonlyMap<string, string>;
+  /** By the ids of packs that a sweep record names: their blobs in use of which another pack's copy counts. */
+  readonly covered: ReadonlyMap<string, readonly CoveredBlob[]>;
   readonly indexes: readonly IndexUse[];
+}
+
+export interface CoveredBlob {
+  readonly kind: BlobKind;
+  readonly id: Buffer;
 }
 
 /** An index object. */
@@ -93,7 +100,8 @@ export async function measureUsage(options: UsageOptions): Promise<Usage> {
   }
   for (const pack of orphans.readable) measure.add(pack, false);
   for (const pack of orphans.junk) measure.addJunk(pack);
-  return { packs: measure.packs, homes: measure.settle(), indexes };
+  const homes = measure.settle();
+  return { packs: measure.packs, homes, covered: measure.covered, indexes };
 }
 
 function idsOf(packs: readonly PackInfo[]): string[] {
@@ -102,9 +110,10 @@ function idsOf(packs: readonly PackInfo[]): string[] {
 
 class Measure {
   readonly packs = new Map<string, PackUse>();
+  readonly covered = new Map<string, CoveredBlob[]>();
   readonly #options: UsageOptions;
-  /** Blobs in use that seem to be in several packs: id as latin1, sealed length, and the packs that really have it. */
-  readonly #several = new Map<string, { readonly length: number; readonly packs: PackUse[] }>();
+  /** Blobs in use that seem to be in several packs, by id as latin1. */
+  readonly #several = new Map<string, Several>();
 
   constructor(options: UsageOptions) {
     this.#options = options;
@@ -120,12 +129,13 @@ class Measure {
     this.packs.set(id, pack);
     for (let at = 0; at < info.table.length; at += tableEntryLength) {
       const blob = info.table.subarray(at, at + idLength);
-      if (!marks.has(info.table[at + idLength] as BlobKind, blob)) continue;
+      const kind = info.table[at + idLength] as BlobKind;
+      if (!marks.has(kind, blob)) continue;
       const length = info.table.readUInt32BE(at + 38);
       const copies = store.index.packsOf(blob);
       copies.next();
       if (copies.next().done === true) count(pack, length, named.has(id));
-      else this.#remember(blob.toString("latin1"), length, pack);
+      else this.#remember(blob.toString("latin1"), kind, length, pack);
     }
     return true;
   }
@@ -134,8 +144,8 @@ class Measure {
     this.packs.set(id, { id, class: "data", size, time, indexed: false, liveBlobs: 0, liveBytes: 0, needed: false });
   }
 
-  #remember(id: string, length: number, pack: PackUse): void {
-    const several = this.#several.get(id) ?? { length, packs: [] };
+  #remember(id: string, kind: BlobKind, length: number, pack: PackUse): void {
+    const several = this.#several.get(id) ?? { kind, length, packs: [] };
     if (!several.packs.includes(pack)) several.packs.push(pack);
     this.#several.set(id, several);
   }
@@ -144,7 +154,7 @@ class Measure {
   settle(): Map<string, string> {
     const { named } = this.#options;
     const homes = new Map<string, string>();
-    for (const [id, { length, packs }] of this.#several) {
+    for (const [id, { kind, length, packs }] of this.#several) {
       const indexed = packs.filter((pack) => pack.indexed);
       const readable = indexed.length > 0 ? indexed : packs;
       const free = readable.filter((pack) => !named.has(pack.id));
@@ -153,9 +163,23 @@ class Measure {
       const home = (free.length === 0 ? readable : free).reduce((a, b) => (newer(a, b) ? a : b));
       count(home, length, false);
       homes.set(id, home.id);
+      for (const pack of packs) if (pack !== home && named.has(pack.id)) this.#cover(pack, kind, id);
     }
     return homes;
   }
+
+  #cover(pack: PackUse, kind: BlobKind, id: string): void {
+    const covered = this.covered.get(pack.id) ?? [];
+    covered.push({ kind, id: Buffer.from(id, "latin1") });
+    this.covered.set(pack.id, covered);
+  }
+}
+
+/** A blob in use, how long it is when sealed, and the packs that really have it. */
+interface Several {
+  readonly kind: BlobKind;
+  readonly length: number;
+  readonly packs: PackUse[];
 }
 
 function count(pack: PackUse, length: number, needed: boolean): void {

@@ -4,6 +4,7 @@ import { forgetPoint, loadCatalog, recordLasts } from "../../../src/repository/p
 import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
 import { packName } from "../../../src/repository/blobs/pack.ts";
 import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
+import { repairRepository } from "../../../src/repository/repair/repair.ts";
 import type { Repository } from "../../../src/repository/repository.ts";
 import { putSmallObject } from "../../../src/repository/points/small-objects.ts";
 import { sweep, type SweepOptions, type SweepReport } from "../../../src/repository/sweep/sweep.ts";
@@ -46,6 +47,13 @@ async function packBytes(): Promise<number> {
   let bytes = 0;
   for await (const { size } of repository.storage.list("packs/")) bytes += size;
   return bytes;
+}
+
+/** Alters the first blob of a pack. */
+async function rot(name: string): Promise<void> {
+  const data = await repository.storage.get(name);
+  data.writeUInt8(data.readUInt8(60) ^ 1, 60);
+  await repository.storage.put(name, [data]);
 }
 
 const noRewriting = { ...usualLimits, share: 0 };
@@ -280,6 +288,34 @@ describe("packs with little in use", () => {
     expect(report.condemned.packs).toBeGreaterThan(0);
     here.clock.pass(grace);
     expect((await visit({ limits })).deleted).toEqual(report.condemned);
+  });
+});
+
+describe("of several copies", () => {
+  test("the only whole one stays, though a newer one counts, until a repair", async () => {
+    const content = { image: [1, 2, 3] };
+    const loaded = await BlobStore.load(repository);
+    const point = await captureTiny(repository, content);
+    const first = await namesOf(repository.storage, "packs/");
+    here.clock.pass(hour);
+    // Two captures at a time: the second doesn't see what the first has stored.
+    await captureTiny(repository, content, { source: "other", store: loaded });
+    const second = (await namesOf(repository.storage, "packs/")).filter((name) => !first.includes(name));
+    for (const name of second) await rot(name);
+    for (let i = 0; i < 3; i++) {
+      here.clock.pass(grace);
+      await visit();
+    }
+    expect(await namesOf(repository.storage, "packs/")).toEqual(expect.arrayContaining(first));
+    expect(await readTiny(repository, point)).toEqual(expectedContents(content));
+    const repaired = await repairRepository(repository, { executor: inlineExecutor, replicas: [] });
+    expect(repaired.lost).toEqual([]);
+    for (let i = 0; i < 3; i++) {
+      here.clock.pass(grace);
+      await visit();
+    }
+    expect((await namesOf(repository.storage, "packs/")).filter((name) => second.includes(name))).toEqual([]);
+    expect(await readTiny(repository, point)).toEqual(expectedContents(content));
   });
 });
 
