@@ -10,6 +10,7 @@ import type { CaptureReport } from "./capture-source.ts";
 import type { Captured, Progress } from "./capture.ts";
 import {
   describeCapture,
+  type EarlierPoint,
   isReliable,
   newestOf,
   refuseOld,
@@ -36,14 +37,14 @@ export interface GroupOptions extends Surroundings, Relying {
   /** At least two. */
   readonly sources: readonly GroupSource[];
   /** Of all sources, at least their newest. */
-  readonly points: readonly RecoveryPoint[];
+  readonly points: readonly EarlierPoint[];
   /** Of all members together. */
   readonly progress?: ((progress: Progress) => void) | undefined;
 }
 
 interface Member {
   readonly source: GroupSource;
-  readonly previous: RecoveryPoint | undefined;
+  readonly previous: EarlierPoint | undefined;
   readonly problems: StillpointError[];
   mended?: readonly string[] | undefined;
 }

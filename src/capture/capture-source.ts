@@ -10,7 +10,14 @@ import type { CaptureContext, Captured, Progress } from "./capture.ts";
 import { captureCommand, type CommandSource } from "./command/capture-command.ts";
 import { captureDirectory, type DirectorySource } from "./directory/capture-directory.ts";
 import { areQuiescing, type Hooks, withHooks } from "./hooks.ts";
-import { describeCapture, isReliable, newestOf, refuseOld, type Relying } from "./describe-capture.ts";
+import {
+  describeCapture,
+  type EarlierPoint,
+  isReliable,
+  newestOf,
+  refuseOld,
+  type Relying,
+} from "./describe-capture.ts";
 import { captureImage, type ImageSource } from "./image/capture-image.ts";
 import { captureVm } from "./vm/capture-vm.ts";
 import { withMended } from "./vm/trouble.ts";
@@ -33,7 +40,7 @@ export interface CaptureOptions extends Relying {
   readonly host: string;
   readonly tags?: readonly string[] | undefined;
   /** The repository's points, of this source and others. */
-  readonly points: readonly RecoveryPoint[];
+  readonly points: readonly EarlierPoint[];
   /** Of Stillpoint. */
   readonly version: string;
   readonly progress?: ((progress: Progress) => void) | undefined;

@@ -3,14 +3,21 @@ import { release } from "node:os";
 import { StillpointError } from "../errors.ts";
 import type { BlobStore } from "../repository/blobs/blob-store.ts";
 import type { WriteStatistics } from "../repository/blobs/blob-writer.ts";
+import type { CatalogPoint } from "../repository/points/catalog.ts";
 import type { Consistency, Manifest, RecoveryPoint } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import type { Captured } from "./capture.ts";
 
-/** Whether blobs that the point reaches may be taken over unseen: none is lost, and none condemned. */
-export function isReliable(store: BlobStore, point: RecoveryPoint): boolean {
-  return store.lost.size === 0 && store.mayRelyOn(point.id);
+/** A point on which a capture may rely, with its newest proof. */
+export type EarlierPoint = RecoveryPoint & Pick<CatalogPoint, "proof">;
+
+/**
+ * Whether blobs that the point reaches may be taken over unseen: none is lost, and none condemned. A repair takes what is lost out of
+ * the index; then the point's proof says that it isn't whole.
+ */
+export function isReliable(store: BlobStore, { id, proof }: Pick<EarlierPoint, "id" | "proof">): boolean {
+  return store.lost.size === 0 && store.mayRelyOn(id) && proof?.result !== "failed";
 }
 
 /** Where and by whom a source is captured. */
@@ -73,9 +80,9 @@ function isoTime(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-export function newestOf(points: readonly RecoveryPoint[], source: string): RecoveryPoint | undefined {
+export function newestOf<T extends RecoveryPoint>(points: readonly T[], source: string): T | undefined {
   const own = points.filter((point) => point.manifest.source === source);
-  return own.reduce<RecoveryPoint | undefined>(
+  return own.reduce<T | undefined>(
     (newest, point) => (newest === undefined || point.time >= newest.time ? point : newest),
     undefined,
   );

@@ -1,9 +1,13 @@
 /** The first stage of a job: the new recovery point of a source, or those of a group. */
 import { captureGroup, type GroupSource } from "../capture/capture-group.ts";
 import { captureSource, type CaptureReport } from "../capture/capture-source.ts";
+import type { EarlierPoint } from "../capture/describe-capture.ts";
 import { StillpointError } from "../errors.ts";
 import type { Policy, Source } from "../policy/config.ts";
 import { BlobStore } from "../repository/blobs/blob-store.ts";
+import { newestProof } from "../repository/points/catalog.ts";
+import type { Repository } from "../repository/repository.ts";
+import type { CallOptions } from "../storage/storage.ts";
 import { newestPoint } from "./newest-point.ts";
 import { type ErrorReport, errorReport, type PointReport } from "./report.ts";
 import type { StageContext } from "./stage-context.ts";
@@ -57,7 +61,7 @@ async function surroundingsOf(
   const { repository } = primary;
   await context.configs.keep(primary, context.config(), { signal });
   const store = await BlobStore.load(repository, { signal });
-  const newest = await Promise.all(sources.map(async ({ name }) => await newestPoint(repository, name, { signal })));
+  const newest = await Promise.all(sources.map(async ({ name }) => await earlierPoint(repository, name, { signal })));
   return {
     repository,
     store,
@@ -69,6 +73,15 @@ async function surroundingsOf(
     grace: context.config().maintenance.grace,
     signal,
   };
+}
+
+async function earlierPoint(
+  repository: Repository,
+  source: string,
+  options: CallOptions,
+): Promise<EarlierPoint | undefined> {
+  const point = await newestPoint(repository, source, options);
+  return point && { ...point, proof: await newestProof(repository, point.id, options) };
 }
 
 /** The configuration allows no other group. */

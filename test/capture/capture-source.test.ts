@@ -3,6 +3,7 @@ import * as path from "node:path";
 import { expect, test } from "vitest";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { loadCatalog } from "../../src/repository/points/catalog.ts";
+import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { sweep } from "../../src/repository/sweep/sweep.ts";
 import { inlineExecutor } from "../../src/repository/threads/executor.ts";
 import { capture } from "../helpers/capture.ts";
@@ -114,6 +115,22 @@ test("with packs lost nothing is taken over from the previous point: everything 
   expect(point.manifest.statistics.read).toBeGreaterThanOrEqual(7);
   expect(point.manifest.statistics.new).toBeGreaterThan(7);
   expect((await BlobStore.load(tested.repository)).lost.size).toBeGreaterThan(0);
+});
+
+test("nor when the previous point's newest proof says that it isn't whole", async () => {
+  const tested = await makeTestRepository();
+  const source = await makeSource();
+  tested.clock.pass(Date.now() - tested.clock.now() + 3_600_000);
+  const read: boolean[] = [];
+  for (const result of ["passed", "failed", "passed"] as const) {
+    const { point } = await capture(tested, { kind: "directory", path: source });
+    read.push(point.manifest.statistics.read > 0);
+    const time = new Date(tested.clock.now()).toISOString();
+    const proof = { version: 1, point: point.id, time, method: "read-data", seconds: 1, detail: "", result } as const;
+    await putSmallObject(tested.repository, "proofs", proof);
+    tested.clock.pass(hour);
+  }
+  expect(read).toEqual([true, false, true]);
 });
 
 test("progress is told in bytes", async () => {

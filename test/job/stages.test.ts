@@ -1,5 +1,6 @@
 import * as fs from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { moveAway, working } from "../helpers/working-job.ts";
 
 /** One point here, many at the replica; `count` is how many a dead replica may hold back here. */
@@ -31,6 +32,23 @@ describe("a job with real stages", () => {
     ]);
     expect(await times("primary")).toEqual([2, 3]);
     expect(await times("far")).toEqual([2, 3]);
+  });
+
+  it("takes nothing over from a point whose newest proof says that it isn't whole", async () => {
+    const { clock, locations, next, run, points } = await working();
+    await clock.advance(Math.max(0, Date.now() - clock.now()));
+    await next("one");
+    const read = async (): Promise<number | undefined> => {
+      await clock.advance(3_600_000);
+      return (await run()).sources[0]?.point?.read;
+    };
+    expect(await read()).toBe(0);
+    const { repository } = await locations.location("primary");
+    const point = (await points()).at(-1)?.id ?? "";
+    const time = new Date(clock.now()).toISOString();
+    const proof = { version: 1, point, time, method: "read-data", result: "failed", seconds: 1, detail: "" } as const;
+    await putSmallObject(repository, "proofs", proof);
+    expect(await read()).toBeGreaterThan(0);
   });
 
   it("stores the configuration here and there, and again when it has changed", async () => {

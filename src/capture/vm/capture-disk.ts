@@ -3,9 +3,10 @@ import { throwIfCancelled } from "../../host/cancel.ts";
 import { systemRandom } from "../../host/random.ts";
 import { NbdClient } from "../../nbd/client.ts";
 import { imageBlock, imageFanOut } from "../../repository/format.ts";
+import { isDamage } from "../../repository/mark/mark.ts";
 import type { ImagePart } from "../../repository/points/manifest.ts";
 import { hole, imageLeaves, writeImageTree } from "../../repository/tree/image-tree.ts";
-import type { StillpointError } from "../../errors.ts";
+import { StillpointError } from "../../errors.ts";
 import type { CaptureContext } from "../capture.ts";
 import { inOrder, leafLength, leafOf } from "../image/leaves.ts";
 import { captureDiskRegion } from "./capture-disk-region-task.ts";
@@ -19,7 +20,7 @@ export interface CapturedDisk {
   readonly read: number;
   /** Why all of it was read; undefined when only what changed was. */
   readonly reason: string | undefined;
-  /** The bitmap was wrong. */
+  /** The bitmap was wrong, or the earlier point is damaged. */
   readonly problem?: StillpointError;
 }
 
@@ -28,7 +29,7 @@ export type Earlier = ImagePart | string;
 
 /**
  * Captures the disk as the part `disk/NAME`: what changed since the earlier point, and a sample of what didn't; all of it when
- * the sample shows a difference, or there is nothing to rely on.
+ * the sample shows a difference, or there is nothing to rely on, or it can't be read.
  *
  * @param advance hears of bytes done, the disk's size in all (more when it had to begin anew)
  */
@@ -53,7 +54,13 @@ export async function captureDisk(
   const changed = await client.blockStatus(changes, 0, client.size);
   const blocks = planChanges(client.size, imageBlock, { changes: changed, allocation });
   addSamples(blocks, () => systemRandom.fraction());
-  const pass = await readPlanned(context, { ...plan, blocks, earlier });
+  let pass: Pass;
+  try {
+    pass = await readPlanned(context, { ...plan, blocks, earlier });
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return { ...(await whole("the earlier point has damage")), problem: earlierDamaged(disk.name, error) };
+  }
   if (pass.differing === 0) return { part: pass.part, read: pass.read, reason: undefined };
   const captured = await whole("its bitmap was wrong: blocks that it has as unchanged differ from the earlier point");
   return { ...captured, read: captured.read + pass.read, problem: wrongBitmap(disk.name, pass.differing) };
@@ -75,6 +82,7 @@ interface PassOptions {
   readonly advance: (bytes: number) => void;
 }
 
+/** Throws what `isDamage` when the earlier point can't be read; then nothing is under way any more, and all may be read anew. */
 async function readPlanned(context: CaptureContext, options: PassOptions): Promise<Pass> {
   const { session, signal } = context;
   const { exposed, size, blocks, earlier, advance } = options;
@@ -82,8 +90,7 @@ async function readPlanned(context: CaptureContext, options: PassOptions): Promi
   const leaves = Array.from({ length: Math.ceil(size / leafLength) }, () => hole);
   let read = 0;
   let differing = 0;
-  await inOrder(leaves.length, session.executor.parallel, async (region) => {
-    throwIfCancelled(signal);
+  const capture = async (region: number): Promise<void> => {
     const plan = blocks.subarray(region * imageFanOut, (region + 1) * imageFanOut);
     const offset = region * leafLength;
     const length = Math.min(leafLength, size - offset);
@@ -104,7 +111,17 @@ async function readPlanned(context: CaptureContext, options: PassOptions): Promi
       differing += output.differing;
     }
     advance(length);
+  };
+  const damage: StillpointError[] = [];
+  await inOrder(leaves.length, session.executor.parallel, async (region) => {
+    throwIfCancelled(signal);
+    if (damage.length > 0) return;
+    await capture(region).catch((error: unknown) => {
+      if (earlier === undefined || !isDamage(error)) throw error;
+      damage.push(error);
+    });
   });
+  if (damage[0] !== undefined) throw damage[0];
   const tree = await writeImageTree(session.writer, size, imageBlock, leaves);
   return { part: { name: `disk/${exposed.disk.name}`, kind: "image", ...tree }, read, differing };
 }
@@ -134,4 +151,13 @@ function wrongBitmap(name: string, differing: number): StillpointError {
     `The dirty bitmap of the disk ${name} is wrong: of a sample of blocks that it has as unchanged, ${differing} differ from the earlier point. The whole disk was read, so this point is right`,
     "Don't trust the earlier points of this disk before `stillpoint restore` and a check inside have shown them to be right, and report this.",
   );
+}
+
+function earlierDamaged(name: string, error: StillpointError): StillpointError {
+  return new StillpointError("damaged", {
+    what: `Cannot read what the earlier recovery point has of the disk ${name}, so all of it was read anew: ${error.parts.what}`,
+    safe: "The new recovery point was made, whole but for what is damaged.",
+    next: "Run `stillpoint check --read-data`, then `stillpoint repair`: the capture after that stores again what is lost.",
+    cause: error,
+  });
 }

@@ -128,6 +128,16 @@ async function readNew(
   return point;
 }
 
+/** The point's newest proof that isn't damaged. Throws a storage error. */
+export async function newestProof(
+  repository: Repository,
+  point: string,
+  options: CallOptions = {},
+): Promise<Proof | undefined> {
+  const { newest } = await newestPerPoint(repository, "proofs", [], { ...options, point });
+  return newest.get(point);
+}
+
 /** A verified point, by object name. Throws `damaged`, `object_missing` or a storage error. */
 export async function readPoint(repository: Repository, name: string, options?: CallOptions): Promise<RecoveryPoint> {
   return openManifest(repository.keys, name, await repository.storage.get(name, undefined, options));
@@ -226,17 +236,18 @@ export async function forgetUnlessKept(
 }
 
 /**
- * The newest object of each point's that isn't damaged, from `folder`, by point id; and the names of those read. Names begin
+ * The newest object of each point's (or of one `point`) that isn't damaged, from `folder`, by point id; and the names of those read. Names begin
  * with the time, so the greatest is the newest.
  */
 async function newestPerPoint<F extends "tags" | "holds" | "proofs">(
   repository: Repository,
   folder: F,
   damaged: Damage[],
-  options: CallOptions,
+  options: CallOptions & { readonly point?: string },
 ): Promise<{ readonly newest: ReadonlyMap<string, SmallObject<F>>; readonly names: Iterable<string> }> {
   const stored = new Map<string, ObjectInfo[]>();
-  for await (const object of repository.storage.list(`${folder}/`, options)) {
+  const prefix = options.point === undefined ? `${folder}/` : `${folder}/${options.point}/`;
+  for await (const object of repository.storage.list(prefix, options)) {
     const point = object.name.split("/")[1] ?? "";
     const objects = stored.get(point);
     if (objects === undefined) stored.set(point, [object]);

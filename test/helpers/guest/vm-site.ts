@@ -8,7 +8,7 @@ import { systemClock } from "../../../src/host/clock.ts";
 import { Qmp } from "../../../src/qemu/qmp.ts";
 import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
 import { blobKinds, imageFanOut } from "../../../src/repository/format.ts";
-import { loadCatalog } from "../../../src/repository/points/catalog.ts";
+import { type CatalogPoint, loadCatalog } from "../../../src/repository/points/catalog.ts";
 import { newKeyFile } from "../../../src/repository/keys/key-objects.ts";
 import type { MachineDisk } from "../../../src/repository/points/machine.ts";
 import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
@@ -82,7 +82,7 @@ export class VmSite {
     return await captureGroup({ ...(await this.#surroundings()), sources });
   }
 
-  async points(): Promise<readonly RecoveryPoint[]> {
+  async points(): Promise<readonly CatalogPoint[]> {
     return (await loadCatalog(this.repository)).points;
   }
 
