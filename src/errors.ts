@@ -68,6 +68,16 @@ export const errorTable = {
     false,
     "Another host, or somebody with this host's keys, writes to a replica as if it were this one.",
   ),
+  points_deleted: kind(
+    exitStatus.damage,
+    false,
+    "Somebody has deleted recovery points at a replica: no record says that they were forgotten.",
+  ),
+  lock_incomplete: kind(
+    exitStatus.damage,
+    false,
+    "Something that a locked recovery point needs is missing at the replica, and so wasn't locked.",
+  ),
   capture_too_old: kind(
     exitStatus.failed,
     true,

@@ -4,6 +4,7 @@ import { formatDuration } from "../policy/units.ts";
 import type { Failures } from "./failure-records.ts";
 import type { PointStatus } from "./control-protocol.ts";
 import { primaryName } from "../job/locations.ts";
+import { signsOfOthers } from "../job/signs-of-others.ts";
 import { policiesAtLocations, policiesAtReplicas, pointsOf, type StatusSources } from "./status.ts";
 
 type Sources = Pick<StatusSources, "configFile" | "jobs" | "failures" | "maintenance" | "monitor" | "clock">;
@@ -14,6 +15,7 @@ export function concernsOf(sources: Sources): Concern[] {
     ...configuration(sources),
     ...captures(sources, points),
     ...replications(sources),
+    ...signs(sources),
     ...policiesAtLocations(sources).map(({ policy, location }) =>
       inARow({ kind: "prune", policy, location }, sources.failures.prunes(policy, location)),
     ),
@@ -53,6 +55,24 @@ function replications(sources: Sources): Concern[] {
     const trouble = `it could not lock recovery points for as long as they are to be; points: ${String(unlocked)}`;
     return { subject, event: "failure", trouble };
   });
+}
+
+/** For how long a sign of others is told to whom it wasn't told yet, since it was seen last. In ms. */
+const signsLast = 7 * 24 * 60 * 60_000;
+
+const kindsOfSigns = { points_deleted: "deletion", replica_shared: "sharing" } as const;
+
+/** Told even when no later replication sees it any more, and never taken back: that is no evidence that all is well. */
+function signs({ failures, clock, ...sources }: Sources): Concern[] {
+  return policiesAtReplicas(sources).flatMap(({ policy, location }) =>
+    signsOfOthers.flatMap((code): Concern[] => {
+      const sign = failures.sign(policy, location, code);
+      if (sign === undefined || clock.now() - sign.last > signsLast) return [];
+      const { since, message } = sign;
+      const subject: Subject = { kind: kindsOfSigns[code], policy, location };
+      return [{ subject, event: "failure", trouble: message.replace(/\.$/, ""), since }];
+    }),
+  );
 }
 
 function maintained({ maintenance: { records }, monitor }: Sources): Concern[] {

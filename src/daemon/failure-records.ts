@@ -1,6 +1,7 @@
 /** How often captures, replications and prunes have failed in a row, kept in the state folder: a restart mends nothing. */
 import * as z from "zod";
-import type { JobReport } from "../job/report.ts";
+import type { JobReport, ReplicaReport } from "../job/report.ts";
+import { type SignOfOthers, signsOfOthers } from "../job/signs-of-others.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 
 const failures = z.object({
@@ -14,15 +15,29 @@ const failures = z.object({
 /** By policy, then by source or location. */
 const byPolicy = z.record(z.string(), z.record(z.string(), failures));
 
+/** That somebody else is at work at a replica. Times in ms since the epoch. */
+const sign = z.object({
+  /** When it was seen first, and last, by replications in a row. */
+  since: z.number(),
+  last: z.number(),
+  /** Whether the last replication that looked saw it, too. */
+  lasts: z.boolean(),
+  /** What the last that saw it said. */
+  message: z.string(),
+});
+
 const schema = z.object({
   version: z.literal(1),
   captures: byPolicy,
   replications: byPolicy.default({}),
   prunes: byPolicy,
+  /** By policy, replica and code. */
+  signs: z.record(z.string(), z.record(z.string(), z.record(z.string(), sign))).default({}),
 });
 
 type Records = z.output<typeof schema>;
 export type Failures = Readonly<z.output<typeof failures>>;
+export type Sign = Readonly<z.output<typeof sign>>;
 
 const record = "failures.json";
 
@@ -35,7 +50,7 @@ interface Ended {
 
 export class FailureRecords {
   readonly #state: StateFolder;
-  #records: Records = { version: 1, captures: {}, replications: {}, prunes: {} };
+  #records: Records = { version: 1, captures: {}, replications: {}, prunes: {}, signs: {} };
 
   constructor(state: StateFolder) {
     this.#state = state;
@@ -55,9 +70,23 @@ export class FailureRecords {
     return newest !== undefined && newest > row.last ? none : row;
   }
 
-  /** Replications of the policy to the replica that failed in a row, also because it could not be reached. */
+  /**
+   * Replications of the policy to the replica that failed in a row: for whatever they could not do there, also because it could not be
+   * reached. Signs of others are another matter, and so is what could not be locked.
+   */
   replications(policy: string, replica: string): Failures {
     return this.#records.replications[policy]?.[replica] ?? none;
+  }
+
+  /** The last sign that somebody else is at work at the replica, also when it is over: deleted points are seen once. */
+  sign(policy: string, replica: string, code: SignOfOthers): Sign | undefined {
+    return this.#records.signs[policy]?.[replica]?.[code];
+  }
+
+  /** When the last of all such signs was seen. */
+  interference(policy: string, replica: string): number | undefined {
+    const seen = signsOfOthers.flatMap((code) => this.sign(policy, replica, code)?.last ?? []);
+    return seen.length === 0 ? undefined : Math.max(...seen);
   }
 
   /** Prunes of the policy at the location that failed in a row; a location that was away is another matter. */
@@ -75,15 +104,46 @@ export class FailureRecords {
     const captures = (this.#records.captures[policy] ??= {});
     const replications = (this.#records.replications[policy] ??= {});
     const prunes = (this.#records.prunes[policy] ??= {});
+    const signs = (this.#records.signs[policy] ??= {});
     // A replication that was left to an earlier one, still at work, says nothing.
     const sent = replicas.filter(({ outcome }) => outcome !== "deferred");
     const news = [
       ...sources.map((ended) => tally(captures, ended.source, ended, ["cancelled"])),
-      ...sent.map((ended) => tally(replications, ended.replica, ended, ["cancelled"])),
+      ...sent.map((ended) => tally(replications, ended.replica, withoutApart(ended), ["cancelled"])),
+      ...sent.flatMap((ended) => signsOfOthers.map((code) => noteSign((signs[ended.replica] ??= {}), code, ended))),
       ...prune.map((ended) => tally(prunes, ended.location, ended, ["cancelled", "storage_unreachable"])),
     ];
     if (news.includes(true)) await this.#state.write(record, this.#records);
   }
+}
+
+/** What is told apart from failures, so that neither hides the other. */
+const apart: ReadonlySet<string> = new Set([...signsOfOthers, "lock_incomplete"]);
+
+/** What it could not do is a failure, whatever else came through. */
+function withoutApart({ outcome, finished, errors }: ReplicaReport): Ended {
+  const own = errors.filter(({ code }) => !apart.has(code));
+  return { outcome: own.length > 0 ? "failed" : outcome, finished, errors: own };
+}
+
+/** Returns whether that is news. */
+function noteSign(
+  signs: Record<string, Sign>,
+  code: SignOfOthers,
+  { outcome, finished, errors }: ReplicaReport,
+): boolean {
+  const before = signs[code];
+  const seen = errors.filter((error) => error.code === code);
+  if (seen.length > 0) {
+    // Each deletion is one of its own; who writes there goes on doing so.
+    const since = before?.lasts === true && code === "replica_shared" ? before.since : finished;
+    signs[code] = { since, last: finished, lasts: true, message: seen.map(({ message }) => message).join(" ") };
+    return true;
+  }
+  // One that failed may not have looked.
+  if (before?.lasts !== true || outcome === "failed") return false;
+  signs[code] = { ...before, lasts: false };
+  return true;
 }
 
 const none: Failures = { count: 0, last: 0 };

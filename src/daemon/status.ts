@@ -177,6 +177,7 @@ export function snapshotOf(sources: StatusSources): Snapshot {
       location,
       failures: failures.replications(policy, location).count,
       unlocked,
+      interference: failures.interference(policy, location),
     })),
     prunes: policiesAtLocations(sources).map(({ policy, location }) => ({
       policy,

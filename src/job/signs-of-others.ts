@@ -2,6 +2,10 @@
 import { StillpointError } from "../errors.ts";
 import type { RecoveryPoint } from "../repository/points/manifest.ts";
 
+/** The codes of these errors. */
+export const signsOfOthers = ["points_deleted", "replica_shared"] as const;
+export type SignOfOthers = (typeof signsOfOthers)[number];
+
 /** Undefined when no foreign point is there. */
 export function sharedReplica(name: string, foreign: readonly RecoveryPoint[]): StillpointError | undefined {
   const newest = foreign.at(-1);
@@ -17,7 +21,7 @@ export function sharedReplica(name: string, foreign: readonly RecoveryPoint[]): 
 /** Undefined when nothing has vanished. */
 export function robbedReplica(name: string, vanished: readonly RecoveryPoint[]): StillpointError | undefined {
   if (vanished.length === 0) return undefined;
-  return new StillpointError("damaged", {
+  return new StillpointError("points_deleted", {
     what: `Somebody has deleted at ${name}: ${String(vanished.length)} recovery points of ${sourcesOf(vanished)} that this host has seen there are gone, and no record says that they were forgotten`,
     safe: "Those of them that are here are sent again, as far as the rules want them.",
     next: `Find out who has access there (docs/offsite.md, Rights). \`stillpoint check --location ${name}\` names what is still missing, and \`stillpoint repair --location ${name}\` brings back what another location has, or a lock has kept.`,

@@ -75,7 +75,12 @@ export const definitions = {
     "source",
   ),
   stillpoint_replication_consecutive_failures: gauge(
-    "Replications that failed since the last one that came through, also because the replica could not be reached.",
+    "Replications that failed, or could not send all, since the last one that could, also because the replica could not be reached; what was not locked, and what somebody else did there, have their own.",
+    "policy",
+    "location",
+  ),
+  stillpoint_replica_interference_timestamp_seconds: gauge(
+    "When a replication of the policy last saw that somebody else had deleted recovery points at the replica, or wrote there as this host does; absent before the first time.",
     "policy",
     "location",
   ),

@@ -84,6 +84,8 @@ export interface PolicyAtState {
 export interface ReplicationState extends PolicyAtState {
   /** Points that the last replication could not lock. */
   readonly unlocked: number | undefined;
+  /** When somebody else was last seen at work at the replica. */
+  readonly interference: number | undefined;
 }
 
 export interface PolicyState {
@@ -111,9 +113,10 @@ export function setGauges(samples: Samples, snapshot: Snapshot): void {
   for (const { policy, source, failures } of snapshot.captures) {
     samples.set("stillpoint_capture_consecutive_failures", { policy, source }, failures);
   }
-  for (const { policy, location, failures, unlocked } of snapshot.replications) {
+  for (const { policy, location, failures, unlocked, interference } of snapshot.replications) {
     samples.set("stillpoint_replication_consecutive_failures", { policy, location }, failures);
     samples.set("stillpoint_replication_unlocked_points", { policy, location }, unlocked);
+    samples.set("stillpoint_replica_interference_timestamp_seconds", { policy, location }, seconds(interference));
   }
   for (const { policy, location, failures } of snapshot.prunes) {
     samples.set("stillpoint_prune_consecutive_failures", { policy, location }, failures);

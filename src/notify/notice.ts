@@ -6,6 +6,8 @@ export interface Subject {
   readonly kind:
     | "capture"
     | "replication"
+    | "deletion"
+    | "sharing"
     | "prune"
     | "sweep"
     | "check"
@@ -29,6 +31,8 @@ export interface Concern {
   readonly event: Exclude<NotifyEvent, "recovered">;
   /** In words, without a full stop at the end; undefined when all is well. */
   readonly trouble: string | undefined;
+  /** When it began, where one that began anew is to be told anew; in ms since the epoch. */
+  readonly since?: number;
 }
 
 export interface Notice {

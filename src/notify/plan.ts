@@ -33,7 +33,7 @@ export function planNotices(concerns: readonly Concern[], before: Told, telling:
   const told: Record<string, { since: number; told: number }> = {};
   for (const concern of concerns) {
     const key = keyOf(concern.subject);
-    const known = before[key];
+    const known = knownOf(concern, before[key]);
     const notice = telling.on.includes(concern.event) ? noticeOf(concern, known, telling) : undefined;
     const delivered = notice === undefined || notices.length < mostAtOnce;
     if (notice !== undefined && delivered) notices.push(notice);
@@ -41,18 +41,28 @@ export function planNotices(concerns: readonly Concern[], before: Told, telling:
     if (!delivered) {
       if (known !== undefined) told[key] = known;
     } else if (concern.trouble !== undefined && (known !== undefined || notice !== undefined)) {
-      told[key] = { since: known?.since ?? telling.now, told: notice === undefined ? (known?.told ?? 0) : telling.now };
+      told[key] = {
+        since: sinceOf(concern, known, telling),
+        told: notice === undefined ? (known?.told ?? 0) : telling.now,
+      };
     }
   }
   return { notices, told };
 }
 
-function noticeOf(
-  { subject, event, trouble }: Concern,
-  known: Told[string] | undefined,
-  { on, remind, now }: Telling,
-): Notice | undefined {
-  const since = known?.since ?? now;
+/** What was told of it; undefined when that was another one, before it began anew. */
+function knownOf({ since }: Concern, told: Told[string] | undefined): Told[string] | undefined {
+  return since === undefined || told?.since === since ? told : undefined;
+}
+
+function sinceOf({ since }: Concern, known: Told[string] | undefined, { now }: Telling): number {
+  return since ?? known?.since ?? now;
+}
+
+function noticeOf(concern: Concern, known: Told[string] | undefined, telling: Telling): Notice | undefined {
+  const { subject, event, trouble } = concern;
+  const { on, remind, now } = telling;
+  const since = sinceOf(concern, known, telling);
   const notice = { id: idOf(keyOf(subject), since), subject, since };
   const name = describeSubject(subject);
   if (trouble === undefined) {

@@ -228,7 +228,7 @@ export class PointLocks implements LockedThere {
 
   #cannotLock(what: string): StillpointError {
     const { location } = this.replica.storage;
-    return new StillpointError("damaged", {
+    return new StillpointError("lock_incomplete", {
       what: `Cannot lock at ${location} ${what}`,
       safe: "What was locked stays locked.",
       next: `Run \`stillpoint check --location ${location}\`.`,

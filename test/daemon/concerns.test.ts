@@ -39,11 +39,12 @@ interface World {
   readonly failing?: { readonly count: number; readonly message?: string };
   readonly maintenance?: object;
   readonly refused?: string;
+  readonly sign?: { readonly since: number; readonly last: number; readonly message: string };
   /** Points that could not be locked at the replica. */
   readonly unlocked?: number;
 }
 
-function sources({ age, running = false, failing, maintenance = {}, refused, unlocked }: World): Sources {
+function sources({ age, running = false, failing, maintenance = {}, refused, sign, unlocked }: World): Sources {
   const newest = { time: now - (age ?? 0) * minute, source: "docs", policy: "often" };
   const row = { count: 0, last: 0, ...failing };
   // No more of each part than is looked at.
@@ -53,7 +54,12 @@ function sources({ age, running = false, failing, maintenance = {}, refused, unl
       error: refused === undefined ? undefined : { code: "config_invalid", message: refused },
     },
     jobs: { isRunning: () => running },
-    failures: { captures: () => row, replications: () => row, prunes: () => row },
+    failures: {
+      captures: () => row,
+      replications: () => row,
+      prunes: () => row,
+      sign: (_policy: string, _replica: string, code: string) => (code === "points_deleted" ? sign : undefined),
+    },
     maintenance: { records: { at: (location: string) => (location === "far" ? maintenance : {}) } },
     monitor: {
       watches: [{ location: "primary" }, { location: "far" }],
@@ -108,6 +114,15 @@ it("points that could not be locked are told, unless the replication failed as a
   expect(troubles({ age: 1, unlocked: 3, failing: { count: 1 } })).toContain(
     "failure: replication of often to far: failed",
   );
+});
+
+it("deleted points are told for a week after they were seen, whatever came after that", () => {
+  const week = 7 * 24 * 60 * minute;
+  const sign = { since: now - week, last: now - week, message: "Somebody has deleted at far: 2 recovery points." };
+  expect(troubles({ age: 1, sign })).toEqual([
+    "failure: deletion of often at far: Somebody has deleted at far: 2 recovery points",
+  ]);
+  expect(troubles({ age: 1, sign: { ...sign, last: now - week - 1 } })).toEqual([]);
 });
 
 it("sweeps, checks, damage and a refused configuration are told", () => {

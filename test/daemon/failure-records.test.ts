@@ -82,6 +82,49 @@ it("takes a replication that was left to another one for neither failure nor suc
   expect(records.replications("often", "far").count).toBe(1);
 });
 
+/** The same job, with a replication that sent what it could and said that. */
+function said(errors: ErrorReport[], finished: number): ReturnType<typeof job> {
+  const { replicas, ...rest } = job("ok", finished);
+  const outcome = errors.length === 0 ? "ok" : "partial";
+  return { ...rest, replicas: replicas.map((one) => ({ ...one, outcome, errors })) };
+}
+
+const deleted: ErrorReport = { code: "points_deleted", message: "Somebody has deleted 2." };
+const shared: ErrorReport = { code: "replica_shared", message: "Somebody writes." };
+
+it("counts a replication that could not send all as failed, until one can", async () => {
+  const { records } = await made();
+  const unsent: ErrorReport = { code: "damaged", message: "Cannot send one" };
+  await records.note(said([unsent], 10));
+  await records.note(said([deleted, unsent], 20));
+  expect(records.replications("often", "far")).toEqual({ count: 2, last: 20, message: "Cannot send one" });
+  await records.note(said([deleted, { code: "lock_incomplete", message: "Cannot lock one" }], 30));
+  expect(records.replications("often", "far").count).toBe(0);
+});
+
+it("remembers deleted points when all is well again, over a restart too, each deletion as one of its own", async () => {
+  const { records, again } = await made();
+  await records.note(said([deleted], 10));
+  await records.note(said([{ ...deleted, message: "Somebody has deleted 712." }], 20));
+  await records.note(said([], 30));
+  const seen = { since: 20, last: 20, lasts: false, message: "Somebody has deleted 712." };
+  expect((await again()).sign("often", "far", "points_deleted")).toEqual(seen);
+  expect((await again()).interference("often", "far")).toBe(20);
+  expect(records.interference("often", "near")).toBeUndefined();
+});
+
+it("takes another host that writes run after run for one sign, until a replication that looked sees none", async () => {
+  const { records } = await made();
+  const since = (): number | undefined => records.sign("often", "far", "replica_shared")?.since;
+  await records.note(said([shared], 10));
+  await records.note(job("failed", 20));
+  await records.note(said([deleted, shared], 30));
+  expect(since()).toBe(10);
+  await records.note(said([], 40));
+  await records.note(said([shared], 50));
+  expect(since()).toBe(50);
+});
+
 it("writes only when something has changed", async () => {
   const { folder, records } = await made();
   await records.note(job("ok", 10));

@@ -36,7 +36,7 @@ const everything: Snapshot = {
   ],
   backlogs: [{ policy, location, points: 1, bytes: 1 }],
   captures: [{ policy, source, failures: 1 }],
-  replications: [{ policy, location, failures: 1, unlocked: 1 }],
+  replications: [{ policy, location, failures: 1, unlocked: 1, interference: 1 }],
   prunes: [{ policy, location, failures: 1 }],
   nextSweep: 1,
   policies: [{ policy, running: true, nextRun: 1, lag: 1 }],

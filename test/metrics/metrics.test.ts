@@ -85,7 +85,7 @@ describe("failures in a row", () => {
   it("are told also when there are none, so that an alert can end", async () => {
     const found = await lines({
       captures: [{ policy: "often", source: "docs", failures: 0 }],
-      replications: [{ policy: "often", location: "far", failures: 1, unlocked: 5 }],
+      replications: [{ policy: "often", location: "far", failures: 1, unlocked: 5, interference: 7000 }],
       prunes: [{ policy: "often", location: "far", failures: 2 }],
       locations: [location],
     });
@@ -93,6 +93,7 @@ describe("failures in a row", () => {
     expect(found).toContain('stillpoint_prune_consecutive_failures{policy="often",location="far"} 2');
     expect(found).toContain('stillpoint_replication_consecutive_failures{policy="often",location="far"} 1');
     expect(found).toContain('stillpoint_replication_unlocked_points{policy="often",location="far"} 5');
+    expect(found).toContain('stillpoint_replica_interference_timestamp_seconds{policy="often",location="far"} 7');
     expect(found).toContain('stillpoint_sweep_consecutive_failures{location="far"} 3');
     expect(found).toContain('stillpoint_check_consecutive_failures{location="far"} 4');
     expect(found).toContain(`stillpoint_check_all_read_timestamp_seconds{location="far"} ${String(now / 1000 - 1)}`);

@@ -51,6 +51,22 @@ describe("a trouble", () => {
     expect(second.notices[0]?.id).not.toBe(first.notices[0]?.id);
   });
 
+  it("that says when it began is told whenever it began anew, and not taken back", () => {
+    const deleted = (since: number, trouble: string): Concern => ({
+      subject: { kind: "deletion", policy: "often", location: "far" },
+      event: "failure",
+      trouble,
+      since: since * hour,
+    });
+    expect(tell([[deleted(0, "a")], [deleted(0, "a")], [deleted(2, "b")], [deleted(2, "b")], []])).toEqual([
+      ["failure since 0: deletion of often at far: a"],
+      [],
+      ["failure since 2: deletion of often at far: b"],
+      [],
+      [],
+    ]);
+  });
+
   it("is told again after a while, when that is wanted", () => {
     const rounds = [[capture("a")], [capture("a")], [capture("a")], [capture("a")], [capture(undefined)]];
     expect(tell(rounds, { remind: 2 * hour }).map(([text]) => text?.split(":")[0])).toEqual([
