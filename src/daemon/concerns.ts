@@ -47,14 +47,12 @@ function captures({ failures }: Sources, points: readonly PointStatus[]): Concer
     );
 }
 
+/** What could not be locked, and damage below, are subjects of their own: work that fails, and was told, hides neither, nor they it. */
 function replications(sources: Sources): Concern[] {
-  return policiesAtReplicas(sources).map(({ policy, location, unlocked = 0 }) => {
-    const subject: Subject = { kind: "replication", policy, location };
-    const row = sources.failures.replications(policy, location);
-    if (row.count > 0 || unlocked === 0) return inARow(subject, row);
-    const trouble = `it could not lock recovery points for as long as they are to be; points: ${String(unlocked)}`;
-    return { subject, event: "failure", trouble };
-  });
+  return policiesAtReplicas(sources).flatMap(({ policy, location, unlocked = 0 }) => [
+    inARow({ kind: "replication", policy, location }, sources.failures.replications(policy, location)),
+    counted({ kind: "lock", policy, location }, "some recovery points aren't locked for long enough; points", unlocked),
+  ]);
 }
 
 /** For how long a sign of others is told to whom it wasn't told yet, since it was seen last. In ms. */
@@ -78,12 +76,10 @@ function signs({ failures, clock, ...sources }: Sources): Concern[] {
 function maintained({ maintenance: { records }, monitor }: Sources): Concern[] {
   return monitor.watches.flatMap(({ location }) => {
     const { sweepFailures = 0, sweepError, checkFailures = 0, checkError, findings = 0 } = records.at(location);
-    const check: Subject = { kind: "check", location };
     return [
       inARow({ kind: "sweep", location }, { count: sweepFailures, message: sweepError }),
-      findings > 0
-        ? { subject: check, event: "failure", trouble: `it found damage; findings: ${String(findings)}` }
-        : inARow(check, { count: checkFailures, message: checkError }),
+      inARow({ kind: "check", location }, { count: checkFailures, message: checkError }),
+      counted({ kind: "damage", location }, "a check found it; findings", findings),
     ];
   });
 }
@@ -99,6 +95,10 @@ function objectives({ clock, jobs }: Sources, points: readonly PointStatus[]): C
     const subject = { kind: "objective", policy, source, location } as const;
     return [{ subject, event: "objective_missed", trouble: met ? undefined : trouble }];
   });
+}
+
+function counted(subject: Subject, what: string, count: number): Concern {
+  return { subject, event: "failure", trouble: count === 0 ? undefined : `${what}: ${String(count)}` };
 }
 
 function inARow(subject: Subject, { count, message }: Pick<Failures, "count" | "message">): Concern {

@@ -6,11 +6,13 @@ export interface Subject {
   readonly kind:
     | "capture"
     | "replication"
+    | "lock"
     | "deletion"
     | "sharing"
     | "prune"
     | "sweep"
     | "check"
+    | "damage"
     | "objective"
     | "configuration"
     | "notification"

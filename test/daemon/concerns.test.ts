@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { concernsOf, everyObjectiveMet } from "../../src/daemon/concerns.ts";
 import { describeSubject } from "../../src/notify/notice.ts";
+import { planNotices } from "../../src/notify/plan.ts";
 import { loadConfig } from "../../src/policy/load.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
 
@@ -77,6 +78,14 @@ function troubles(world: World): string[] {
   );
 }
 
+/** What a channel tells of the last of several worlds, having told those before it. */
+function toldThen(worlds: readonly World[]): string[] {
+  const telling = { on: ["failure", "objective_missed", "recovered"], remind: undefined, now } as const;
+  const none: ReturnType<typeof planNotices> = { notices: [], told: {} };
+  const last = worlds.reduce((plan, world) => planNotices(concernsOf(sources(world)), plan.told, telling), none);
+  return last.notices.map(({ event, subject }) => `${event} ${subject.kind}`);
+}
+
 it("nothing is in trouble when all is well", () => {
   expect(troubles({ age: 30 })).toEqual([]);
   expect(everyObjectiveMet(sources({ age: 60 }))).toBe(true);
@@ -106,14 +115,39 @@ it("whatever fails is told with what it said, and how often in a row", () => {
   ]);
 });
 
-it("points that could not be locked are told, unless the replication failed as a whole", () => {
+it("points that could not be locked are told, also when the replication fails, and its failing was told", () => {
   expect(troubles({ age: 1, unlocked: 0 })).toEqual([]);
   expect(troubles({ age: 1, unlocked: 3 })).toEqual([
-    "failure: replication of often to far: it could not lock recovery points for as long as they are to be; points: 3",
+    "failure: lock of often at far: some recovery points aren't locked for long enough; points: 3",
   ]);
-  expect(troubles({ age: 1, unlocked: 3, failing: { count: 1 } })).toContain(
-    "failure: replication of often to far: failed",
-  );
+  const failing = { count: 1 };
+  expect(
+    toldThen([
+      { age: 1, failing },
+      { age: 1, failing, unlocked: 3 },
+    ]),
+  ).toEqual(["failure lock"]);
+  expect(
+    toldThen([
+      { age: 1, unlocked: 3 },
+      { age: 1, failing, unlocked: 3 },
+    ]),
+  ).toContain("failure replication");
+});
+
+it("damage is told, also when it was told that checks could not be done", () => {
+  expect(
+    toldThen([
+      { age: 1, maintenance: { checkFailures: 2 } },
+      { age: 1, maintenance: { findings: 712 } },
+    ]),
+  ).toEqual(["recovered check", "failure damage"]);
+  expect(
+    toldThen([
+      { age: 1, maintenance: { findings: 712 } },
+      { age: 1, maintenance: { findings: 712, checkFailures: 1 } },
+    ]),
+  ).toEqual(["failure check"]);
 });
 
 it("deleted points are told for a week after they were seen, whatever came after that", () => {
@@ -133,6 +167,6 @@ it("sweeps, checks, damage and a refused configuration are told", () => {
     "failure: check at far: failed 3 times in a row",
   ]);
   expect(troubles({ age: 1, maintenance: { findings: 2 } })).toEqual([
-    "failure: check at far: it found damage; findings: 2",
+    "failure: damage at far: a check found it; findings: 2",
   ]);
 });
