@@ -1,5 +1,5 @@
 /** The recovery points of a repository, with what was said of them since: tags, holds, proofs. */
-import { isStillpointError, StillpointError } from "../../errors.ts";
+import { isStillpointError, StillpointError, toError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions, ObjectInfo, Storage } from "../../storage/storage.ts";
 import { longestSmallObject, requireLength } from "../format.ts";
@@ -292,15 +292,29 @@ async function orDamaged<T>(damaged: Damage[], name: string, read: () => Promise
   }
 }
 
-/** Calls `work` for each item, at most `width` at once. The first error ends it. */
+/**
+ * Calls `work` for each item, at most `width` at once. After the first error no further call begins; it is thrown when those
+ * under way are over.
+ */
 export async function forEachAtOnce<T>(
   items: Iterable<T>,
   width: number,
   work: (item: T) => Promise<void>,
 ): Promise<void> {
   const iterator = items[Symbol.iterator]();
+  const failures: Error[] = [];
   const lane = async (): Promise<void> => {
-    for (let next = iterator.next(); !next.done; next = iterator.next()) await work(next.value);
+    try {
+      while (failures.length === 0) {
+        const next = iterator.next();
+        if (next.done === true) return;
+        await work(next.value);
+      }
+    } catch (error) {
+      failures.push(toError(error));
+    }
   };
   await Promise.all(Array.from({ length: width }, lane));
+  const [first] = failures;
+  if (first !== undefined) throw first;
 }

@@ -22,8 +22,11 @@ export interface CleanupOptions extends CallOptions, Visit {
   readonly acceptLost: ReadonlySet<string>;
 }
 
-/** Names of the objects to delete, in the order in which it is safe to. Throws a storage error. */
-export async function planCleanup(repository: Repository, options: CleanupOptions): Promise<string[]> {
+/**
+ * Names of the objects to delete, in steps: each must be over before the next begins, since what goes in a step may be needed to explain
+ * what goes in those before it. Throws a storage error.
+ */
+export async function planCleanup(repository: Repository, options: CleanupOptions): Promise<string[][]> {
   const { catalog, acceptLost } = options;
   const present = new Set(catalog.points.map(({ id }) => id));
   const forgotten = await readForgotten(repository, present, options);
@@ -39,7 +42,11 @@ export async function planCleanup(repository: Repository, options: CleanupOption
   const configs = await listOldConfigs(repository, options);
   const locks = await planLocks(repository, options);
   const readers = await planReaders(repository, options);
-  return [...about, ...readers, ...lost, ...records, ...unasked.map(([id]) => `forgotten/${id}`), ...configs, ...locks];
+  return [
+    [...about, ...readers, ...lost],
+    records,
+    [...unasked.map(([id]) => `forgotten/${id}`), ...configs, ...locks],
+  ];
 }
 
 /** Records of locks that have ended. */

@@ -67,7 +67,7 @@ export async function executeSweep(
   const rewritten = await rewrite(repository, planned, options);
   await onProgress();
   if (plan.writeRecord) await writeRecord(repository, planned, rewritten, options);
-  await deleteAll(repository, plan.cleanup, options);
+  for (const step of plan.cleanup) await deleteAll(repository, step, options);
   throwIfCancelled(signal);
   return { noRoom: !rewritten };
 }

@@ -69,8 +69,8 @@ export interface SweepPlan {
   /** Index objects replaced by ones without the packs deleted, now or while they were locked, or joined; and those that say nothing new. */
   readonly replaceIndexes: readonly IndexUse[];
   readonly writeRecord: boolean;
-  /** Small objects that nobody needs any more: deleted at the end. */
-  readonly cleanup: readonly string[];
+  /** Small objects that nobody needs any more: deleted at the end, in these steps, each over before the next begins. */
+  readonly cleanup: readonly (readonly string[])[];
   /** When the next visit may delete something, by the store's clock, in ms since the epoch; undefined when nothing waits. */
   readonly nextVisit: number | undefined;
 }
@@ -137,7 +137,7 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
     acceptLost,
     signal,
   });
-  const free = cleanup.filter((name) => !locked.has(name));
+  const free = cleanup.map((step) => step.filter((name) => !locked.has(name)));
   return { plan: { ...plan, cleanup: free }, catalog, store, marks, usage, pins };
 }
 

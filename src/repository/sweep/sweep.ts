@@ -88,7 +88,7 @@ function report(plan: SweepPlan, done: Executed | undefined): SweepReport {
     rewritten: sum(rewrite),
     adopted: sum(plan.adopt),
     kept,
-    cleaned: plan.cleanup.length,
+    cleaned: plan.cleanup.flat().length,
     noRoom,
     nextVisit,
   };

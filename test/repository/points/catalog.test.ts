@@ -4,6 +4,7 @@ import {
   type CatalogPoint,
   commitPoint,
   findPoint,
+  forEachAtOnce,
   forgetPoint,
   loadCatalog,
   vanishedPoints,
@@ -223,6 +224,28 @@ describe("the memory of a catalog", () => {
     file.data = change(Buffer.from(file.data ?? []));
     expect(await loadCatalog({ ...repository, memory: new CatalogMemory(file, repository.keys) })).toEqual(first);
   });
+});
+
+test("forEachAtOnce begins nothing more after the first error, and waits for what is under way", async () => {
+  const begun: number[] = [];
+  const over: number[] = [];
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const work = async (item: number): Promise<void> => {
+    begun.push(item);
+    if (item === 2) {
+      setImmediate(() => resolve(undefined));
+      throw new Error("the second");
+    }
+    await promise;
+    over.push(item);
+    if (item === 3) throw new Error("the third");
+  };
+  const error = await forEachAtOnce([1, 2, 3, 4, 5], 3, work).catch((thrown: unknown) => thrown);
+  expect(error).toEqual(new Error("the second"));
+  expect([begun, over]).toEqual([
+    [1, 2, 3],
+    [1, 3],
+  ]);
 });
 
 test("findPoint takes a unique beginning of an id", () => {

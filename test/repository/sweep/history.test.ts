@@ -2,12 +2,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
-import { commitPoint, forgetPoint, loadCatalog } from "../../../src/repository/points/catalog.ts";
+import { commitPoint, forgetPoint, loadCatalog, recordLasts } from "../../../src/repository/points/catalog.ts";
 import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
 import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
 import { repairRepository } from "../../../src/repository/repair/repair.ts";
 import type { Repository } from "../../../src/repository/repository.ts";
-import { sweep, type SweepReport } from "../../../src/repository/sweep/sweep.ts";
+import { sweep, type SweepOptions, type SweepReport } from "../../../src/repository/sweep/sweep.ts";
 import { usualLimits } from "../../../src/repository/sweep/plan.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
 import { endEarly, FaultyStorage, flipBit, type ScriptedFault } from "../../helpers/faulty-storage.ts";
@@ -29,8 +29,8 @@ const hour = 3_600_000;
 const grace = 24 * hour;
 const limits = { ...usualLimits, smallPack: 600, smallPacks: 3, smallIndexes: 4 };
 
-async function visit(repository: Repository, of = grace): Promise<SweepReport> {
-  return await sweep(repository, { grace: of, executor: inlineExecutor, limits });
+async function visit(repository: Repository, of = grace, options: Partial<SweepOptions> = {}): Promise<SweepReport> {
+  return await sweep(repository, { grace: of, executor: inlineExecutor, limits, ...options });
 }
 
 interface Made {
@@ -296,7 +296,7 @@ async function packBytes({ storage }: Repository): Promise<number> {
 }
 
 describe("a sweep cut off anywhere", () => {
-  test.each(["first visit", "second visit"])(
+  test.each(["first visit", "second visit", "late visit"])(
     "%s: every point stays whole, and later visits finish the work",
     async (which) => {
       const history = await eventful();
@@ -304,6 +304,11 @@ describe("a sweep cut off anywhere", () => {
       if (which === "second visit") {
         await visit(here.repository);
         here.clock.pass(grace);
+      }
+      if (which === "late visit") {
+        await visit(here.repository);
+        for (const gone of [1, 1]) await history.forget(gone);
+        here.clock.pass(recordLasts);
       }
       const finished = reopen(here, here.disk.copy());
       await visitThrice(finished);
@@ -314,7 +319,11 @@ describe("a sweep cut off anywhere", () => {
         const crash = await visit(reopen(here, disk).repository).catch((error: unknown) => error);
         if (!disk.crashed) break;
         expect(crash).toBeInstanceOf(SimulatedCrash);
-        const again = reopen(here, disk.afterCrash({ dropUnsynced: true, seed: step }));
+        const left = (luck: number): TestRepository =>
+          reopen(here, disk.afterCrash({ dropUnsynced: true, seed: luck }));
+        // The next one isn't refused, whatever of the last deletions has reached the medium.
+        for (let luck = step; luck < step + 4; luck++) await visit(left(luck).repository, grace, { dryRun: true });
+        const again = left(step);
         await expectWhole(history, again.repository);
         // The whole rest of the way from every eighth step: it takes long, and most steps leave the same behind.
         if (step % 8 !== 0) continue;

@@ -9,6 +9,7 @@ import type { Repository } from "../../../src/repository/repository.ts";
 import { putSmallObject } from "../../../src/repository/points/small-objects.ts";
 import { sweep, type SweepOptions, type SweepReport } from "../../../src/repository/sweep/sweep.ts";
 import { usualLimits } from "../../../src/repository/sweep/plan.ts";
+import { FaultyStorage } from "../../helpers/faulty-storage.ts";
 import { rejection } from "../../helpers/rejection.ts";
 import {
   captureTiny,
@@ -397,6 +398,21 @@ describe("small objects", () => {
     // The third names the second; nobody names the first any more.
     expect(await namesOf(repository.storage, "forgotten/")).toEqual([`forgotten/${second.id}`]);
     expect(await namesOf(repository.storage, "sweeps/")).toHaveLength(1);
+  });
+
+  test("explain a point that is gone until no record asks for it, also when one can't be deleted", async () => {
+    const first = await captureTiny(repository, { image: [1] });
+    await captureTiny(repository, { image: [2] });
+    await visit();
+    await forget(first);
+    here.clock.pass(recordLasts);
+    const faulty = new FaultyStorage(repository.storage, here.clock);
+    faulty.script({ operation: "delete", name: /^sweeps/, fault: { kind: "fail", code: "storage_failed" } });
+    const failed = rejection(sweep({ ...repository, storage: faulty }, { grace, executor: inlineExecutor }));
+    expect(await failed).toMatchObject({ code: "storage_failed" });
+    expect(await namesOf(repository.storage, "forgotten/")).toEqual([`forgotten/${first.id}`]);
+    expect(await visit()).toMatchObject({ cleaned: 2 });
+    expect(await namesOf(repository.storage, "forgotten/")).toEqual([]);
   });
 });
 
