@@ -16,12 +16,19 @@ export interface MemoryFile {
 }
 
 /** Raised when what is remembered changes its form. */
-const memoryVersion = 1;
+const memoryVersion = 2;
+
+/** In ms: when the storage was last seen is noted again after so long, as each note writes all that is remembered. */
+const notedEvery = 24 * 3_600_000;
 
 interface Remembered {
   readonly version: number;
   readonly repository: string;
+  /** When the points were last compared with what is stored, in ms since the epoch by this host's clock, or up to a day before. */
+  readonly seen: number;
   readonly points: readonly RecoveryPoint[];
+  /** Names of those points that had vanished then. */
+  readonly vanished: readonly string[];
   /** Tags and proofs, by object name. */
   readonly objects: Readonly<Record<string, unknown>>;
 }
@@ -29,7 +36,9 @@ interface Remembered {
 export class CatalogMemory {
   readonly #file: MemoryFile;
   readonly #keys: KeyRing;
+  #seen = 0;
   #points = new Map<string, RecoveryPoint>();
+  #vanished: ReadonlySet<string> = new Set();
   #objects = new Map<string, unknown>();
   #loaded = false;
   #changed = false;
@@ -48,6 +57,8 @@ export class CatalogMemory {
     try {
       const remembered = JSON.parse(this.#keys.openObject("memory", data, "memory").toString()) as Remembered;
       if (remembered.version !== memoryVersion || remembered.repository !== this.#keys.repositoryId) return;
+      this.#seen = remembered.seen;
+      this.#vanished = new Set(remembered.vanished);
       this.#points = new Map(remembered.points.map((point) => [point.name, point]));
       this.#objects = new Map(Object.entries(remembered.objects));
     } catch {
@@ -55,11 +66,22 @@ export class CatalogMemory {
     }
   }
 
-  /** Forgets all but the objects of these names, and writes the file if anything is new. */
-  async save(names: ReadonlySet<string>): Promise<void> {
-    for (const map of [this.#points, this.#objects]) {
-      for (const name of map.keys()) if (!names.has(name)) this.#changed = map.delete(name);
-    }
+  /** When the points were last compared with what is stored, in ms since the epoch by this host's clock, or up to a day before. */
+  get seen(): number {
+    return this.#seen;
+  }
+
+  /** Whether that point was found to have vanished when the storage was last seen. */
+  hadVanished(name: string): boolean {
+    return this.#vanished.has(name);
+  }
+
+  /** Notes what is stored now, and which points have vanished; forgets everything else, and writes the file if anything is new. */
+  async save(stored: ReadonlySet<string>, vanished: ReadonlySet<string>, now: number): Promise<void> {
+    this.#keep(stored.union(vanished));
+    if (vanished.symmetricDifference(this.#vanished).size > 0 || now >= this.#seen + notedEvery) this.#changed = true;
+    this.#vanished = vanished;
+    if (this.#changed) this.#seen = now;
     await this.#write();
   }
 
@@ -75,7 +97,9 @@ export class CatalogMemory {
     const remembered: Remembered = {
       version: memoryVersion,
       repository: this.#keys.repositoryId,
+      seen: this.#seen,
       points: [...this.#points.values()],
+      vanished: [...this.#vanished],
       objects: Object.fromEntries(this.#objects),
     };
     this.#changed = false;
@@ -87,7 +111,14 @@ export class CatalogMemory {
   async accept(lost: ReadonlySet<string>): Promise<void> {
     await this.load();
     const kept = [...this.#points.values()].filter(({ id }) => !lost.has(id)).map(({ name }) => name);
-    await this.save(new Set([...kept, ...this.#objects.keys()]));
+    this.#keep(new Set([...kept, ...this.#objects.keys()]));
+    await this.#write();
+  }
+
+  #keep(names: ReadonlySet<string>): void {
+    for (const map of [this.#points, this.#objects]) {
+      for (const name of map.keys()) if (!names.has(name)) this.#changed = map.delete(name);
+    }
   }
 
   /** Every point remembered, stored or gone. */

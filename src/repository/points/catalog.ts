@@ -90,20 +90,27 @@ export async function readCatalog(
   });
   const stored = new Set(listed.map(({ name }) => name));
   const vanished = await vanishedPoints(repository, stored, options);
-  const gone = vanished.map(({ name }) => name);
-  await memory?.save(new Set([...stored, ...gone, ...tags.names, ...proofs.names]));
+  const gone = new Set(vanished.map(({ name }) => name));
+  await memory?.save(new Set([...stored, ...tags.names, ...proofs.names]), gone, repository.clock.now());
   return { points: points.toSorted((a, b) => a.time - b.time || (a.id < b.id ? -1 : 1)), damaged, vanished };
 }
 
-/** Points that this host remembers, that aren't among the names `stored`, and that no record says were forgotten. */
+/**
+ * Points that this host remembers, that aren't among the names `stored`, and that no record says were forgotten. Where it has not looked
+ * for so long that there may have been such records, only those that had vanished before.
+ */
 export async function vanishedPoints(
   repository: Repository,
   stored: ReadonlySet<string>,
   options?: CallOptions,
 ): Promise<RecoveryPoint[]> {
-  const { memory, storage } = repository;
-  await memory?.load();
-  const absent = [...(memory?.points ?? [])].filter(({ name }) => !stored.has(name));
+  const { memory, storage, clock } = repository;
+  if (memory === undefined) return [];
+  await memory.load();
+  const wouldBeKnown = clock.now() < memory.seen + recordLasts - clocksDiffer;
+  const absent = [...memory.points].filter(
+    ({ name }) => !stored.has(name) && (wouldBeKnown || memory.hadVanished(name)),
+  );
   const vanished = new Set<RecoveryPoint>();
   await forEachAtOnce(absent, readsAtOnce, async (point) => {
     // It may be newer than the listing; and one that is forgotten just now has its record before it is gone.
@@ -175,6 +182,8 @@ export function findPoint<T extends { readonly id: string }>(points: readonly T[
 
 /** For so long, in ms, the record that a point was forgotten stays, whether anything asks for it or not. */
 export const recordLasts = 96 * 3_600_000;
+/** In ms: that of whoever forgets a point, and this one's. */
+const clocksDiffer = 3_600_000;
 
 /** Why a point isn't forgotten. */
 export type Keeper = "hold" | "reader";

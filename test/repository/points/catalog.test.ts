@@ -180,11 +180,38 @@ describe("the memory of a catalog", () => {
 
   test("a point that is committed and remembered while a check lists others isn't missing", async () => {
     const memory = new CatalogMemory(new KeptInMemory(), repository.keys);
+    await loadCatalog({ ...repository, memory });
     const point = await commitPoint(repository, manifest("a", 1));
     memory.addPoint(point);
     expect(await vanishedPoints({ ...repository, memory }, new Set())).toEqual([]);
     await storage.delete(point.name);
     expect(await vanishedPoints({ ...repository, memory }, new Set())).toEqual([point]);
+  });
+
+  test("of who was away for longer than records of forgetting last tells of no theft, but of one that was told before", async () => {
+    const file = new KeptInMemory();
+    const vanished = async (): Promise<string[]> => {
+      const memory = new CatalogMemory(file, repository.keys);
+      return (await loadCatalog({ ...repository, memory })).vanished.map(({ id }) => id);
+    };
+    const [stolen, forgotten, third] = await Promise.all(
+      [1, 2, 3].map(async (minute) => await commitPoint(repository, manifest("a", minute))),
+    );
+    expect(await vanished()).toEqual([]);
+    await storage.delete(stolen?.name ?? "");
+    await clock.advance(94 * 3_600_000);
+    expect(await vanished()).toEqual([stolen?.id]);
+    // Forgotten by another machine, of which a sweep has removed the record since.
+    await storage.delete(forgotten?.name ?? "");
+    await clock.advance(96 * 3_600_000);
+    expect(await vanished()).toEqual([stolen?.id]);
+    // What is seen daily is known for as long as it is.
+    for (let day = 0; day < 6; day++) {
+      await clock.advance(24 * 3_600_000);
+      expect(await vanished()).toEqual([stolen?.id]);
+    }
+    await storage.delete(third?.name ?? "");
+    expect(new Set(await vanished())).toEqual(new Set([stolen?.id, third?.id]));
   });
 
   test("sees a hold released and set again", async () => {
