@@ -7,7 +7,9 @@ import { primaryName } from "../job/locations.ts";
 import { signsOfOthers } from "../job/signs-of-others.ts";
 import { policiesAtLocations, policiesAtReplicas, pointsOf, type StatusSources } from "./status.ts";
 
-type Sources = Pick<StatusSources, "configFile" | "jobs" | "failures" | "maintenance" | "monitor" | "clock">;
+const minute = 60_000;
+
+type Sources = Pick<StatusSources, "configFile" | "jobs" | "failures" | "board" | "maintenance" | "monitor" | "clock">;
 
 export function concernsOf(sources: Sources): Concern[] {
   const points = pointsOf(sources);
@@ -49,10 +51,41 @@ function captures({ failures }: Sources, points: readonly PointStatus[]): Concer
 
 /** What could not be locked, and damage below, are subjects of their own: work that fails, and was told, hides neither, nor they it. */
 function replications(sources: Sources): Concern[] {
-  return policiesAtReplicas(sources).flatMap(({ policy, location, unlocked = 0 }) => [
-    inARow({ kind: "replication", policy, location }, sources.failures.replications(policy, location)),
-    counted({ kind: "lock", policy, location }, "some recovery points aren't locked for long enough; points", unlocked),
-  ]);
+  return policiesAtReplicas(sources).flatMap(({ policy, location, from, unlocked = 0 }): Concern[] => {
+    const subject: Subject = { kind: "replication", policy, location };
+    const row = sources.failures.replications(policy, location);
+    const trouble = row.count > 0 ? undefined : standstill(sources, { policy, location, from });
+    return [
+      trouble === undefined ? inARow(subject, row) : { subject, event: "failure", trouble },
+      counted(
+        { kind: "lock", policy, location },
+        "some recovery points aren't locked for long enough; points",
+        unlocked,
+      ),
+    ];
+  });
+}
+
+/** So long may a location not answer while a replication is under way there, in ms: an interruption is no failure. */
+const silence = 10 * minute;
+
+/** A replication may hang for ever, as where a network mount's server is gone: then neither it fails, nor any that is left to it. */
+function standstill(
+  { board, monitor, clock }: Sources,
+  { policy, location, from }: { readonly policy: string; readonly location: string; readonly from: string },
+): string | undefined {
+  const task = board.status.find(
+    (one) => one.stage === "replication" && one.policy === policy && one.location === location,
+  );
+  // One that moves may be what keeps the location from answering.
+  if (task?.started === undefined || task.rate !== undefined) return undefined;
+  const { started } = task;
+  const silent = [location, from]
+    .map((name) => monitor.watch(name))
+    .find(
+      (watch) => watch?.error !== undefined && clock.now() - Math.max(started, watch.known?.checked ?? 0) >= silence,
+    );
+  return silent?.error && `it stands still: ${silent.error.message.replace(/\.$/, "")}`;
 }
 
 /** For how long a sign of others is told to whom it wasn't told yet, since it was seen last. In ms. */
@@ -106,8 +139,6 @@ function inARow(subject: Subject, { count, message }: Pick<Failures, "count" | "
   const row = count === 1 ? "failed" : `failed ${String(count)} times in a row`;
   return { subject, event: "failure", trouble: message === undefined ? row : `${row}: ${message.replace(/\.$/, "")}` };
 }
-
-const minute = 60_000;
 
 /** To the minute, from the first on. */
 function roundly(ms: number): string {

@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { concernsOf, everyObjectiveMet } from "../../src/daemon/concerns.ts";
+import { WorkBoard } from "../../src/daemon/work-board.ts";
 import { describeSubject } from "../../src/notify/notice.ts";
 import { planNotices } from "../../src/notify/plan.ts";
 import { loadConfig } from "../../src/policy/load.ts";
@@ -40,14 +41,28 @@ interface World {
   readonly failing?: { readonly count: number; readonly message?: string };
   readonly maintenance?: object;
   readonly refused?: string;
+  readonly board?: WorkBoard;
+  /** When the location answered last that doesn't any more, in minutes. */
+  readonly silent?: { readonly location: string; readonly since: number };
   readonly sign?: { readonly since: number; readonly last: number; readonly message: string };
   /** Points that could not be locked at the replica. */
   readonly unlocked?: number;
 }
 
-function sources({ age, running = false, failing, maintenance = {}, refused, sign, unlocked }: World): Sources {
+function sources({
+  age,
+  running = false,
+  failing,
+  maintenance = {},
+  refused,
+  board,
+  silent,
+  sign,
+  unlocked,
+}: World): Sources {
   const newest = { time: now - (age ?? 0) * minute, source: "docs", policy: "often" };
   const row = { count: 0, last: 0, ...failing };
+  const clock = new ManualClock(now);
   // No more of each part than is looked at.
   return {
     configFile: {
@@ -65,9 +80,18 @@ function sources({ age, running = false, failing, maintenance = {}, refused, sig
     monitor: {
       watches: [{ location: "primary" }, { location: "far" }],
       unlocked: () => unlocked,
-      watch: () => ({ known: { newest: age === undefined ? [] : [newest], verified: [] } }),
+      watch: (location: string) => ({
+        error:
+          location === silent?.location ? { code: "storage_unreachable", message: "It doesn't answer." } : undefined,
+        known: {
+          checked: now - (location === silent?.location ? silent.since : 0) * minute,
+          newest: age === undefined ? [] : [newest],
+          verified: [],
+        },
+      }),
     },
-    clock: new ManualClock(now),
+    board: board ?? new WorkBoard(clock),
+    clock,
   } as unknown as Sources;
 }
 
@@ -133,6 +157,43 @@ it("points that could not be locked are told, also when the replication fails, a
       { age: 1, failing, unlocked: 3 },
     ]),
   ).toContain("failure replication");
+});
+
+it("a replication that stands still is told, though neither it nor any after it fails", () => {
+  const clock = new ManualClock(now - 100 * minute);
+  const board = new WorkBoard(clock);
+  const told = ["failure: replication of often to far: it stands still: It doesn't answer"];
+  const silent = { location: "far", since: 10 };
+  expect(troubles({ age: 1, board, silent })).toEqual([]);
+  board.addJob("often", []).hear({ event: "replication-started", replica: "far" });
+  const later = board.addJob("often", []);
+  later.hear({ event: "replication-started", replica: "far" });
+  later.end();
+  expect(troubles({ age: 1, board, silent })).toEqual(told);
+  expect(troubles({ age: 1, board, silent: { location: "primary", since: 10 } })).toEqual(told);
+  expect(troubles({ age: 1, board, silent: { location: "far", since: 9 } })).toEqual([]);
+  expect(troubles({ age: 1, board })).toEqual([]);
+  expect(troubles({ age: 1, board, silent, failing: { count: 1 } })).toContain(
+    "failure: replication of often to far: failed",
+  );
+});
+
+it("a replication that moves doesn't stand still, though its replica has no time for questions", async () => {
+  const clock = new ManualClock(now - 100 * minute);
+  const board = new WorkBoard(clock);
+  const job = board.addJob("often", []);
+  job.hear({ event: "replication-progress", replica: "far", done: 0, total: 1e9 });
+  await clock.advance(1000);
+  job.hear({ event: "replication-progress", replica: "far", done: 1e6, total: 1e9 });
+  expect(troubles({ age: 1, board, silent: { location: "far", since: 60 } })).toEqual([]);
+  await clock.advance(10 * minute);
+  expect(troubles({ age: 1, board, silent: { location: "far", since: 60 } })).toHaveLength(1);
+});
+
+it("a replication that has just begun isn't told, however long its replica was away before", () => {
+  const board = new WorkBoard(new ManualClock(now - 9 * minute));
+  board.addJob("often", []).hear({ event: "replication-started", replica: "far" });
+  expect(troubles({ age: 1, board, silent: { location: "far", since: 1000 } })).toEqual([]);
 });
 
 it("damage is told, also when it was told that checks could not be done", () => {

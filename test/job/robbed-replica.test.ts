@@ -3,6 +3,7 @@ import * as fs from "node:fs/promises";
 import { expect, test } from "vitest";
 import { FailureRecords } from "../../src/daemon/failure-records.ts";
 import { concernsOf } from "../../src/daemon/concerns.ts";
+import { WorkBoard } from "../../src/daemon/work-board.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
 import { planNotices } from "../../src/notify/plan.ts";
 import { working } from "../helpers/working-job.ts";
@@ -44,6 +45,7 @@ test("it is told once, also by a channel that only gets through when all is well
   const sources = {
     configFile: { config: site.config },
     failures,
+    board: new WorkBoard(clock),
     maintenance: { records: {} },
     monitor: { watches: [], watch: () => undefined, unlocked: () => undefined },
     clock,
