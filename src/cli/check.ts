@@ -30,8 +30,9 @@ export const define: DefineVerb = (command, cli) => {
       "after",
       `
 Checks that every recovery point is complete: manifests and their signatures, trees, index, packs. With --read-data it
-also reads and verifies what is stored; having read all of a location of the configuration, it records that with each
-recovery point. Changes nothing else. The daemon counts such a check as one of its own. Damage makes the exit status 4.
+also reads and verifies what is stored. At a location of the configuration it records with each recovery point when
+something of it can't be read and, having read everything, that all of it can. Changes nothing else. The daemon counts
+such a check as one of its own. Damage makes the exit status 4.
 
 Examples:
   stillpoint check
@@ -44,7 +45,7 @@ Examples:
 async function check(cli: Cli, flags: Flags): Promise<void> {
   const readData = flags.readData === true ? { group: 1, of: 1 } : flags.readData;
   // Only a location that is ours gets our proofs.
-  const recordProofs = flags.repository === undefined && readData?.of === 1;
+  const recordProofs = flags.repository === undefined;
   const { name, repository, config } = await openLocation(cli, flags, { write: recordProofs, limited: true });
   const progress = new Progress(cli, flags);
   let report: CheckReport;

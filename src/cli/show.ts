@@ -99,9 +99,10 @@ function describePart(part: Part): string {
 
 function describeProof(proof: CatalogPoint["proof"]): string {
   if (proof === undefined) return "not yet";
-  const how = proof.method === "restore" ? "by a restore" : "by reading all of it";
-  const when = `${formatTime(Date.parse(proof.time))} UTC, ${how}`;
-  return proof.result === "passed" ? when : `NO: it failed at ${when}${proof.detail === "" ? "" : `: ${proof.detail}`}`;
+  const when = `${formatTime(Date.parse(proof.time))} UTC`;
+  const restored = proof.method === "restore";
+  if (proof.result === "passed") return `${when}, ${restored ? "by a restore" : "by reading all of it"}`;
+  return `NO: it failed at ${when}${restored ? ", by a restore" : ""}${proof.detail === "" ? "" : `: ${proof.detail}`}`;
 }
 
 function describeLeftOut({ manifest }: CatalogPoint): string {

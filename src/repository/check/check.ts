@@ -1,6 +1,6 @@
-/** Checks a repository: structure always, every byte when asked; records proofs of what was read in full. */
-import { throwIfCancelled } from "../../host/cancel.ts";
-import { type CatalogPoint, forEachAtOnce } from "../points/catalog.ts";
+/** Checks a repository: structure always, every byte when asked; records with each point what it found. */
+import { isStillpointError } from "../../errors.ts";
+import type { CallOptions } from "../../storage/storage.ts";
 import { findChainGaps } from "./chain.ts";
 import { diagnose, type DiagnoseOptions, type Diagnosis } from "./diagnose.ts";
 import { describeDiagnosis, type Finding } from "./findings.ts";
@@ -9,12 +9,12 @@ import { describeLocked, type LockedView, viewLocked } from "./locks.ts";
 import type { ReadData } from "./packs.ts";
 import type { Repository } from "../repository.ts";
 import { executorFor } from "../threads/executor.ts";
-import { putSmallObject } from "../points/small-objects.ts";
+import { recordProofs } from "./proofs.ts";
 
 export interface CheckOptions extends DiagnoseOptions {
   /** Of a replica: it needn't have every point of a source's chain. */
   readonly replica?: boolean;
-  /** After every byte of the repository was read, store with each point whether it is whole. */
+  /** Store with each point what can't be read of it, and, when every byte of the repository was read, that all can. */
   readonly recordProofs?: boolean;
 }
 
@@ -49,18 +49,20 @@ export async function checkRepository(repository: Repository, options: CheckOpti
     signal: options.signal,
   });
   const seconds = (repository.clock.monotonic() - started) / 1000;
-  const everything = options.readData?.of === 1;
-  const proofs =
-    options.recordProofs === true && everything ? await recordProofs(repository, diagnosis, seconds, options) : 0;
+  const { readData, signal } = options;
+  const findings = [...deeds, ...((await held?.findings(options)) ?? []), ...describeDiagnosis(diagnosis), ...gaps];
+  const recorded =
+    options.recordProofs === true
+      ? await record(repository, diagnosis, { readData, seconds, findings, signal })
+      : { findings, proofs: 0 };
   return {
-    findings: [...deeds, ...((await held?.findings(options)) ?? []), ...describeDiagnosis(diagnosis), ...gaps],
+    ...recorded,
     points: diagnosis.catalog.points.length,
     blobs: diagnosis.marks.count,
     packs: diagnosis.store.present.size,
-    readData: options.readData,
+    readData,
     bytesRead: diagnosis.bytesRead,
     seconds,
-    proofs,
     locked: locked && summaryOf(locked),
   };
 }
@@ -70,31 +72,20 @@ function summaryOf({ pins }: LockedView): CheckReport["locked"] {
   return ends.length === 0 ? undefined : { points: ends.length, until: Math.min(...ends) };
 }
 
-const proofsAtOnce = 8;
-
-/** One for each point: every byte that it needs was read and verified, or could not be. Returns how many. */
-async function recordProofs(
+/** Damage that was found is told all the same where that can't be stored, such as on a full disk. */
+async function record(
   repository: Repository,
-  { catalog, unreadable }: Diagnosis,
-  seconds: number,
-  { signal }: CheckOptions,
-): Promise<number> {
-  const pieces = new Map<string, number>();
-  for (const { affected } of unreadable.values()) {
-    for (const { point } of affected) pieces.set(point, (pieces.get(point) ?? 0) + 1);
+  { catalog: { points }, unreadable }: Diagnosis,
+  { readData, seconds, findings, signal }: Pick<CheckReport, "readData" | "seconds" | "findings"> & CallOptions,
+): Promise<Pick<CheckReport, "findings" | "proofs">> {
+  const affected = [...unreadable.values()].flatMap((blob) => blob.affected);
+  const everything = readData?.of === 1;
+  try {
+    const proofs = await recordProofs(repository, { points, affected, everything, seconds }, { signal });
+    return { findings, proofs };
+  } catch (error) {
+    if (findings.length === 0 || !isStillpointError(error) || error.code === "cancelled") throw error;
+    const message = `Cannot record with the recovery points what was found: ${error.parts.what}`;
+    return { findings: [...findings, { kind: "object", object: "proofs", message, affected: [] }], proofs: 0 };
   }
-  const time = new Date(repository.clock.now()).toISOString();
-  await forEachAtOnce(catalog.points, proofsAtOnce, async ({ id: point }: CatalogPoint) => {
-    throwIfCancelled(signal);
-    const lost = pieces.get(point) ?? 0;
-    const result = lost === 0 ? "passed" : "failed";
-    const detail = lost === 0 ? "every byte was read and verified" : `${String(lost)} pieces can't be read`;
-    await putSmallObject(
-      repository,
-      "proofs",
-      { version: 1, point, time, method: "read-data", result, seconds, detail },
-      { signal },
-    );
-  });
-  return catalog.points.length;
 }

@@ -8,12 +8,13 @@
 import type { CallOptions } from "../../storage/storage.ts";
 import type { CheckProgress, ReadData } from "../check/packs.ts";
 import type { Finding } from "../check/findings.ts";
+import { recordProofs } from "../check/proofs.ts";
 import { type ExecutorFactory, executorFor } from "../threads/executor.ts";
 import { withLease } from "../lease.ts";
 import { packName } from "../blobs/pack.ts";
 import { executeRepair, type Repaired } from "./execute.ts";
 import { executeObjects, type ObjectAction } from "./objects.ts";
-import { planRepair, type RepairPlan } from "./plan.ts";
+import { type PlannedRepair, planRepair, type RepairPlan } from "./plan.ts";
 import { writeLocked } from "../locks/write-locked.ts";
 import type { Repository } from "../repository.ts";
 import { viewLocked } from "../check/locks.ts";
@@ -49,6 +50,7 @@ export interface RepairReport {
 
 /** @throws StillpointError `busy` when another sweeps or repairs, a storage error, `cancelled`. */
 export async function repairRepository(repository: Repository, options: RepairOptions): Promise<RepairReport> {
+  const started = repository.clock.monotonic();
   const { signal, holder = "stillpoint repair", dryRun = false } = options;
   const planning = { ...options, readData: "readData" in options ? options.readData : { group: 1, of: 1 } };
   if (dryRun) {
@@ -67,10 +69,26 @@ export async function repairRepository(repository: Repository, options: RepairOp
       // What the points that are back need must be known before anything else is decided.
       const back = await bringPointsBack(locked, { ...planning, pins, readData: undefined });
       const planned = await planRepair(repository, { ...planning, pins });
+      await recordLoss(locked, planned, repository.clock.monotonic() - started, { signal });
       const done = await executeRepair(locked, planned, { executor: options.executor, onProgress, signal });
       return report([{ ...nothing, objects: [...uncovered, ...back] }, planned.plan], done);
     });
   });
+}
+
+/**
+ * Stored before the index stops naming what is lost: from then on only its proof tells that a point isn't whole, and that nothing may be
+ * taken over from it unseen.
+ */
+async function recordLoss(
+  repository: Repository,
+  { plan, diagnosis }: PlannedRepair,
+  duration: number,
+  options: CallOptions,
+): Promise<void> {
+  const affected = plan.lost.flatMap((finding) => finding.affected);
+  const { points } = diagnosis.catalog;
+  await recordProofs(repository, { points, affected, everything: false, seconds: duration / 1000 }, options);
 }
 
 /** Restores manifests until none is missing that a replica has: one that is back may name another that is missing. */

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
-import { isStillpointError } from "../../../src/errors.ts";
+import { isStillpointError, StillpointError } from "../../../src/errors.ts";
 import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
 import { forgetPoint, loadCatalog } from "../../../src/repository/points/catalog.ts";
 import { checkRepository, type CheckOptions, type CheckReport } from "../../../src/repository/check/check.ts";
@@ -104,6 +104,35 @@ describe("a healthy repository", () => {
     expect(await check({ recordProofs: true, readData: undefined })).toMatchObject({ proofs: 0, bytesRead: 0 });
   });
 
+  test("takes back what was proven when anything can't be read, once, until everything was read and is whole", async () => {
+    const damaged = await captureTiny(repository, { image: [1, 2] });
+    const [pack] = await packsOf("data");
+    const other = await captureTiny(repository, { image: [3, 4] }, { source: "other" });
+    await check({ recordProofs: true });
+    const name = packName(pack?.id ?? "");
+    const data = await repository.storage.get(name);
+    await repository.storage.delete(name);
+    const results = async (): Promise<unknown[]> => {
+      const { points } = await loadCatalog(repository);
+      return [damaged, other].map(({ id }) => points.find((point) => point.id === id)?.proof?.result);
+    };
+    here.clock.pass(1000);
+    const looked = await check({ recordProofs: true, readData: undefined });
+    expect(looked.findings[0]?.affected).toMatchObject([{ point: damaged.id }]);
+    expect(looked.proofs).toBe(1);
+    expect(await results()).toEqual(["failed", "passed"]);
+    here.clock.pass(1000);
+    for (const group of [1, 2]) {
+      expect(await check({ recordProofs: true, readData: { group, of: 2 } })).toMatchObject({ proofs: 0 });
+    }
+    await repository.storage.put(name, [data]);
+    here.clock.pass(1000);
+    expect(await check({ recordProofs: true, readData: undefined })).toMatchObject({ findings: [], proofs: 0 });
+    expect(await results()).toEqual(["failed", "passed"]);
+    await check({ recordProofs: true });
+    expect(await results()).toEqual(["passed", "passed"]);
+  });
+
   test("is read in full by all groups together", async () => {
     for (let i = 1; i < 20; i++) await captureTiny(repository, { image: [i, 100 + i] });
     const whole = await check();
@@ -178,6 +207,20 @@ describe("damage", () => {
     expect(sort(findings[0]?.affected ?? [])).toEqual(sort(expected));
     const { points } = await loadCatalog(repository);
     for (const { proof } of points) expect(proof).toMatchObject({ method: "read-data", result: "failed" });
+  });
+
+  test("is told also where it can't be recorded with the points", async () => {
+    await captureTiny(repository, { image: [1, 2] });
+    const [pack] = await packsOf("data");
+    await repository.storage.delete(packName(pack?.id ?? ""));
+    const full = new StillpointError("storage_full", { what: "the disk is full" });
+    const storage = overriding(repository.storage, { put: () => Promise.reject(full) });
+    const { findings, proofs } = await check({ recordProofs: true }, { ...repository, storage });
+    expect(proofs).toBe(0);
+    expect(findings).toMatchObject([
+      { kind: "pack" },
+      { kind: "object", object: "proofs", message: expect.stringContaining("the disk is full") as string },
+    ]);
   });
 
   test("of a node names everything below it, even without reading data", async () => {

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
+import { isReliable } from "../../../src/capture/describe-capture.ts";
 import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
 import { loadCatalog } from "../../../src/repository/points/catalog.ts";
 import { checkRepository } from "../../../src/repository/check/check.ts";
@@ -21,6 +22,7 @@ import {
   makeReplicaOf,
   makeTestRepository,
   namesOf,
+  overriding,
   readTiny,
   reopen,
   type TestRepository,
@@ -286,3 +288,43 @@ async function ruin(disk: SimulatedDisk, name: string, how: string, at: number):
   else if (how === "flip") await alter(disk, name, flipByte(at));
   else await alter(disk, name, (data) => data.subarray(0, how === "empty" ? 0 : at % data.length));
 }
+
+describe("proofs", () => {
+  test("say which points aren't whole before the index stops naming what they have lost", async () => {
+    const pack = await nameOfFirst("data");
+    await alter(here.disk, pack, (data) => flipByte(headerLength + 5)(data));
+    const proven: string[][] = [];
+    const storage = overriding(repository.storage, {
+      delete: async (...call) => {
+        if (call[0].startsWith("index/")) proven.push(await failed());
+        await repository.storage.delete(...call);
+      },
+    });
+    const { lost, dropped } = await repair({}, { ...repository, storage });
+    expect(dropped).toEqual([pack]);
+    const affected = new Set(lost.flatMap((finding) => finding.affected.map(({ point }) => point)));
+    expect(affected.size).toBe(2);
+    expect(proven.length).toBeGreaterThan(0);
+    for (const ids of proven) expect(new Set(ids)).toEqual(affected);
+    // Captures rely on the others alone.
+    const store = await BlobStore.load(repository);
+    expect(store.lost.size).toBe(0);
+    for (const point of (await loadCatalog(repository)).points)
+      expect(isReliable(store, point)).toBe(!affected.has(point.id));
+    // Nothing is said twice.
+    await repair();
+    expect(await namesOf(repository.storage, "proofs/")).toHaveLength(2);
+  });
+
+  test("aren't stored when a replica has what is lost here, nor by a dry run", async () => {
+    await alter(here.disk, await nameOfFirst("data"), (data) => flipByte(headerLength + 5)(data));
+    await repair({ dryRun: true });
+    await repair({ replicas });
+    expect(await namesOf(repository.storage, "proofs/")).toEqual([]);
+  });
+
+  async function failed(): Promise<string[]> {
+    const { points: all } = await loadCatalog(repository);
+    return all.filter(({ proof }) => proof?.result === "failed").map(({ id }) => id);
+  }
+});
