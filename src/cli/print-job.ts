@@ -35,11 +35,15 @@ export function printReplica(
   printErrors(output, replica, errors);
 }
 
-function printPrune({ output }: Cli, { location, forgotten, kept, givenUp, errors }: PruneReport): void {
+function printPrune({ output }: Cli, { location, outcome, forgotten, kept, givenUp, errors }: PruneReport): void {
   if (forgotten > 0) output.print(`${location}: ${count(forgotten, "recovery point")} forgotten, ${kept} kept`);
   if (givenUp > 0)
     output.print(
       `${location}: ${givenUp} of them never reached a replica: the policy's \`unreplicated\` limit was reached`,
+    );
+  if (outcome === "deferred")
+    output.print(
+      `${location}: the configuration has changed meanwhile; what else is to be forgotten is left to the next run`,
     );
   printErrors(output, location, errors);
 }

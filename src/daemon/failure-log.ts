@@ -67,14 +67,14 @@ export class FailureLog {
   }
 }
 
-/** What became of each stage of a job. What was left to an earlier replication isn't known yet. */
+/** What became of each stage of a job. What was left to an earlier replication, or to the next run, isn't known yet. */
 export function endedIn({ policy, sources, replicas, prune }: JobReport): Ended[] {
   return [
     ...sources.map((one): Ended => ({ ...one, stage: "capture", policy })),
     ...replicas
       .filter(({ outcome }) => outcome !== "deferred")
       .map((one): Ended => ({ ...one, stage: "replication", policy, location: one.replica })),
-    ...prune.map((one): Ended => ({ ...one, stage: "prune", policy })),
+    ...prune.filter(({ outcome }) => outcome !== "deferred").map((one): Ended => ({ ...one, stage: "prune", policy })),
   ];
 }
 

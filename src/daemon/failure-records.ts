@@ -105,13 +105,14 @@ export class FailureRecords {
     const replications = (this.#records.replications[policy] ??= {});
     const prunes = (this.#records.prunes[policy] ??= {});
     const signs = (this.#records.signs[policy] ??= {});
-    // A replication that was left to an earlier one, still at work, says nothing.
+    // A replication that was left to an earlier one, still at work, says nothing; nor does a prune that was left to the next run.
     const sent = replicas.filter(({ outcome }) => outcome !== "deferred");
+    const pruned = prune.filter(({ outcome }) => outcome !== "deferred");
     const news = [
       ...sources.map((ended) => tally(captures, ended.source, ended, ["cancelled"])),
       ...sent.map((ended) => tally(replications, ended.replica, withoutApart(ended), ["cancelled"])),
       ...sent.flatMap((ended) => signsOfOthers.map((code) => noteSign((signs[ended.replica] ??= {}), code, ended))),
-      ...prune.map((ended) => tally(prunes, ended.location, ended, ["cancelled", "storage_unreachable"])),
+      ...pruned.map((ended) => tally(prunes, ended.location, ended, ["cancelled", "storage_unreachable"])),
     ];
     if (news.includes(true)) await this.#state.write(record, this.#records);
   }

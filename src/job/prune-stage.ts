@@ -1,6 +1,7 @@
 /** The third stage of a job: forgetting what no rule keeps, at one location. */
+import { isDeepStrictEqual } from "node:util";
 import type { Config, Policy } from "../policy/config.ts";
-import { executePrune, type ExecutePruneOptions } from "../prune/execute-prune.ts";
+import { executePrune, type ExecutePruneOptions, type Pruned as Executed } from "../prune/execute-prune.ts";
 import type { RetentionRules } from "../prune/guard-retention.ts";
 import { asFirstReceived } from "../repository/locks/first-received.ts";
 import { lockedPoints } from "../repository/locks/pins.ts";
@@ -35,17 +36,44 @@ export interface PlannedPrune {
   readonly change: RetentionChange;
 }
 
-/** Throws what `planPruneStage` and `executePlanned` throw. */
+/**
+ * Goes by the policy as it is now, to the last point: the one of the request is as old as its job, which may have taken hours. Throws
+ * what `planPruneStage` and `executePlanned` throw.
+ */
 export async function pruneStage(context: PruneContext, request: PruneRequest): Promise<Pruned> {
-  const planned = await planPruneStage(context, request);
+  const { location, signal } = request;
+  const policy = inForce(context.config(), request);
+  if (policy === undefined) return { outcome: "deferred", kept: 0, forgotten: 0, givenUp: 0, errors: [] };
+  const planned = await planPruneStage(context, { policy, location, signal });
+  const holds = (): boolean => isDeepStrictEqual(inForce(context.config(), request), policy);
+  const { forgotten, complete } = await executePlanned(planned, { signal, holds });
   const { groups } = planned.plan;
-  const { forgotten } = await executePlanned(planned, { signal: request.signal });
   const sum = (of: (group: PlannedGroup) => number): number => groups.reduce((total, one) => total + of(one), 0);
-  const kept = sum(({ keep, remove }) => keep.length + remove.length) - forgotten.length;
-  const givenUp = sum((one) => one.givenUp.length);
+  const gone = new Set(forgotten);
   const { excesses, acceptance } = planned.change;
   const accepted = excesses.length > 0 ? acceptance : undefined;
-  return { outcome: "ok", kept, forgotten: forgotten.length, givenUp, ...(accepted && { accepted }), errors: [] };
+  return {
+    outcome: complete ? "ok" : "deferred",
+    kept: sum(({ keep, remove }) => keep.length + remove.length) - gone.size,
+    forgotten: gone.size,
+    givenUp: sum((one) => one.givenUp.filter((id) => gone.has(id)).length),
+    ...(accepted && { accepted }),
+    errors: [],
+  };
+}
+
+/**
+ * The policy as the configuration has it; undefined when there is none of that name, or it forgets nothing at the location: it doesn't
+ * replicate there, or not to the place where the job did, or this host may only add there.
+ */
+function inForce({ policies }: Config, { policy: { name, replicate }, location }: PruneRequest): Policy | undefined {
+  const policy = policies.find((one) => one.name === name);
+  if (policy === undefined || location === primaryName) return policy;
+  const [before, now] = [replicate, policy.replicate].map(
+    (all) => all.find(({ replica }) => replica.name === location)?.replica,
+  );
+  const mayForget = now !== undefined && !now.appendOnly && isDeepStrictEqual(now.place, before?.place);
+  return mayForget ? policy : undefined;
 }
 
 /** What the stage would do; reads only. `prune --dry-run` prints it. Throws what opening the location throws, or a storage error. */
@@ -73,7 +101,7 @@ export function judgementOf(
 export async function executePlanned(
   { repository, plan, change }: PlannedPrune,
   options: ExecutePruneOptions,
-): Promise<{ readonly forgotten: readonly string[] }> {
+): Promise<Executed> {
   return await carryOutChange(change, async () => await executePrune(repository, plan, options));
 }
 

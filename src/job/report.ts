@@ -66,7 +66,8 @@ export interface ReplicaReport extends StageReport, Replicated {
 
 /** What pruning one location came to. */
 export interface Pruned {
-  readonly outcome: Outcome;
+  /** `deferred`: the configuration has changed since the job began, and what is to be forgotten now is left to the next run. */
+  readonly outcome: Outcome | "deferred";
   readonly kept: number;
   readonly forgotten: number;
   /** Of those: points that a replica still lacks, given up because the policy's cap was reached. */

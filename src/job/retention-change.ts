@@ -56,17 +56,21 @@ export function isBlocked({ after, excesses, acceptance }: RetentionChange): boo
 }
 
 /**
- * Does the work, unless the change is blocked, and remembers that the new rules are the usual ones now. An acceptance is
- * used up by that; one for other rules has expired. Throws `retention_guarded`, what `work` throws, and what writing to
+ * Does the work, unless the change is blocked, and when it is complete, remembers that the new rules are the usual ones now. An
+ * acceptance is used up by that; one for other rules has expired. Throws `retention_guarded`, what `work` throws, and what writing to
  * the state folder throws.
  */
-export async function carryOutChange<Done>(change: RetentionChange, work: () => Promise<Done>): Promise<Done> {
+export async function carryOutChange<Done extends { readonly complete: boolean }>(
+  change: RetentionChange,
+  work: () => Promise<Done>,
+): Promise<Done> {
   const { place, after, before, acceptance, records } = change;
   if (isBlocked(change)) {
     if (acceptance !== undefined) await records.expire(place);
     throw blockedError(change);
   }
   const done = await work();
+  if (!done.complete) return done;
   if (before === undefined || !isSame(before, after)) await records.apply(place, after);
   if (acceptance !== undefined) await records.expire(place);
   return done;

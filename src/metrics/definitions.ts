@@ -31,7 +31,7 @@ const perSeries = ["policy", "source", "location"] as const;
 
 /**
  * Labels have as many values as the configuration has names: `policy`, `source`, and `location`, which is `primary` or a replica's
- * name; `channel` is `webhook`, `email` or `ping`. `outcome` is `ok`, `partial`, `failed`, and for replications `deferred`.
+ * name; `channel` is `webhook`, `email` or `ping`. `outcome` is `ok`, `partial`, `failed`, and for replications and prunes `deferred`.
  *
  * Gauges say what the repositories and the state folder say, so a restart changes nothing. Counters and histograms begin at 0 with the process, as
  * Prometheus expects of them.

@@ -90,7 +90,8 @@ from \`src/metrics/definitions.ts\`; a test compares the two.
   \`webhook\`, \`email\` or \`ping\`. So the number of series is
   bounded by that file.
 - \`outcome\` is \`ok\`, \`partial\` (something of value was done, and something was not) or \`failed\`; for replications also \`deferred\` (an earlier
-  one to the same replica is still at work and goes on with the new points).
+  one to the same replica is still at work and goes on with the new points), and for prunes (the configuration has changed since the job began,
+  and the next run forgets by the new one).
 - Gauges are made of what the repositories and the state folder say, so a restart of the daemon changes none of them, unless their
   text says "in this process". Counters and histograms begin at 0 with the process.
 - Ages are computed at each scrape. A location that can't be reached keeps its last known point, which goes on ageing, and

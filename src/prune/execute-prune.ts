@@ -6,6 +6,8 @@ import type { CallOptions } from "../storage/storage.ts";
 import type { PrunePlan } from "./plan-prune.ts";
 
 export interface ExecutePruneOptions extends CallOptions {
+  /** Asked before each point whether the plan still holds; always, by default. */
+  readonly holds?: () => boolean;
   /** Told of each point once it is forgotten. */
   readonly onForgotten?: (point: CatalogPoint) => void;
 }
@@ -14,6 +16,8 @@ export interface Pruned {
   readonly forgotten: readonly string[];
   /** Held, or read, since the plan was made, so they stay. */
   readonly held: readonly string[];
+  /** False when the plan didn't hold any more: what it hadn't come to stays. */
+  readonly complete: boolean;
 }
 
 /** Throws a storage error, or `cancelled`: what was forgotten by then stays forgotten, the rest stays as it is. */
@@ -22,12 +26,13 @@ export async function executePrune(
   plan: PrunePlan,
   options: ExecutePruneOptions = {},
 ): Promise<Pruned> {
-  const { signal, onForgotten } = options;
+  const { signal, holds = () => true, onForgotten } = options;
   const forgotten: string[] = [];
   const held: string[] = [];
   for (const { policy, remove } of plan.groups) {
     for (const point of remove) {
       throwIfCancelled(signal);
+      if (!holds()) return { forgotten, held, complete: false };
       // The plan may be some minutes old; a hold placed meanwhile counts, even one that can't be read, and so does a reader.
       const keeper = await forgetUnlessKept(repository, point, `no rule of ${policy} keeps it`, { signal });
       if (keeper !== undefined) {
@@ -38,5 +43,5 @@ export async function executePrune(
       onForgotten?.(point);
     }
   }
-  return { forgotten, held };
+  return { forgotten, held, complete: true };
 }

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Ended, endedIn, type Failure, FailureLog, noteFailure } from "../../src/daemon/failure-log.ts";
-import type { JobReport } from "../../src/job/report.ts";
+import { type ErrorReport, type JobReport, nothingSent } from "../../src/job/report.ts";
 import { StateFolder } from "../../src/job/state-folder.ts";
 import { tempDir } from "../helpers/temp-dir.ts";
 
@@ -46,6 +46,22 @@ it("stays small, and drops what goes on last", () => {
     }),
     { numRuns: 50 },
   );
+});
+
+it("doesn't take for over what was left to another run", async () => {
+  const log = new FailureLog(new StateFolder(await tempDir()));
+  const ended = { started: 0, finished: 5 };
+  const job = (errors: readonly ErrorReport[], outcome: "failed" | "deferred"): JobReport => ({
+    policy: "often",
+    ...ended,
+    outcome: "partial",
+    sources: [],
+    replicas: [{ ...nothingSent, ...ended, replica: "far", outcome, errors }],
+    prune: [{ ...ended, location: "primary", kept: 0, forgotten: 0, givenUp: 0, outcome, errors }],
+  });
+  await log.note(...endedIn(job([broken], "failed")));
+  await log.note(...endedIn(job([], "deferred")));
+  expect(log.failures.map(({ over }) => over)).toEqual([undefined, undefined]);
 });
 
 it("is there after a restart, with what a job's stages said", async () => {

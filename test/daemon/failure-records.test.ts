@@ -74,12 +74,16 @@ it("doesn't blame prunes for a location that is away", async () => {
   expect(records.replications("often", "far")).toEqual({ count: 1, last: 10, message: "Cannot reach far" });
 });
 
-it("takes a replication that was left to another one for neither failure nor success", async () => {
+it("takes what was left to another run for neither failure nor success", async () => {
   const { records } = await made();
   await records.note(job("failed", 10));
-  const { replicas, ...rest } = job("ok", 20);
-  await records.note({ ...rest, replicas: replicas.map((one) => ({ ...one, outcome: "deferred" })) });
-  expect(records.replications("often", "far").count).toBe(1);
+  const { replicas, prune, ...rest } = job("ok", 20);
+  await records.note({
+    ...rest,
+    replicas: replicas.map((one) => ({ ...one, outcome: "deferred" })),
+    prune: prune.map((one) => ({ ...one, outcome: "deferred" })),
+  });
+  expect([records.replications("often", "far").count, records.prunes("often", "far").count]).toEqual([1, 1]);
 });
 
 /** The same job, with a replication that sent what it could and said that. */

@@ -9,12 +9,18 @@ import { tempDir } from "../helpers/temp-dir.ts";
 
 /**
  * Stands for the work process. What it does is said by the policy's name: `answer` with its process id and version, `die`,
- * or `wait` until it is told to abort.
+ * or `wait` until it is told to abort, or of another configuration, with which it answers then.
  */
 const program = `
+let last;
 process.on("message", (message) => {
-  const { kind, id, input } = message;
+  const { kind, id, input, config } = message;
   if (kind === "ping") return;
+  if (kind === "config") {
+    process.send({ kind: "done", id: last, output: config });
+    return;
+  }
+  last = id;
   if (kind === "abort") {
     process.send({ kind: "failed", id, error: { code: "cancelled", parts: { what: "Told to" }, stack: undefined } });
     return;
@@ -86,6 +92,13 @@ it("tells the process what is to end, and starts none for that", async () => {
   controller.abort();
   expect(await waiting).toMatchObject({ code: "cancelled" });
   expect(await rejection(capture("answer", controller.signal))).toMatchObject({ code: "cancelled" });
+});
+
+it("tells a process at work of another configuration", async () => {
+  const { work, capture } = await workProcess();
+  const waiting = capture("wait");
+  work.reconfigure({ policies: ["seldom"] } as unknown as Config);
+  expect(await waiting).toEqual({ policies: ["seldom"] });
 });
 
 it("ends at once when it is closed", async () => {

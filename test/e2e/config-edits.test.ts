@@ -1,10 +1,14 @@
 /** An administrator changes the configuration of a running daemon: what it would change, what is refused, what waits. */
+import { execFile } from "node:child_process";
 import * as fs from "node:fs/promises";
-import { expect, it } from "vitest";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { expect, it, onTestFinished } from "vitest";
 import { askRun, askStatus } from "../../src/daemon/control-client.ts";
 import { stillpoint } from "../cli/harness.ts";
 import { get, RunningDaemon, samplesAt } from "../helpers/running-daemon.ts";
 import { makeSite } from "../helpers/site.ts";
+import { tempDir } from "../helpers/temp-dir.ts";
 
 function written(keep: string, more = ""): string {
   return `version: 1
@@ -101,6 +105,36 @@ it("shows what an edit would forget, forgets nothing until that is accepted, and
   expect(again).toMatchObject({ status: 0, stdout: expect.stringContaining("nothing to accept") as string });
   // Once applied the rules are the usual ones: no question is asked again.
   expect(await run()).toMatchObject({ outcome: "ok", prune: [{ forgotten: 1 }, {}] });
+  expect(daemon.errors).toBe("");
+});
+
+it("forgets by the rules in force when a run that began under others comes to that", async () => {
+  const root = await tempDir();
+  const pipe = join(root, "pipe");
+  await promisify(execFile)("mkfifo", [pipe]);
+  const gate = await fs.open(pipe, "r+");
+  onTestFinished(async () => await gate.close());
+  const waiting = `{ directory: { path: docs }, hooks: { before: { run: [sh, -c, "read line < ${pipe}"], timeout: 10m } } }`;
+  const rest = written("last: 2").replace("{ directory: { path: docs } }", waiting);
+  const site = await makeSite({ root, rest: rest.split("\n").slice(2).join("\n") });
+  const daemon = new RunningDaemon(site.configFile);
+  await daemon.started();
+  const run = async (meanwhile: () => Promise<void>) => {
+    const running = askRun(site.config.repository.state, { policy: "often" });
+    await meanwhile();
+    // Until then the capture waits.
+    await gate.write("go on\n");
+    return await running;
+  };
+  for (const kept of [1, 2])
+    expect(await run(() => Promise.resolve())).toMatchObject({ prune: [{ location: "primary", kept }, {}] });
+  const from = daemon.lines.length;
+  const report = await run(async () => {
+    await daemon.line(({ message }) => message === "capture started", from);
+    await fs.writeFile(site.configFile, (await fs.readFile(site.configFile, "utf8")).replace("last: 2 ", "last: 9 "));
+    await daemon.line(({ message }) => message === "configuration reloaded");
+  });
+  expect(report).toMatchObject({ outcome: "ok", prune: [{ location: "primary", kept: 3, forgotten: 0 }, {}] });
   expect(daemon.errors).toBe("");
 });
 

@@ -33,7 +33,7 @@ type Plan = ReturnType<typeof losing>;
 async function prunes(kept: RetentionRecords, last: number, plan: Plan, now = 0, where = at): Promise<boolean> {
   const judgement = { place, at: where, now, share: 0.5, records: kept };
   const change = await judgeChange(judgement, rulesOf({ last }), { groups: [plan] });
-  if (!isBlocked(change)) await carryOutChange(change, () => Promise.resolve());
+  if (!isBlocked(change)) await carryOutChange(change, () => Promise.resolve({ complete: true }));
   return !isBlocked(change);
 }
 
@@ -72,7 +72,10 @@ describe("a history of edits, prunes and acceptances", () => {
         const much = usual !== last && forgotten > 0 && spent + forgotten > share * (points + spent);
         const allowed = !much || accepted === last;
         let done = false;
-        const work = (): Promise<void> => Promise.resolve(void (done = true));
+        const work = (): Promise<{ complete: boolean }> => {
+          done = true;
+          return Promise.resolve({ complete: true });
+        };
         const error = await carryOutChange(change, work).then(() => undefined, String);
         expect(done).toBe(allowed);
         expect(error === undefined).toBe(allowed);
@@ -169,15 +172,19 @@ test("a source that comes from another policy is new to the rules, however old t
   expect(String(error)).toContain("90 of 92 recovery points of srv, more than the 50 % of `retention_guard`");
 });
 
-test("work that fails uses nothing up", async () => {
+test.each([
+  ["fails", () => Promise.reject(new Error("disk on fire"))],
+  ["is left to the next run", () => Promise.resolve({ complete: false })],
+])("work that %s uses nothing up", async (_, work) => {
   const kept = records();
   const rules = rulesOf({ last: 1 });
   await kept.accept(place, { fingerprint: fingerprintOf(rules), time: 1, by: "root" });
   const judgement = { place, at, now: 0, share: 0.5, records: kept };
   const judge = async () => await judgeChange(judgement, rules, { groups: [losing(9, 10)] });
-  await rejection(carryOutChange(await judge(), () => Promise.reject(new Error("disk on fire"))));
+  await carryOutChange(await judge(), work).catch(() => undefined);
+  expect(await judge()).toMatchObject({ before: undefined, acceptance: { by: "root" } });
   expect(isBlocked(await judge())).toBe(false);
-  await carryOutChange(await judge(), () => Promise.resolve());
+  await carryOutChange(await judge(), () => Promise.resolve({ complete: true }));
   expect((await judge()).before?.sources).toEqual(["etc"]);
   expect((await judge()).acceptance).toBeUndefined();
 });

@@ -1,5 +1,8 @@
+import { existsSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { describe, expect, it } from "vitest";
+import { pruneStage } from "../../src/job/prune-stage.ts";
+import type { Config, Policy } from "../../src/policy/config.ts";
 import { putSmallObject } from "../../src/repository/points/small-objects.ts";
 import { moveAway, working } from "../helpers/working-job.ts";
 
@@ -154,5 +157,63 @@ policies:
     expect(report.sources[0]?.errors[0]?.code).toBe("source_missing");
     expect(report.replicas).toMatchObject([{ outcome: "ok", points: 1 }]);
     expect(await times("far")).toEqual([1, 2]);
+  });
+});
+
+describe("a configuration that changes while a job is at work", () => {
+  const edited = (config: Config, edit: (policy: Policy) => Policy): Config => ({
+    ...config,
+    policies: config.policies.map(edit),
+  });
+  const keeping = (last: number) => (policy: Policy) => ({
+    ...policy,
+    keep: { last },
+    replicate: policy.replicate.map((one) => ({ ...one, keep: { last } })),
+  });
+  const sending = (to: object) => (policy: Policy) => ({
+    ...policy,
+    replicate: policy.replicate.map((one) => ({ ...one, replica: { ...one.replica, ...to } })),
+  });
+  const pruned = { outcome: "ok", kept: 2, forgotten: 1 };
+  const left = { outcome: "deferred", kept: 0, forgotten: 0 };
+
+  it.each<[string, (policy: Policy) => Policy, object[]]>([
+    ["keeps more", keeping(100), [0, 1].map(() => ({ outcome: "ok", kept: 3, forgotten: 0 }))],
+    ["has the policy no more", (policy) => ({ ...policy, name: "seldom" }), [left, left]],
+    [
+      "has its source no more",
+      (policy) => ({ ...policy, sources: [] }),
+      [0, 1].map(() => ({ ...left, outcome: "ok" })),
+    ],
+    ["replicates there no more", (policy) => ({ ...policy, replicate: [] }), [pruned, left]],
+    ["may only add there", sending({ appendOnly: true }), [pruned, left]],
+    ["has another place there", sending({ place: { kind: "fs", path: "elsewhere" } }), [pruned, left]],
+  ])("that %s holds for what the job forgets", async (_, edit, prune) => {
+    const { site, change, next, times } = await working();
+    await next("one");
+    await next("two");
+    const report = await next("three", ({ event }) => {
+      if (event === "replication-finished") change(edited(site.config, edit));
+    });
+    expect(report).toMatchObject({ outcome: "ok", prune });
+    expect(await times("primary")).toHaveLength(prune[0] === pruned ? 2 : 3);
+    expect(await times("far")).toHaveLength(3);
+  });
+
+  it("ends a prune by the rules from before", async () => {
+    const { site, change, clock, locations, next, times } = await working();
+    const before = edited(site.config, keeping(100));
+    change(before);
+    for (const text of ["1", "2", "3", "4", "5"]) await next(text);
+    const wrong = edited(before, keeping(3));
+    const {
+      policies: [policy],
+    } = wrong;
+    if (policy === undefined) throw new Error("the site has no policy");
+    // Taken back once something is forgotten.
+    const config = (): Config => (existsSync(site.at("repository", "forgotten")) ? before : wrong);
+    const report = await pruneStage({ config, clock, locations }, { policy, location: "primary" });
+    expect(report).toMatchObject({ outcome: "deferred", kept: 4, forgotten: 1 });
+    expect(await times("primary")).toEqual([2, 3, 4, 5]);
   });
 });

@@ -102,9 +102,10 @@ describe("a hold", () => {
     const points = await catalog();
     const planned = plan(points, { last: 1 });
     await hold(points[2]);
-    const { forgotten, held } = await executePrune(here.repository, planned);
+    const { forgotten, held, complete } = await executePrune(here.repository, planned);
     expect(held).toEqual([points[2]?.id]);
     expect(forgotten).toHaveLength(4);
+    expect(complete).toBe(true);
   });
 });
 
@@ -131,6 +132,15 @@ test("cut off anywhere, it has forgotten each point with a record, or not at all
     });
     expect((await loadCatalog(again)).points.map(({ id }) => id)).toEqual(points.slice(4).map(({ id }) => id));
   }
+});
+
+test("an execution stops when its plan doesn't hold any more, and what it did stays", async () => {
+  const points = await catalog();
+  const answers = [true, true];
+  const holds = (): boolean => answers.shift() ?? false;
+  const executed = await executePrune(here.repository, plan(points, { last: 1 }), { holds });
+  expect(executed).toEqual({ forgotten: points.slice(0, 2).map(({ id }) => id), held: [], complete: false });
+  expect(await catalog()).toHaveLength(4);
 });
 
 test("a cancelled execution stops, and what it did stays", async () => {
