@@ -72,12 +72,17 @@ async function run(cli: Cli, flags: Flags): Promise<void> {
 }
 
 function print({ output }: Cli, location: string, report: SweepReport): void {
-  const { points, blobs, bytesInUse, deleted, condemned, rewritten, adopted, nextVisit, dryRun, noRoom } = report;
+  const { points, blobs, bytesInUse, unreadable, deleted, condemned, rewritten, adopted } = report;
+  const { nextVisit, dryRun, noRoom } = report;
   const packs = (sum: { packs: number; bytes: number }): string =>
     `${count(sum.packs, "pack")}, ${formatBytes(sum.bytes)}`;
   output.print(
     `${location}: ${count(points, "recovery point")} need ${count(blobs, "blob")}, ${formatBytes(bytesInUse)}`,
   );
+  if (unreadable > 0)
+    output.print(
+      `${count(unreadable, "blob")} of these can't be read: run \`stillpoint check\`, then \`stillpoint repair\``,
+    );
   output.print(`${dryRun ? "would delete" : "deleted"} now: ${packs(deleted)}`);
   output.print(`${dryRun ? "would name" : "named"} for the next visit: ${packs(condemned)}`);
   if (rewritten.packs > 0)

@@ -190,11 +190,12 @@ export class Maintenance {
   async #sweep(location: string): Promise<Result> {
     const { work, holder, metrics, clock } = this.#options;
     const { signal } = this.#stop;
-    const { deleted, condemned, rewritten, noRoom } = await work.run("sweep", { location, holder }, { signal });
+    const report = await work.run("sweep", { location, holder }, { signal });
+    const { deleted, condemned, rewritten, unreadable, noRoom } = report;
     const outcome = noRoom ? "partial" : "ok";
     metrics.countSweep(location, outcome, deleted.bytes);
     await this.records.noteSweep(location, clock.now());
-    return { outcome, fields: { deleted, condemned, rewritten }, errors: [] };
+    return { outcome, fields: { deleted, condemned, rewritten, unreadable }, errors: [] };
   }
 
   async #check(location: string, again: boolean, shown: ShownTask): Promise<Result> {

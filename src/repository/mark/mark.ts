@@ -124,8 +124,12 @@ async function expandOrReport(node: TreeNode, content: Buffer | Error, options: 
 /** What `onProblem` answers, or throws. */
 function report({ onProblem }: MarkOptions, problem: MarkProblem): Promise<Buffer | undefined> {
   if (onProblem !== undefined) return onProblem(problem);
-  const { error, node } = problem;
-  throw new StillpointError(error.code, {
+  throw namingPlace(problem);
+}
+
+/** The error, saying which point and path is affected. */
+export function namingPlace({ error, node }: MarkProblem): StillpointError {
+  return new StillpointError(error.code, {
     ...error.parts,
     what: `${error.parts.what}; ${describePlace(node)} needs it`,
     cause: error,

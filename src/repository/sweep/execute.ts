@@ -3,10 +3,8 @@ import { isStillpointError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { forEachAtOnce } from "../points/catalog.ts";
-import { verifyPack } from "../check/pack.ts";
 import { type ExecutorFactory, executorFor } from "../threads/executor.ts";
-import { damagedObject } from "../format.ts";
-import { type PackInfo, packName } from "../blobs/pack.ts";
+import { packName } from "../blobs/pack.ts";
 import type { Repository } from "../repository.ts";
 import { putSmallObject } from "../points/small-objects.ts";
 import { copyBlobs } from "./copy-task.ts";
@@ -48,7 +46,7 @@ export async function executeSweep(
   const { plan } = planned;
   const { onProgress, signal, since } = options;
   await requireSameListing(repository, { catalog: planned.catalog, acceptLost: options.acceptLost, since, signal });
-  await adopt(repository, planned, options);
+  if (plan.adopt.length > 0) await putIndex(repository, plan.adopt, { signal });
   await onProgress();
   await replaceIndexes(repository, {
     rewrite: plan.replaceIndexes.filter(({ redundant }) => !redundant),
@@ -70,17 +68,6 @@ export async function executeSweep(
   for (const step of plan.cleanup) await deleteAll(repository, step, options);
   throwIfCancelled(signal);
   return { noRoom: !rewritten };
-}
-
-/** Packs in no index that hold what points need: only a whole one is indexed, since writers would rely on it. */
-async function adopt(repository: Repository, { plan }: PlannedSweep, { signal }: CallOptions): Promise<void> {
-  const adopted: PackInfo[] = [];
-  for (const pack of plan.adopt) {
-    const { info, damage } = await verifyPack(repository, pack, { signal });
-    if (damage !== undefined) throw damagedObject(packName(pack.id), `recovery points need it, and ${damage.message}`);
-    if (info !== undefined) adopted.push(info);
-  }
-  if (adopted.length > 0) await putIndex(repository, adopted, { signal });
 }
 
 /** Returns whether there was room. What was stored when there was none is whole, and found by the next sweep. */

@@ -3,12 +3,13 @@ import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { BlobStore } from "../blobs/blob-store.ts";
 import { type Catalog, type CatalogPoint, loadCatalog } from "../points/catalog.ts";
-import { packName } from "../blobs/pack.ts";
+import { type PackInfo, packName } from "../blobs/pack.ts";
 import { type Pin, type Pins, readPins } from "../locks/pins.ts";
-import { markBlobs } from "../mark/mark.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
 import type { Repository } from "../repository.ts";
+import { planAdoption } from "./adoption.ts";
 import { planCleanup } from "./cleanup.ts";
+import { markInUse } from "./mark-in-use.ts";
 import { keepOnlyCopies } from "./only-copies.ts";
 import { dateRecords, type DatedRecord, dueTimes, isDecided, namedPacks, type Visit } from "./records.ts";
 import { requireExplained } from "./safety.ts";
@@ -55,6 +56,8 @@ export interface SweepPlan {
   /** Blobs in use, and the sealed bytes of those that are in packs. */
   readonly blobs: number;
   readonly bytesInUse: number;
+  /** Blobs in use that nobody finds, as far as a sweep sees: they are in no pack, or in a damaged one that no index names. */
+  readonly unreadable: number;
   /** Named by a record long enough, and not in use: deleted now. */
   readonly remove: readonly PackUse[];
   /** Not in use: named in the new record. */
@@ -63,8 +66,8 @@ export interface SweepPlan {
   readonly orphans: readonly PackUse[];
   /** Their blobs in use are copied to new packs, then they are named in the new record. */
   readonly rewrite: readonly PackUse[];
-  /** In no index, though in use: verified and indexed. */
-  readonly adopt: readonly PackUse[];
+  /** In no index, though in use, and whole: indexed. */
+  readonly adopt: readonly PackInfo[];
   readonly kept: readonly KeptPacks[];
   /** Index objects replaced by ones without the packs deleted, now or while they were locked, or joined; and those that say nothing new. */
   readonly replaceIndexes: readonly IndexUse[];
@@ -113,7 +116,7 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
     options.onStep?.("marking", marked, expected);
     await onProgress?.();
   };
-  const marks = await markBlobs(store, catalog.points, { signal, expected, onProgress: onMarked });
+  const { marks, missing } = await markInUse(store, catalog.points, { signal, expected, onProgress: onMarked });
   const named = new Set(records.flatMap(({ record }) => namedPacks(record)));
   const usage = await measureUsage({ store, marks, orphans, named, signal });
   const { locks } = repository.storage;
@@ -123,8 +126,11 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
   await keepOnlyCopies({ store, usage, named, remove: removable(options.now, due, usage, locked), onProgress, signal });
   throwIfCancelled(signal);
   const decided = decide(options, due, usage, locked);
+  const { adopt, damaged } = await planAdoption(repository, usage, { onProgress, signal });
   const plan = {
     ...decided,
+    adopt,
+    unreadable: damaged.reduce((blobs, { liveBlobs }) => blobs + liveBlobs, missing),
     ...summary(catalog.points, marks, usage),
     writeRecord: needsRecord(catalog.points, decided, records, options),
   };
@@ -141,10 +147,7 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
   return { plan: { ...plan, cleanup: free }, catalog, store, marks, usage, pins };
 }
 
-type Decided = Pick<
-  SweepPlan,
-  "remove" | "condemn" | "orphans" | "rewrite" | "adopt" | "kept" | "replaceIndexes" | "nextVisit"
->;
+type Decided = Pick<SweepPlan, "remove" | "condemn" | "orphans" | "rewrite" | "kept" | "replaceIndexes" | "nextVisit">;
 
 const noPins: ReadonlyMap<string, Pin> = new Map();
 
@@ -184,7 +187,6 @@ function decide(
     condemn: condemned.filter((pack) => pack.indexed),
     orphans: condemned.filter((pack) => !pack.indexed),
     rewrite,
-    adopt: all.filter((pack) => !pack.indexed && pack.liveBlobs > 0),
     kept: [
       sum(
         "needed-again",

@@ -27,13 +27,15 @@ export interface SweepReport {
   readonly points: number;
   readonly blobs: number;
   readonly bytesInUse: number;
+  /** Blobs that points need and that nobody finds, as far as a sweep sees: they are in no pack, or in a damaged one that no index names. */
+  readonly unreadable: number;
   /** Not in use, named for the next visit; those rewritten are among them. */
   readonly condemned: PackSum;
   /** Deleted (or, in a dry run, to be deleted). */
   readonly deleted: PackSum;
   /** Packs whose blobs in use were copied to new ones. */
   readonly rewritten: PackSum;
-  /** In no index, though needed: named in one again. */
+  /** In no index, though needed, and whole: named in one again. */
   readonly adopted: PackSum;
   readonly kept: readonly KeptPacks[];
   /** Small objects that nobody needs any more. */
@@ -75,7 +77,7 @@ export async function sweep(repository: Repository, options: SweepOptions): Prom
 }
 
 function report(plan: SweepPlan, done: Executed | undefined): SweepReport {
-  const { points, blobs, bytesInUse, kept, nextVisit } = plan;
+  const { points, blobs, bytesInUse, unreadable, kept, nextVisit } = plan;
   const noRoom = done?.noRoom ?? false;
   const rewrite = noRoom ? [] : plan.rewrite;
   return {
@@ -83,6 +85,7 @@ function report(plan: SweepPlan, done: Executed | undefined): SweepReport {
     points: points.length,
     blobs,
     bytesInUse,
+    unreadable,
     condemned: sum([...plan.condemn, ...plan.orphans, ...rewrite]),
     deleted: sum(plan.remove),
     rewritten: sum(rewrite),

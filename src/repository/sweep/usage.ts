@@ -7,6 +7,7 @@ import { type BlobKind, idLength, type ObjectClass, tableEntryLength } from "../
 import { openIndexes } from "../blobs/open-indexes.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
 import type { PackInfo } from "../blobs/pack.ts";
+import { parseTable } from "../blobs/pack-table.ts";
 
 /** A pack as a sweep sees it. Bytes are of sealed blobs but for `size`, the whole pack's. */
 export interface PackUse {
@@ -93,15 +94,22 @@ export async function measureUsage(options: UsageOptions): Promise<Usage> {
   for await (const { name, size, packs } of openIndexes(store.repository, store.indexes, options)) {
     const present = packs.filter((pack) => store.numberOf(pack.id) !== undefined);
     // Where nothing is locked, a pack that is named and isn't there is damage: for `check` to tell, and for `repair` to mend.
-    const gone = locks === undefined ? [] : packs.filter((pack) => !store.present.has(pack.id));
+    const gone =
+      locks === undefined ? [] : packs.filter((pack) => !store.present.has(pack.id) && !hadLost(pack, options));
     const fresh = present.filter((pack) => measure.add(pack, true));
-    const redundant = fresh.length === 0 && present.length > 0;
+    // What it names and isn't there is named on: it may be back.
+    const redundant = fresh.length === 0 && present.length > 0 && present.length === packs.length;
     indexes.push({ name, size, packs: idsOf(present), gone: idsOf(gone), redundant });
   }
   for (const pack of orphans.readable) measure.add(pack, false);
   for (const pack of orphans.junk) measure.addJunk(pack);
   const homes = measure.settle();
   return { packs: measure.packs, homes, covered: measure.covered, indexes };
+}
+
+/** Whether it had blobs in use that are nowhere now: no sweep has deleted it. */
+function hadLost(pack: PackInfo, { store, marks }: UsageOptions): boolean {
+  return parseTable(pack).some(({ kind, id }) => marks.has(kind, id) && !store.index.has(id));
 }
 
 function idsOf(packs: readonly PackInfo[]): string[] {

@@ -2,13 +2,15 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
 import { forgetPoint, loadCatalog, recordLasts } from "../../../src/repository/points/catalog.ts";
 import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
-import { packName } from "../../../src/repository/blobs/pack.ts";
+import { type PackInfo, packName } from "../../../src/repository/blobs/pack.ts";
 import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
 import { repairRepository } from "../../../src/repository/repair/repair.ts";
 import type { Repository } from "../../../src/repository/repository.ts";
 import { putSmallObject } from "../../../src/repository/points/small-objects.ts";
 import { sweep, type SweepOptions, type SweepReport } from "../../../src/repository/sweep/sweep.ts";
+import { putIndex } from "../../../src/repository/sweep/indexes.ts";
 import { usualLimits } from "../../../src/repository/sweep/plan.ts";
+import type { ObjectInfo } from "../../../src/storage/storage.ts";
 import { FaultyStorage } from "../../helpers/faulty-storage.ts";
 import { rejection } from "../../helpers/rejection.ts";
 import {
@@ -48,6 +50,11 @@ async function packBytes(): Promise<number> {
   let bytes = 0;
   for await (const { size } of repository.storage.list("packs/")) bytes += size;
   return bytes;
+}
+
+async function packsOf(which: "data" | "metadata"): Promise<string[]> {
+  const { packs } = await BlobStore.load(repository);
+  return [...packs.all()].flatMap(([, pack]) => (pack.class === which ? packName(pack.id) : []));
 }
 
 /** Alters the first blob of a pack. */
@@ -320,6 +327,65 @@ describe("of several copies", () => {
   });
 });
 
+describe("data that nobody has any more", () => {
+  const content = { image: [1, 2, 3] };
+
+  test.each([
+    { how: "damaged", harm: rot, unreadable: 1, dropped: 1 },
+    { how: "missing", harm: async (name: string) => await repository.storage.delete(name), unreadable: 3, dropped: 0 },
+  ])("keeps no sweep from its work, once a repair has done what it could ($how)", async ({ harm, ...expected }) => {
+    const dead = await captureTiny(repository, { image: [4, 5, 6] }, { source: "other" });
+    const others = await packsOf("data");
+    const point = await captureTiny(repository, content);
+    const [bad = ""] = (await packsOf("data")).filter((name) => !others.includes(name));
+    await harm(bad);
+    const repaired = await repairRepository(repository, { executor: inlineExecutor, replicas: [] });
+    const { unreadable } = expected;
+    expect(repaired.lost).toHaveLength(unreadable);
+    await forget(dead);
+    here.clock.pass(grace);
+    expect(await visit({ dryRun: true })).toMatchObject({ unreadable, condemned: { packs: 2 } });
+    expect(await visit()).toMatchObject({ unreadable, condemned: { packs: 2 }, adopted: { packs: 0 } });
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ unreadable, deleted: { packs: 2 } });
+    // What a repair could still use stays, and nobody relies on it: a capture stores it again.
+    expect(await namesOf(repository.storage, bad)).toHaveLength(expected.dropped);
+    await captureTiny(repository, content, { previous: point });
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ unreadable: 0, condemned: { packs: expected.dropped } });
+    here.clock.pass(grace);
+    expect(await visit()).toMatchObject({ deleted: { packs: expected.dropped } });
+    expect(await readTiny(repository, point)).toEqual(expectedContents(content));
+  });
+
+  test("keeps its place in the index: a listing may have left it out", async () => {
+    const point = await captureTiny(repository, content);
+    const [data = ""] = await packsOf("data");
+    const others: PackInfo[] = [];
+    const onIndex = (_name: string, packs: readonly PackInfo[]): void =>
+      void others.push(...packs.filter(({ id }) => packName(id) !== data));
+    await BlobStore.load(repository, { onIndex });
+    const [index = ""] = await namesOf(repository.storage, "index/");
+    await putIndex(repository, others, {});
+    const storage = overriding(repository.storage, {
+      async *list(...call) {
+        const last: ObjectInfo[] = [];
+        for await (const info of repository.storage.list(...call)) {
+          // Read last, it says nothing new of the packs that are listed.
+          if (info.name === index) last.push(info);
+          else if (info.name !== data) yield info;
+        }
+        yield* last;
+      },
+    });
+    here.clock.pass(grace);
+    const seen = { ...repository, storage };
+    expect(await sweep(seen, { grace, executor: inlineExecutor })).toMatchObject({ unreadable: 3 });
+    expect(await readTiny(repository, point)).toEqual(expectedContents(content));
+    expect(await visit()).toMatchObject({ unreadable: 0, adopted: { packs: 0 } });
+  });
+});
+
 describe("packs in no index", () => {
   test("are deleted at the second visit when nothing needs them", async () => {
     const point = await captureTiny(repository, { image: [1, 2] });
@@ -458,14 +524,12 @@ describe("refusals", () => {
     expect(await visit()).toMatchObject({ deleted: { packs: 2 } });
   });
 
-  test("when a blob in use is nowhere, naming the point and the path", async () => {
-    const point = await captureTiny(repository, { files: { letter: [1, 2, 3] } });
-    const store = await BlobStore.load(repository);
-    for (const [, pack] of store.packs.all())
-      if (pack.class === "data") await repository.storage.delete(packName(pack.id));
+  test("when a node of a tree can't be read, naming the point and the path", async () => {
+    const point = await captureTiny(repository, { image: [1, 2, 3] });
+    for (const name of await packsOf("metadata")) await repository.storage.delete(name);
     const error = await rejection(visit());
     expect(error).toMatchObject({ code: "damaged" });
-    expect(error.message).toContain("data/letter");
+    expect(error.message).toContain("image in the recovery point");
     expect(error.message).toContain(point.id.slice(0, 12));
   });
 
