@@ -1,6 +1,6 @@
 import { exitStatus } from "../errors.ts";
 import { OpenLocations } from "../job/open-locations.ts";
-import { primaryName, requireLocation } from "../job/locations.ts";
+import { primaryName, prunedLocations, requireLocation } from "../job/locations.ts";
 import { executePlanned, planPruneStage, type PruneContext } from "../job/prune-stage.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
 import { blockedError, isBlocked } from "../job/retention-change.ts";
@@ -74,10 +74,9 @@ async function prune(cli: Cli, name: string | undefined, flags: Flags): Promise<
 }
 
 /** All that this host may delete at; or the one asked for, if the policy has it. */
-function locationsOf({ replicate }: Policy, asked: string | undefined): string[] {
-  if (asked === undefined)
-    return [primaryName, ...replicate.filter(({ replica }) => !replica.appendOnly).map(({ replica }) => replica.name)];
-  return [primaryName, ...replicate.map(({ replica }) => replica.name)].filter((location) => location === asked);
+function locationsOf(policy: Policy, asked: string | undefined): string[] {
+  if (asked === undefined) return prunedLocations(policy);
+  return [primaryName, ...policy.replicate.map(({ replica }) => replica.name)].filter((location) => location === asked);
 }
 
 /**

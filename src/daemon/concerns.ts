@@ -3,7 +3,7 @@ import type { Concern, Subject } from "../notify/notice.ts";
 import { formatDuration } from "../policy/units.ts";
 import type { Failures } from "./failure-records.ts";
 import type { PointStatus } from "./control-protocol.ts";
-import { primaryName } from "../job/locations.ts";
+import { primaryName, sweptLocations } from "../job/locations.ts";
 import { signsOfOthers } from "../job/signs-of-others.ts";
 import { policiesAtLocations, policiesAtReplicas, pointsOf, type StatusSources } from "./status.ts";
 
@@ -106,11 +106,14 @@ function signs({ failures, clock, ...sources }: Sources): Concern[] {
   );
 }
 
-function maintained({ maintenance: { records }, monitor }: Sources): Concern[] {
+function maintained({ configFile: { config }, maintenance: { records }, monitor }: Sources): Concern[] {
+  const swept = new Set(sweptLocations(config));
   return monitor.watches.flatMap(({ location }) => {
     const { sweepFailures = 0, sweepError, checkFailures = 0, checkError, findings = 0 } = records.at(location);
     return [
-      inARow({ kind: "sweep", location }, { count: sweepFailures, message: sweepError }),
+      ...(swept.has(location)
+        ? [inARow({ kind: "sweep", location }, { count: sweepFailures, message: sweepError })]
+        : []),
       inARow({ kind: "check", location }, { count: checkFailures, message: checkError }),
       counted({ kind: "damage", location }, "a check found it; findings", findings),
     ];

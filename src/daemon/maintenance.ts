@@ -3,7 +3,7 @@ import { describeError, isStillpointError, StillpointError } from "../errors.ts"
 import type { Clock } from "../host/clock.ts";
 import type { Logger } from "../host/log.ts";
 import { CheckRecords, type EndedCheck } from "../job/check-records.ts";
-import { primaryName } from "../job/locations.ts";
+import { primaryName, sweptLocations } from "../job/locations.ts";
 import { type ErrorReport, errorReport, type Outcome } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import type { Metrics } from "../metrics/metrics.ts";
@@ -136,8 +136,7 @@ export class Maintenance {
   async #runScheduled(task: Task): Promise<void> {
     const { clock, log, config } = this.#options;
     await this.records.noteStart(task, clock.now()).catch((error: unknown) => log.warn("state not written", { error }));
-    const replicas = config().replicas.filter(({ appendOnly }) => task === "check" || !appendOnly);
-    await this.#run(task, [primaryName, ...replicas.map(({ name }) => name)]);
+    await this.#run(task, task === "sweep" ? sweptLocations(config()) : this.#locations());
   }
 
   /** Nothing is thrown: what fails at one location is logged and counted, and the next one follows. `again`: a check of what is damaged. */

@@ -1,10 +1,10 @@
 /** What the daemon knows, gathered for whoever asks: the control socket, the metrics, the page. */
 import { hostname } from "node:os";
 import type { Clock } from "../host/clock.ts";
-import { primaryName } from "../job/locations.ts";
+import { primaryName, prunedLocations, sweptLocations } from "../job/locations.ts";
 import type { Snapshot } from "../metrics/snapshot.ts";
 import { channelsOf } from "../notify/deliver.ts";
-import type { Policy } from "../policy/config.ts";
+import type { Config, Policy } from "../policy/config.ts";
 import type { ConfigFile } from "./config-file.ts";
 import type {
   DaemonStatus,
@@ -76,17 +76,12 @@ function whyNotReady({ configFile, monitor }: StatusSources): string[] {
   return why;
 }
 
-/** Those of what the configuration still has. A point that somebody else has made since ends a failure, too. */
-function failuresOf({ configFile, failureLog }: StatusSources, points: readonly PointStatus[]): Failure[] {
-  const { policies, replicas } = configFile.config;
-  const locations = new Set([primaryName, ...replicas.map(({ name }) => name)]);
-  const isHere = ({ policy: name, source, location }: Failure): boolean => {
-    const policy = policies.find((one) => one.name === name);
-    if (name !== undefined && policy === undefined) return false;
-    if (source !== undefined && policy?.sources.some((one) => one.name === source) !== true) return false;
-    return location === undefined || locations.has(location);
-  };
-  return failureLog.failures.filter(isHere).map((failure) => {
+/** Those of work that the configuration still has: no other ends any more. A point that somebody else has made since ends one, too. */
+export function failuresOf(
+  { configFile, failureLog }: Pick<StatusSources, "configFile" | "failureLog">,
+  points: readonly PointStatus[],
+): Failure[] {
+  return failureLog.failures.filter(isConfigured(configFile.config)).map((failure) => {
     const { stage, policy, source, last, over } = failure;
     if (stage !== "capture" || over !== undefined) return failure;
     const since = points.find(
@@ -94,6 +89,24 @@ function failuresOf({ configFile, failureLog }: StatusSources, points: readonly 
     )?.newest?.time;
     return since !== undefined && since > last ? { ...failure, over: since } : failure;
   });
+}
+
+function isConfigured({ policies, replicas }: Config): (failure: Failure) => boolean {
+  return ({ stage, policy: name, source, location }) => {
+    const policy = policies.find((one) => one.name === name);
+    switch (stage) {
+      case "capture":
+        return policy?.sources.some((one) => one.name === source) === true;
+      case "replication":
+        return policy?.replicate.some(({ replica }) => replica.name === location) === true;
+      case "prune":
+        return policy !== undefined && prunedLocations(policy).some((one) => one === location);
+      case "sweep":
+        return sweptLocations({ replicas }).some((one) => one === location);
+      case "check":
+        return location === primaryName || replicas.some((one) => one.name === location);
+    }
+  };
 }
 
 function policiesOf({ configFile, jobs, nextRun }: StatusSources): PolicyStatus[] {
@@ -153,6 +166,7 @@ function notificationsOf({ configFile, notifications }: StatusSources): Notifica
 
 export function snapshotOf(sources: StatusSources): Snapshot {
   const { failures, maintenance, monitor } = sources;
+  const swept = new Set(sweptLocations(sources.configFile.config));
   const { version, started, policies, points, locations, notifications, config } = statusOf(sources);
   const atPrimary = points.filter(({ location }) => location === primaryName);
   return {
@@ -162,7 +176,7 @@ export function snapshotOf(sources: StatusSources): Snapshot {
     locations: locations.map((state) => ({
       ...state,
       inFuture: monitor.watch(state.location)?.known?.inFuture,
-      sweepFailures: maintenance.records.at(state.location).sweepFailures ?? 0,
+      sweepFailures: swept.has(state.location) ? (maintenance.records.at(state.location).sweepFailures ?? 0) : 0,
       checkFailures: maintenance.records.at(state.location).checkFailures ?? 0,
       allRead: maintenance.records.allRead(state.location),
     })),
@@ -212,7 +226,7 @@ export function policiesAtReplicas({
 
 /** Each policy with every location that it prunes. */
 export function policiesAtLocations({ configFile }: Pick<StatusSources, "configFile">): PolicyAt[] {
-  return configFile.config.policies.flatMap(({ name: policy, replicate }) =>
-    [primaryName, ...replicate.map(({ replica }) => replica.name)].map((location) => ({ policy, location })),
+  return configFile.config.policies.flatMap((policy) =>
+    prunedLocations(policy).map((location) => ({ policy: policy.name, location })),
   );
 }

@@ -4,7 +4,7 @@ import * as z from "zod";
 import { isStillpointError, StillpointError } from "../errors.ts";
 import { systemClock, type Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
-import type { Config, Replica } from "../policy/config.ts";
+import type { Config, Policy, Replica } from "../policy/config.ts";
 import { findNamed } from "../policy/find-named.ts";
 import { prepareReplica } from "../replicate/prepare-replica.ts";
 import { CatalogMemory } from "../repository/points/catalog-memory.ts";
@@ -43,6 +43,16 @@ export function addressOfPrimary(config: Config): StorageAddress {
 
 export function addressOfReplica(replica: Replica): StorageAddress {
   return { ...replica.place, location: replica.name };
+}
+
+/** Where this host forgets what the policy doesn't keep: not where it may only add. */
+export function prunedLocations({ replicate }: Pick<Policy, "replicate">): string[] {
+  return [primaryName, ...replicate.filter(({ replica }) => !replica.appendOnly).map(({ replica }) => replica.name)];
+}
+
+/** Where this host frees space: not where it may only add. */
+export function sweptLocations({ replicas }: Pick<Config, "replicas">): string[] {
+  return [primaryName, ...replicas.filter(({ appendOnly }) => !appendOnly).map(({ name }) => name)];
 }
 
 /** Where a location is, for people and for comparison. Throws `not_found`. */

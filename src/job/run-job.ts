@@ -4,7 +4,7 @@ import type { Policy, Replication, Source } from "../policy/config.ts";
 import type { CapturedPoint } from "./capture-stage.ts";
 import type { CaptureGate } from "./capture-gate.ts";
 import { inTurn } from "./in-turn.ts";
-import { primaryName } from "./locations.ts";
+import { primaryName, prunedLocations } from "./locations.ts";
 import type { CaptureReport, JobEvent, JobReport, Pruned, PruneReport, ReplicaReport, Replicated } from "./report.ts";
 import { nothingSent, outcomeOf, stage, sumOf } from "./report.ts";
 import type { SingleFlight } from "./single-flight.ts";
@@ -48,13 +48,8 @@ export async function runJob(context: JobContext, request: JobRequest): Promise<
   const replicas = await replicateAll(context, request);
   const reached = replicas.filter(({ outcome }) => outcome === "ok" || outcome === "partial");
   const isShared = sharedAmong(policy.replicate, replicas);
-  const appendOnly = new Set(
-    policy.replicate.filter(({ replica }) => replica.appendOnly).map(({ replica }) => replica.name),
-  );
-  const prunable = reached
-    .map(({ replica }) => replica)
-    .filter((replica) => !isShared(replica) && !appendOnly.has(replica));
-  const locations = [primaryName, ...prunable];
+  const ready = new Set([primaryName, ...reached.map(({ replica }) => replica).filter((name) => !isShared(name))]);
+  const locations = prunedLocations(policy).filter((location) => ready.has(location));
   const prunes = await Promise.all(locations.map((location) => prune(context, request, location)));
 
   const stages = { sources: captures, replicas, prune: prunes };

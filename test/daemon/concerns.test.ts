@@ -32,6 +32,8 @@ const locking = {
   })),
 };
 
+const appending = loadConfig(config.file.text.replace("/mnt/far", "/mnt/far, append_only: true"), "stillpoint.yaml");
+
 type Sources = Parameters<typeof concernsOf>[0];
 
 interface World {
@@ -41,6 +43,7 @@ interface World {
   readonly failing?: { readonly count: number; readonly message?: string };
   readonly maintenance?: object;
   readonly refused?: string;
+  readonly appendOnly?: boolean;
   readonly board?: WorkBoard;
   /** When the location answered last that doesn't any more, in minutes. */
   readonly silent?: { readonly location: string; readonly since: number };
@@ -55,6 +58,7 @@ function sources({
   failing,
   maintenance = {},
   refused,
+  appendOnly = false,
   board,
   silent,
   sign,
@@ -66,7 +70,7 @@ function sources({
   // No more of each part than is looked at.
   return {
     configFile: {
-      config: unlocked === undefined ? config : locking,
+      config: appendOnly ? appending : unlocked === undefined ? config : locking,
       error: refused === undefined ? undefined : { code: "config_invalid", message: refused },
     },
     jobs: { isRunning: () => running },
@@ -209,6 +213,21 @@ it("damage is told, also when it was told that checks could not be done", () => 
       { age: 1, maintenance: { findings: 712, checkFailures: 1 } },
     ]),
   ).toEqual(["failure check"]);
+});
+
+it("prunes and sweeps that failed where this host may only add by now are no trouble", () => {
+  const world = {
+    age: 1,
+    failing: { count: 1 },
+    maintenance: { sweepFailures: 1, checkFailures: 1 },
+    appendOnly: true,
+  };
+  expect(troubles(world)).toEqual([
+    "failure: capture of docs (often): failed",
+    "failure: replication of often to far: failed",
+    "failure: prune of often at primary: failed",
+    "failure: check at far: failed",
+  ]);
 });
 
 it("deleted points are told for a week after they were seen, whatever came after that", () => {
