@@ -21,7 +21,15 @@ import {
 const hour = 3_600_000;
 const grace = 24 * hour;
 /** One small pack is joined with another, so that sweeps rewrite all the time. */
-const limits = { share: 0.9, smallPack: 1024 * 1024, smallPacks: 2, smallIndex: 1024 * 1024, smallIndexes: 2 };
+const mebibyte = 1024 * 1024;
+const limits = {
+  share: 0.9,
+  smallPack: mebibyte,
+  smallPacks: 2,
+  smallIndex: mebibyte,
+  smallIndexes: 2,
+  leastRoom: mebibyte,
+};
 
 const seed = fc.integer({ min: 0, max: 12 });
 const where = fc.constantFrom("primary" as const, "replica" as const);

@@ -66,11 +66,16 @@ export class WriteSession {
   async finish(): Promise<WriteStatistics> {
     const threads = await this.executor.flush();
     await this.writer.flush();
+    await this.indexDurable();
+    const { newBytes, storedBytes } = this.writer.statistics;
+    return { newBytes: newBytes + threads.newBytes, storedBytes: storedBytes + threads.storedBytes };
+  }
+
+  /** Indexes the packs that are durable by now: also what can't be finished isn't all for nothing then. Throws what made that fail. */
+  async indexDurable(): Promise<void> {
     this.#writeIndex();
     await this.#indexing;
     if (this.#failure !== undefined) throw this.#failure;
-    const { newBytes, storedBytes } = this.writer.statistics;
-    return { newBytes: newBytes + threads.newBytes, storedBytes: storedBytes + threads.storedBytes };
   }
 
   /** Ends the threads. What wasn't finished is dropped; packs already stored are found by the next session or swept. */

@@ -70,7 +70,7 @@ export async function executeSweep(
   return { noRoom: !rewritten };
 }
 
-/** Returns whether there was room. What was stored when there was none is whole, and found by the next sweep. */
+/** Returns whether there was room. What was copied when there was none is indexed: the next sweep finds it unused in the old packs. */
 async function rewrite(repository: Repository, planned: PlannedSweep, options: ExecuteOptions): Promise<boolean> {
   const { plan, store } = planned;
   if (plan.rewrite.length === 0) return true;
@@ -88,11 +88,17 @@ async function rewrite(repository: Repository, planned: PlannedSweep, options: E
     await session.finish();
     return true;
   } catch (error) {
-    if (!isStillpointError(error, "storage_full")) throw error;
+    requireFull(error);
+    // Where a pack didn't fit in, an index often does.
+    await session.indexDurable().catch(requireFull);
     return false;
   } finally {
     await session.close();
   }
+}
+
+function requireFull(error: unknown): void {
+  if (!isStillpointError(error, "storage_full")) throw error;
 }
 
 /** The blobs in use of which this pack has the copy that counts. */

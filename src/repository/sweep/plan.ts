@@ -1,5 +1,6 @@
 /** What a sweep would do, and why: reads only (docs/format.md section 11). */
 import { throwIfCancelled } from "../../host/cancel.ts";
+import type { Files } from "../../host/files.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { BlobStore } from "../blobs/blob-store.ts";
 import { type Catalog, type CatalogPoint, loadCatalog } from "../points/catalog.ts";
@@ -8,6 +9,7 @@ import { type Pin, type Pins, readPins } from "../locks/pins.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
 import type { Repository } from "../repository.ts";
 import { planAdoption } from "./adoption.ts";
+import { bytesOf, chooseRewrites, freeSpace, liveBytesOf, type RewriteLimits } from "./choose-rewrites.ts";
 import { planCleanup } from "./cleanup.ts";
 import { markInUse } from "./mark-in-use.ts";
 import { keepOnlyCopies } from "./only-copies.ts";
@@ -19,6 +21,8 @@ export interface SweepPlanOptions extends CallOptions, Visit {
   /** Ids of points known to be lost for good: their absence, or their damaged manifests, don't keep the sweep from its work. */
   readonly acceptLost?: ReadonlySet<string> | undefined;
   readonly limits?: SweepLimits | undefined;
+  /** Asked how much is free, where the repository is in a folder. */
+  readonly files?: Pick<Files, "freeSpace"> | undefined;
   /** Called now and then, and awaited: renews the lease. */
   readonly onProgress?: () => Promise<void>;
   readonly onStep?: OnStep | undefined;
@@ -30,16 +34,13 @@ export interface SweepPlanOptions extends CallOptions, Visit {
  */
 export type OnStep = (step: "marking" | "deleting" | "rewriting", done: number, total: number) => void;
 
-/** From when on rewriting is worth it. */
-export interface SweepLimits {
-  /** A pack of which less than this share (0 to 1) is in use is rewritten. */
-  readonly share: number;
-  /** A pack shorter than this, in bytes, is small; as many small ones of one class are joined. */
-  readonly smallPack: number;
-  readonly smallPacks: number;
-  /** The same for index objects. */
+/** From when on rewriting is worth it, and how much. */
+export interface SweepLimits extends RewriteLimits {
+  /** As for packs: the bytes of a small index object, and how many are joined. */
   readonly smallIndex: number;
   readonly smallIndexes: number;
+  /** Where nobody can tell how much is free, rewriting may add as many bytes as the sweep deletes, and this many in any case. */
+  readonly leastRoom: number;
 }
 
 export const usualLimits: SweepLimits = {
@@ -48,6 +49,7 @@ export const usualLimits: SweepLimits = {
   smallPacks: 8,
   smallIndex: 256 * 1024,
   smallIndexes: 32,
+  leastRoom: 1024 ** 3,
 };
 
 export interface SweepPlan {
@@ -125,7 +127,8 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
   const due = dueTimes(records);
   await keepOnlyCopies({ store, usage, named, remove: removable(options.now, due, usage, locked), onProgress, signal });
   throwIfCancelled(signal);
-  const decided = decide(options, due, usage, locked);
+  const free = await freeSpace(repository, options.files);
+  const decided = decide({ ...options, free }, due, usage, locked);
   const { adopt, damaged } = await planAdoption(repository, usage, { onProgress, signal });
   const plan = {
     ...decided,
@@ -143,8 +146,8 @@ export async function planSweep(repository: Repository, options: SweepPlanOption
     acceptLost,
     signal,
   });
-  const free = cleanup.map((step) => step.filter((name) => !locked.has(name)));
-  return { plan: { ...plan, cleanup: free }, catalog, store, marks, usage, pins };
+  const unlocked = cleanup.map((step) => step.filter((name) => !locked.has(name)));
+  return { plan: { ...plan, cleanup: unlocked }, catalog, store, marks, usage, pins };
 }
 
 type Decided = Pick<SweepPlan, "remove" | "condemn" | "orphans" | "rewrite" | "kept" | "replaceIndexes" | "nextVisit">;
@@ -153,12 +156,12 @@ const noPins: ReadonlyMap<string, Pin> = new Map();
 
 /** What is locked stays as it is, in use or not: packs and index objects alike. */
 function decide(
-  options: SweepPlanOptions,
+  options: SweepPlanOptions & { readonly free: number | undefined },
   due: ReadonlyMap<string, number>,
   usage: Usage,
   pins: ReadonlyMap<string, Pin>,
 ): Decided {
-  const { grace, now, limits = usualLimits } = options;
+  const { grace, now, free, limits = usualLimits } = options;
   const old = (pack: PackUse): boolean => now - pack.time >= grace;
   const everything = [...usage.packs.values()];
   const lockEnd = (pack: PackUse): number | undefined => pins.get(packName(pack.id))?.until;
@@ -170,11 +173,13 @@ function decide(
 
   const unused = others.filter((pack) => pack.liveBlobs === 0);
   const condemned = unused.filter(old);
+  const remove = removable(now, due, usage, pins);
   const rewrite = chooseRewrites(
     others.filter((pack) => pack.liveBlobs > 0 && pack.indexed && old(pack) && lockEnd(pack) === undefined),
     limits,
+    // What was copied is freed a visit later: until then captures need room, too.
+    free === undefined ? Math.max(bytesOf(remove), limits.leastRoom) : free / 2,
   );
-  const remove = removable(now, due, usage, pins);
   const waiting = named.filter((pack) => !isDue(pack));
   const names = [
     ...waiting.map((pack) => due.get(pack.id) as number),
@@ -217,18 +222,6 @@ function removable(
   return [...packs.values()].filter(({ id, needed }) => isDue(id) && !needed && !pins.has(packName(id)));
 }
 
-/** Packs with little in use, and small ones when there are many of a class. */
-function chooseRewrites(packs: readonly PackUse[], limits: SweepLimits): PackUse[] {
-  const small = packs.filter((pack) => pack.size < limits.smallPack);
-  const many = (["data", "metadata"] as const).filter(
-    (kind) => small.filter((pack) => pack.class === kind).length >= limits.smallPacks,
-  );
-  return packs.filter((pack) => {
-    if (pack.size < limits.smallPack) return many.includes(pack.class);
-    return pack.liveBytes < pack.size * limits.share;
-  });
-}
-
 function chooseIndexes(indexes: readonly IndexUse[], removed: ReadonlySet<string>, limits: SweepLimits): IndexUse[] {
   const small = indexes.filter(({ size }) => size < limits.smallIndex);
   const join = small.length >= limits.smallIndexes ? new Set(small) : new Set<IndexUse>();
@@ -261,10 +254,10 @@ function summary(
   marks: MarkSet,
   usage: Usage,
 ): Pick<SweepPlan, "points" | "blobs" | "bytesInUse"> {
-  const bytesInUse = [...usage.packs.values()].reduce((total, pack) => total + pack.liveBytes, 0);
+  const bytesInUse = liveBytesOf([...usage.packs.values()]);
   return { points: points.map(({ id }) => id), blobs: marks.count, bytesInUse };
 }
 
 function sum(reason: KeptPacks["reason"], packs: readonly PackUse[]): KeptPacks {
-  return { reason, packs: packs.length, bytes: packs.reduce((bytes, pack) => bytes + pack.size, 0) };
+  return { reason, packs: packs.length, bytes: bytesOf(packs) };
 }

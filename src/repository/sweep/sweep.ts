@@ -1,4 +1,5 @@
 /** Frees the space that no recovery point needs (docs/format.md section 11). */
+import type { Files } from "../../host/files.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import type { ExecutorFactory } from "../threads/executor.ts";
 import { withLease } from "../lease.ts";
@@ -18,6 +19,8 @@ export interface SweepOptions extends CallOptions {
   /** Ids of points known to be lost for good. */
   readonly acceptLost?: ReadonlySet<string>;
   readonly limits?: SweepLimits;
+  /** Asked how much is free, where the repository is in a folder. */
+  readonly files?: Pick<Files, "freeSpace">;
   readonly onStep?: OnStep | undefined;
 }
 

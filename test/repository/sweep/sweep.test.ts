@@ -386,6 +386,57 @@ describe("data that nobody has any more", () => {
   });
 });
 
+/** Three packs of which a tenth, three tenths and half are in use: 1, 3 and 5 blocks, which take 528 bytes each. */
+async function threeSparsePacks(): Promise<void> {
+  const ten = (first: number): number[] => Array.from({ length: 10 }, (_, i) => first + i);
+  const half = await captureTiny(repository, { image: ten(100) });
+  const tenth = await captureTiny(repository, { image: ten(200) });
+  const some = await captureTiny(repository, { image: ten(300) });
+  await captureTiny(repository, { image: [100, 101, 102, 103, 104, 200, 300, 301, 302] });
+  await forget(half, tenth, some);
+  here.clock.pass(grace);
+}
+
+describe("rewriting leaves room for captures", () => {
+  const limits = { ...usualLimits, smallPack: 0 };
+
+  test.each([
+    [1000, 0],
+    [1056, 1],
+    [4224, 2],
+    [20_000, 3],
+  ])("in a folder with %i bytes free, which it halves at most: %i packs", async (free, packs) => {
+    await threeSparsePacks();
+    repository = { ...repository, address: { kind: "fs", location: "primary", path: "/repository" } };
+    const files = { freeSpace: () => Promise.resolve(free) };
+    expect(await visit({ limits, files })).toMatchObject({ rewritten: { packs }, noRoom: false });
+  });
+
+  test("elsewhere, where nobody can tell what is free: as much as it has deleted, or a little", async () => {
+    await threeSparsePacks();
+    // What has the least in use goes first: all the bytes of the pack with one block are more than three blocks take.
+    expect(await visit({ limits: { ...limits, leastRoom: 528 } })).toMatchObject({ rewritten: { packs: 1 } });
+    here.clock.pass(grace);
+    const second = await visit({ limits: { ...limits, leastRoom: 528 } });
+    expect(second.deleted.bytes).toBeGreaterThan(8 * 528);
+    expect(second).toMatchObject({ rewritten: { packs: 2 }, noRoom: false });
+  });
+
+  test("what was copied before the storage was full is indexed, so that its old packs go", async () => {
+    await threeSparsePacks();
+    await captureTiny(repository, { files: { a: [1, 2, 3] } });
+    here.clock.pass(grace);
+    const faulty = new FaultyStorage(repository.storage, here.clock);
+    faulty.script({ operation: "put", name: /^packs/, nth: 2, fault: { kind: "fail", code: "storage_full" } });
+    const options = { grace, executor: inlineExecutor, limits: { ...limits, share: 2 } };
+    expect(await sweep({ ...repository, storage: faulty }, options)).toMatchObject({ noRoom: true });
+    expect((await BlobStore.load(repository)).orphans).toEqual([]);
+    here.clock.pass(grace);
+    // The new data pack was stored, that of metadata wasn't.
+    expect(await visit({ limits: noRewriting })).toMatchObject({ condemned: { packs: 4 } });
+  });
+});
+
 describe("packs in no index", () => {
   test("are deleted at the second visit when nothing needs them", async () => {
     const point = await captureTiny(repository, { image: [1, 2] });
