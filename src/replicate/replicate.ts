@@ -20,9 +20,9 @@ const manifestsAtOnce = 16;
 /** Small points share packs and an index object until this many bytes are sent; then they are committed together. */
 const groupBytes = 64 * 1024 * 1024;
 
-/** Points that the replica has, by id, and how long ago they were looked at, in ms. */
+/** Points that the replica has, and how long ago they were looked at, in ms. */
 interface View {
-  readonly points: ReadonlySet<string>;
+  readonly points: readonly CatalogPoint[];
   readonly age: () => number;
   /** The replica's index, where reading it has begun already. */
   readonly index?: Promise<BlobStore> | undefined;
@@ -130,7 +130,7 @@ class Replication {
     await this.#notes.synchronise(idsOf(common), this.#call);
     let { lacking } = this.#plan;
     let { primary } = this.#options;
-    let view: View = { points: replica.points, age, index };
+    let view: View = { points: replica.there, age, index };
     for (let attempt = 1; lacking.length > 0; attempt++) {
       const left = await this.#sendWhileFresh(lacking, primary, view);
       if (left.length === lacking.length && attempt > 1) throw this.#tooSlow();
@@ -149,11 +149,14 @@ class Replication {
     { points, age, index }: View,
   ): Promise<readonly CatalogPoint[]> {
     const waiting = [...lacking];
+    // A repair takes what is lost there out of the index; from then on only the proofs tell.
+    const whole = new Set(idsOf(points.filter(({ proof }) => proof?.result !== "failed")));
     const transfer = await Transfer.begin({
       primary: this.#primary,
       store,
       there: await (index ?? BlobStore.load(this.#replica, this.#call)),
-      common: this.#options.points.filter(({ id }) => points.has(id)),
+      common: this.#options.points.filter(({ id }) => whole.has(id)),
+      damaged: whole.size < points.length,
       locked: this.#locks,
       onBatch: () => this.#progress(),
       signal: this.#options.signal,
@@ -187,7 +190,7 @@ class Replication {
 
   async #lookAgain(): Promise<View> {
     const age = stopwatch(this.#replica.clock);
-    return { points: new Set(idsOf((await loadCatalog(this.#replica, this.#call)).points)), age };
+    return { points: (await loadCatalog(this.#replica, this.#call)).points, age };
   }
 
   /** First of all, so that the locks of what is there don't depend on what is to be sent. */

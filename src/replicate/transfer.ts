@@ -31,8 +31,10 @@ export interface TransferOptions extends CallOptions {
   readonly store: BlobStore;
   /** The replica's index. */
   readonly there: BlobStore;
-  /** The points that both have. */
+  /** The points that both have, but for those that are damaged at the replica, as far as is known. */
   readonly common: readonly CatalogPoint[];
+  /** Whether any is. */
+  readonly damaged: boolean;
   /** Undefined where nothing is to be locked. */
   readonly locked: LockedThere | undefined;
   /** Called after each batch. */
