@@ -83,7 +83,7 @@ export async function diagnose(repository: Repository, options: DiagnoseOptions)
   const fresh = await loadAgain(repository, badPacks, problems, store, signal);
   const unreadable = await findUnreadable({ store, fresh, orphans, marks, badPacks, problems, signal });
   const points = await stillThere(repository, catalog, unreadable, signal);
-  await findAffected(eitherReader(store, fresh), points, unreadable, { signal });
+  await findAffected(eitherReader(store.reader, fresh.reader), points, unreadable, { signal });
   return {
     catalog,
     store,
@@ -163,24 +163,34 @@ async function findUnreadable({
   };
   for (const { node } of problems) suspect(node.kind, node.id);
   const bad = new Map<string, BlobMap<true> | "all">();
-  for (const { id, blobs, noneReadable } of badPacks) {
+  const damaged = new BlobMap<true>();
+  for (const { id, blobs, missing, noneReadable } of badPacks) {
     const these = new BlobMap<true>();
     for (const blob of blobs) {
       suspect(blob.kind, blob.id);
       these.set(blob.kind, blob.id, true);
+      if (!missing) damaged.set(blob.kind, blob.id, true);
     }
     bad.set(id, noneReadable ? "all" : these);
   }
-  const isGood = (pack: string, { kind, id }: Unreadable): boolean => {
+  const isGood = (pack: string, { kind, id }: BlobName): boolean => {
     const blobs = bad.get(pack);
     return blobs !== "all" && blobs?.get(kind, id) === undefined;
   };
-  const reader = eitherReader(store, fresh);
+  const reader = eitherReader(store.reader, fresh.reader);
+  const goodOf = ({ index, packs }: BlobStore) => ({
+    packsOf: (id: Buffer) =>
+      index.packsOf(id).filter((pack) => isGood(packs.get(pack).id, { kind: blobKinds.data, id })),
+  });
+  const goodReader = eitherReader(store.readerBy(goodOf(store)), fresh.readerBy(goodOf(fresh)));
   const inNoIndex = new Set(orphans.readable.map(({ id }) => id));
   const isReadable = async (blob: Unreadable): Promise<boolean> => {
-    // A node is small, so it is simply read; of data it is enough that a good copy is known.
+    // A node is small, so it is simply read; of data it is enough that a good copy is known, where the other is only missing, as after a sweep.
     if (blob.kind !== blobKinds.data)
       return await succeeds(async () => await reader.read(blob.kind, blob.id, { signal }));
+    // Where it is damaged, the other may be so, too, in a pack that isn't read this time.
+    if (damaged.get(blob.kind, blob.id) === true)
+      return await succeeds(async () => await goodReader.read(blob.kind, blob.id, { signal }));
     const others = fresh === store ? [] : (await copiesOf(store, blob, signal)).filter((pack) => inNoIndex.has(pack));
     return [...(await copiesOf(fresh, blob, signal)), ...others].some((pack) => isGood(pack, blob));
   };
@@ -190,15 +200,14 @@ async function findUnreadable({
 }
 
 /** Reads from the store as it was at first or, failing that, as it is now. */
-function eitherReader(store: BlobStore, fresh: BlobStore): Pick<BlobReader, "read"> {
-  if (fresh === store) return store.reader;
+function eitherReader(store: Pick<BlobReader, "read">, fresh: Pick<BlobReader, "read">): Pick<BlobReader, "read"> {
   return {
     read: async (kind, id, options) => {
       try {
-        return await store.reader.read(kind, id, options);
+        return await store.read(kind, id, options);
       } catch (error) {
         if (!isDamage(error)) throw error;
-        return await fresh.reader.read(kind, id, options);
+        return await fresh.read(kind, id, options);
       }
     },
   };

@@ -27,11 +27,11 @@ export function describeDiagnosis({ store, damaged, badPacks, unindexed, unreada
     return { kind: "object", object: name, message: error.parts.what, affected: pointOf(name) };
   });
   const explained = new Set<object>();
-  const packs = badPacks.flatMap(({ id, indexed, missing, message, blobs }): Finding[] => {
+  const packs = badPacks.flatMap(({ id, indexed, message, blobs }): Finding[] => {
     const lost = blobs.flatMap((blob) => unreadable.get(blob.kind, blob.id) ?? []);
     for (const blob of lost) explained.add(blob);
-    // What nobody needs is a sweep's matter, not damage, when no index names it, or a sweep has deleted it: a locked index goes on naming it.
-    if (lost.length === 0 && (!indexed || (missing && locks))) return [];
+    // What costs nothing is a sweep's matter, not damage, when no index names it; or a locked one does, which no repair and no sweep can change.
+    if (lost.length === 0 && (!indexed || locks)) return [];
     return [
       {
         kind: "pack",

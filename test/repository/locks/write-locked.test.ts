@@ -1,7 +1,10 @@
 /** What a sweep or a repair writes at a locked replica is locked, and pinned, before what it replaces may go. */
 import { expect, test } from "vitest";
+import { BlobStore } from "../../../src/repository/blobs/blob-store.ts";
+import { packName } from "../../../src/repository/blobs/pack.ts";
 import { checkRepository } from "../../../src/repository/check/check.ts";
 import type { Finding } from "../../../src/repository/check/findings.ts";
+import type { ReadData } from "../../../src/repository/check/packs.ts";
 import { sealLockRecord } from "../../../src/repository/locks/lock-record.ts";
 import { readPins } from "../../../src/repository/locks/pins.ts";
 import { writeLocked } from "../../../src/repository/locks/write-locked.ts";
@@ -89,8 +92,10 @@ async function repair({ primary, replica }: Site): Promise<RepairReport> {
   return await repairRepository(replica, { executor, replicas: [primary], replica: true });
 }
 
-async function findings({ replica }: Site): Promise<Finding[]> {
-  const report = await checkRepository(replica, { executor, readData: { group: 1, of: 1 }, replica: true });
+const everything: ReadData = { group: 1, of: 1 };
+
+async function findings({ replica }: Site, readData = everything): Promise<Finding[]> {
+  const report = await checkRepository(replica, { executor, readData, replica: true });
   return [...report.findings];
 }
 
@@ -99,23 +104,46 @@ function rotPacks({ storage, until }: Site): string[] {
   const packs = [...storage.versions.keys()].filter(
     (name) => name.startsWith("packs/") && storage.until(name) === until,
   );
-  for (const name of packs) for (const { data } of storage.versions.get(name) ?? []) if (data) flipByte(60)(data);
+  for (const name of packs) rotPack({ storage }, name);
   return packs;
 }
 
-test("what a repair brings back; the locked index stays, and the damaged pack is told of until its lock has ended", async () => {
+function rotPack({ storage }: Pick<Site, "storage">, name: string, at = 60): void {
+  for (const { data } of storage.versions.get(name) ?? []) if (data) flipByte(at)(data);
+}
+
+test("what a repair brings back; the locked index stays, and the damaged pack, of which nothing is lost, is no finding", async () => {
   const site = await makeSite();
   const rotten = rotPacks(site);
   expect(rotten).toHaveLength(2);
+  expect(await findings(site)).toMatchObject([{ kind: "pack", affected: [{ point: site.held.id }] }]);
   const put = await putBy(site, async () => expect((await repair(site)).lost).toEqual([]));
   expect(foldersOf(put.names)).toEqual(["packs", "packs", "index", "locks"]);
   expect(put.loose).toEqual([]);
   expect(await readTiny(site.replica, site.held)).toEqual(expectedContents(contents.held));
-  const left = await findings(site);
-  expect(left.map(({ object }) => object).toSorted()).toEqual(rotten.toSorted());
-  expect(left.flatMap(({ affected }) => affected)).toEqual([]);
+  expect(await findings(site)).toEqual([]);
   const again = await putBy(site, async () => expect(await repair(site)).toMatchObject({ dropped: [], fetched: 0 }));
   expect(again.names).toEqual([]);
+});
+
+test("a copy that a repair has made, damaged too, is a finding whichever of both is read", async () => {
+  const site = await makeSite();
+  const rotten = rotPacks(site);
+  const put = await putBy(site, async () => await repair(site));
+  const { packs } = await BlobStore.load(site.replica);
+  const data = [...packs.all()].map(([, pack]) => pack).filter((pack) => pack.class === "data");
+  const copies = data.filter(({ id }) => put.names.includes(packName(id)));
+  expect(copies).toHaveLength(1);
+  // All blobs of it: the table and what follows stay.
+  for (const { id, size, tableLength } of copies)
+    for (let at = 60; at < size - tableLength - 64; at += 16) rotPack(site, packName(id), at);
+  for (const { id } of data.filter((pack) => copies.includes(pack) || rotten.includes(packName(pack.id)))) {
+    // Of so many groups each pack has its own.
+    const group = Number.parseInt(id.slice(0, 8), 16) + 1;
+    expect(await findings(site, { group, of: 2 ** 32 })).toMatchObject([
+      { kind: "pack", object: packName(id), affected: [{ point: site.held.id }] },
+    ]);
+  }
 });
 
 test("a forged record doesn't make anybody lock for longer than the store holds what is there", async () => {
