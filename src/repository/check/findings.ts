@@ -41,9 +41,11 @@ export function describeDiagnosis({ store, damaged, badPacks, unindexed, unreada
       },
     ];
   });
-  const indexes = unindexed.map(({ id }): Finding => {
+  const told = new Set(packs.map(({ object }) => object));
+  const indexes = unindexed.flatMap(({ id }): Finding[] => {
+    if (told.has(packName(id))) return [];
     const message = `The pack ${packName(id)}, which recovery points need, is in no index; nothing of it is lost`;
-    return { kind: "index", object: packName(id), message, affected: [] };
+    return [{ kind: "index", object: packName(id), message, affected: [] }];
   });
   const blobs = [...unreadable.values()].flatMap((blob): Finding[] => {
     if (explained.has(blob) || blob.affected.length === 0) return [];

@@ -212,6 +212,7 @@ describe("without a replica", () => {
       },
     ]);
     await expectWhole(repository, [2]);
+    expect(await findings()).toMatchObject([{ kind: "pack", object: name }]);
     // The damaged pack is still there, for whoever wants to try; captures don't rely on it any more.
     expect(await namesOf(repository.storage, name)).toEqual([name]);
     const again = await captureTiny(repository, contents[0] as TinyContent);
