@@ -4,6 +4,7 @@ import type { Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import { belongsTo } from "../job/belonging.ts";
 import { primaryName } from "../job/locations.ts";
+import type { PointThere } from "../job/rules.ts";
 import { type ErrorReport, errorReport } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import type { Policy } from "../policy/config.ts";
@@ -36,6 +37,8 @@ export interface LookOptions extends CallOptions {
 interface ListedPoint {
   readonly name: string;
   readonly id: string;
+  /** That it claims, in ms since the epoch. */
+  readonly time: number;
   /** When the store says that it was written, in ms since the epoch. */
   readonly received: number;
 }
@@ -81,6 +84,12 @@ export class LocationWatch {
   /** How large it was over time; see `SizeHistory`. */
   get sizes(): readonly SizeSample[] {
     return this.#sizes.samples;
+  }
+
+  /** The points of a source, as their names tell; none before this process has looked. */
+  pointsOf(source: string): readonly PointThere[] {
+    const listed = this.#listed.get(this.#tags.get(source) ?? "") ?? [];
+    return listed.map(({ id, time, received }) => ({ id, time, received, manifest: { source } }));
   }
 
   /** Takes up what an earlier process knew. */
@@ -155,7 +164,7 @@ export class LocationWatch {
       if (parsed === undefined) continue;
       names.add(name);
       const ofSource = listed.get(parsed.sourceTag) ?? [];
-      ofSource.push({ name, id: parsed.id, received: time });
+      ofSource.push({ name, id: parsed.id, time: parsed.time, received: time });
       listed.set(parsed.sourceTag, ofSource);
     }
     // Names of the same source sort by time.

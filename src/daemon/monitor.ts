@@ -4,7 +4,7 @@ import type { Logger } from "../host/log.ts";
 import { belongsTo } from "../job/belonging.ts";
 import { addressOfPrimary, addressOfReplica, type Location, primaryName } from "../job/locations.ts";
 import type { OpenLocations } from "../job/open-locations.ts";
-import { wantedAt } from "../job/rules.ts";
+import { type PointThere, wantedAt } from "../job/rules.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import { UnlockedRecords } from "../job/unlocked-records.ts";
 import { withinTime } from "../job/within-time.ts";
@@ -172,9 +172,12 @@ export class Monitor {
   }
 
   #backlog(policy: Policy, location: string, points: readonly CatalogPoint[]): Backlog {
-    const wanted = wantedAt({ policy, location, now: this.#options.clock.now() }, points);
-    const there = new Set(this.watch(location)?.known?.settled);
-    const lacking = points.filter(({ id }) => wanted.has(id) && !there.has(id));
+    // By name alone, so that another policy's points of the source count: perhaps too few are lacking then, but never the newest.
+    const there = (replica: string): readonly PointThere[] =>
+      policy.sources.flatMap(({ name }) => this.watch(replica)?.pointsOf(name) ?? []);
+    const wanted = wantedAt({ policy, location, now: this.#options.clock.now() }, points, { there });
+    const settled = new Set(this.watch(location)?.known?.settled);
+    const lacking = points.filter(({ id }) => wanted.has(id) && !settled.has(id));
     const bytes = lacking.reduce((sum, { manifest }) => sum + manifest.statistics.stored, 0);
     return { policy: policy.name, location, points: lacking.length, bytes };
   }

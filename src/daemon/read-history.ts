@@ -7,7 +7,7 @@ import { type PrunePreview, previewPrune, type SourcePreview } from "../job/prev
 import { errorReport } from "../job/report.ts";
 import { isBlocked, judgeChange } from "../job/retention-change.ts";
 import { judgementOf } from "../job/prune-stage.ts";
-import { rulesAt, wantedAt } from "../job/rules.ts";
+import { type PointThere, rulesAt, wantedAt } from "../job/rules.ts";
 import { withinTime } from "../job/within-time.ts";
 import type { Config } from "../policy/config.ts";
 import { asFirstReceived } from "../repository/locks/first-received.ts";
@@ -83,7 +83,7 @@ export async function readHistory(
       nextRun: request.nextRuns[one.policy.name],
       points: one.own,
       damaged: damaged.get(one.location) ?? new Set(),
-      missingAt: one.location === primaryName ? whoLacks(one, now, request.settled) : () => [],
+      missingAt: one.location === primaryName ? whoLacks(one, now, request.settled, held) : () => [],
     }),
   );
   const places = Map.groupBy(previews, ({ policy, location }) => JSON.stringify([policy, location]));
@@ -154,11 +154,18 @@ function condense(
 }
 
 /** The replicas that want a point and lack it. */
-function whoLacks({ policy, own }: Held, now: number, settled: HistoryRequest["settled"]): (id: string) => string[] {
+function whoLacks(
+  { policy, source, own }: Held,
+  now: number,
+  settled: HistoryRequest["settled"],
+  held: readonly Held[],
+): (id: string) => string[] {
+  const series = held.filter((one) => one.policy === policy && one.source === source);
+  const there = (name: string): readonly PointThere[] => series.find(({ location }) => location === name)?.own ?? [];
   const replicas = policy.replicate.map(({ replica: { name } }) => ({
     name,
-    wanted: wantedAt({ policy, location: name, now }, own),
-    there: new Set(settled[name]),
+    wanted: wantedAt({ policy, location: name, now }, own, { there }),
+    known: new Set(settled[name]),
   }));
-  return (id) => replicas.filter(({ wanted, there }) => wanted.has(id) && !there.has(id)).map(({ name }) => name);
+  return (id) => replicas.filter(({ wanted, known }) => wanted.has(id) && !known.has(id)).map(({ name }) => name);
 }

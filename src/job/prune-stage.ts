@@ -14,7 +14,7 @@ import { placeAt, primaryName } from "./locations.ts";
 import type { Pruned } from "./report.ts";
 import { carryOutChange, judgeChange, type Judgement, type RetentionChange } from "./retention-change.ts";
 import { RetentionRecords } from "./retention-records.ts";
-import { rulesAt, wantedAt } from "./rules.ts";
+import { type PointThere, rulesAt, wantedAt } from "./rules.ts";
 import type { StageContext } from "./stage-context.ts";
 import { StateFolder } from "./state-folder.ts";
 import { withinTime } from "./within-time.ts";
@@ -150,16 +150,22 @@ async function whoLacks(
   if (location !== primaryName) return () => [];
   const now = context.clock.now();
   const ids = points.map(({ id }) => id);
-  const replicas = await Promise.all(
+  const surveys = await Promise.all(
     policy.replicate.map(async ({ replica: { name } }) => {
       const limit = { clock: context.clock, limit: patience, location: name, signal };
       const survey = await withinTime(limit, async (within) => {
         const { repository } = await context.locations.replica(name, within);
         return await surveyPoints(repository, ids, { signal: within });
       }).catch(() => undefined);
-      return { name, survey, wanted: wantedAt({ policy, location: name, now }, points) };
+      return { name, survey };
     }),
   );
+  const mine = belongsTo(context.config().policies, policy);
+  const there = (replica: string): readonly PointThere[] =>
+    surveys.find(({ name }) => name === replica)?.survey?.there.filter(({ manifest }) => mine(manifest)) ?? [];
+  const replicas = surveys.map(({ name, survey }) => {
+    return { name, survey, wanted: wantedAt({ policy, location: name, now }, points, { there }) };
+  });
   return (id) =>
     replicas
       .filter(({ survey, wanted }) => wanted.has(id) && !survey?.points.has(id) && !survey?.forgotten.has(id))

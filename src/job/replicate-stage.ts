@@ -10,7 +10,7 @@ import { freedElsewhere } from "./full-replica.ts";
 import { LockRecords } from "./lock-records.ts";
 import { errorReport, type Replicated } from "./report.ts";
 import { type Location, primaryName } from "./locations.ts";
-import { keptAt, wantedAt } from "./rules.ts";
+import { keptAt, type PointThere, wantedAt } from "./rules.ts";
 import { robbedReplica, sharedReplica } from "./signs-of-others.ts";
 import type { StageContext } from "./stage-context.ts";
 import { StateFolder } from "./state-folder.ts";
@@ -45,7 +45,6 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
   const mine = belongsTo(policies, policy);
   const own = points.filter(({ manifest }) => mine(manifest));
   const judging = { policy, location: to.replica.name, now: context.clock.now() };
-  const wanted = wantedAt(judging, own, from);
   const keeps = (there: readonly CatalogPoint[]): ReadonlySet<string> => {
     // What claims to be younger than its receipt is forged, or its host's clock was wrong: it isn't to be locked for ever.
     const honest = there.filter(({ manifest, time, received }) => mine(manifest) && time <= received + tolerance);
@@ -58,7 +57,12 @@ export async function replicateStage(context: StageContext, request: ReplicateRe
     primary: store,
     points: own,
     replica,
-    wanted: ({ id }) => wanted.has(id),
+    wanted: (found) => {
+      const there = (name: string): readonly PointThere[] =>
+        name === to.replica.name ? found.filter(({ manifest }) => mine(manifest)) : [];
+      const wanted = wantedAt(judging, own, { from, there });
+      return ({ id }) => wanted.has(id);
+    },
     grace: maintenance.grace,
     lock: to.lock === undefined ? undefined : { length: to.lock, keeps, own: ownRecords(config, policy, to) },
     signal,

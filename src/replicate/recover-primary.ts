@@ -131,7 +131,7 @@ async function copyPoints(options: RecoverOptions, grace: number): Promise<CopyR
       primary: await BlobStore.load(replica, { signal }),
       points: catalog.points,
       replica: primaryOf(options),
-      wanted: () => true,
+      wanted: () => () => true,
       grace,
       signal,
       ...(onProgress !== undefined && { onProgress }),

@@ -20,6 +20,9 @@ const manifestsAtOnce = 16;
 /** Small points share packs and an index object until this many bytes are sent; then they are committed together. */
 const groupBytes = 64 * 1024 * 1024;
 
+/** A point that the replica has, or had when this host looked last. */
+type PointThere = Pick<CatalogPoint, "id" | "time" | "received" | "manifest">;
+
 /** Points that the replica has, and how long ago they were looked at, in ms. */
 interface View {
   readonly points: readonly CatalogPoint[];
@@ -35,8 +38,8 @@ export interface ReplicateOptions extends CallOptions {
   readonly points: readonly CatalogPoint[];
   /** From `prepareReplica`. */
   readonly replica: Repository;
-  /** Whether a point is meant for this replica. */
-  readonly wanted: (point: CatalogPoint) => boolean;
+  /** Which points are meant for this replica, given those that it has. */
+  readonly wanted: (there: readonly PointThere[]) => (point: CatalogPoint) => boolean;
   /** The grace period of this machine's sweeps, in ms; of others at the replica, their records say it. */
   readonly grace: number;
   /** Locks what the replica keeps; its storage must have been opened for that. */
@@ -73,6 +76,8 @@ class Replication {
   #notes: NoteSynchroniser | undefined;
   /** As it was when the run began. */
   #there: LocationSurvey | undefined;
+  /** Given what was there then. */
+  #isWanted: (point: CatalogPoint) => boolean = () => false;
   #plan: ReplicationPlan | undefined;
 
   constructor(options: ReplicateOptions) {
@@ -125,7 +130,8 @@ class Replication {
     ]);
     this.#notes = notes;
     this.#there = replica;
-    this.#plan = planReplication({ points, replica, wanted });
+    this.#isWanted = wanted(replica.there);
+    this.#plan = planReplication({ points, replica, wanted: this.#isWanted });
     const common = points.filter(({ id }) => replica.points.has(id));
     await this.#notes.synchronise(idsOf(common), this.#call);
     let { lacking } = this.#plan;
@@ -185,7 +191,8 @@ class Replication {
     const { memory } = this.#replica;
     if (memory === undefined || lock !== undefined) return false;
     await memory.load();
-    return points.some((point) => memory.point(point.name) === undefined && wanted(point));
+    const isWanted = wanted([...memory.points].map((point) => ({ ...point, received: point.time })));
+    return points.some((point) => memory.point(point.name) === undefined && isWanted(point));
   }
 
   async #lookAgain(): Promise<View> {
@@ -290,9 +297,10 @@ class Replication {
 
   #backlog(): ReplicationPlan | undefined {
     if (this.#there === undefined) return undefined;
-    const { points, wanted } = this.#options;
+    const { points } = this.#options;
     const replica = { ...this.#there, points: this.#there.points.union(new Set(idsOf(this.#replicated))) };
-    return planReplication({ points: points.filter(({ id }) => !this.#gone.has(id)), replica, wanted });
+    const left = points.filter(({ id }) => !this.#gone.has(id));
+    return planReplication({ points: left, replica, wanted: this.#isWanted });
   }
 
   #progress(): void {

@@ -141,6 +141,27 @@ describe("what is known of a replica", () => {
     await monitor.look(false);
     expect(monitor.backlogs).toEqual([{ policy: "often", location: "far", points: 0, bytes: 0 }]);
   });
+
+  it("counts nothing as backlog that has no place beside what is there", async () => {
+    const rest = `
+replicas: { far: { path: replicas/far } }
+sources: { docs: { directory: { path: docs } } }
+policies:
+  often: { sources: [docs], schedule: { manual: true }, keep: { last: 9 }, replicate: { far: { keep: { daily: 5 } } } }
+`;
+    const { site, locations, make } = await watched(rest);
+    const { repository: far } = await locations.replica("far");
+    await commit(site, 2);
+    await commit(site, 3);
+    const backlog = async (): Promise<number | undefined> => {
+      const monitor = await make();
+      await monitor.look(false);
+      return monitor.backlogs[0]?.points;
+    };
+    expect(await backlog()).toBe(2);
+    await commitEmpty(far, { time: start + minute, policy: "often", source: "docs" });
+    expect(await backlog()).toBe(1);
+  });
 });
 
 describe("a location that can't be reached", () => {

@@ -62,7 +62,7 @@ it("tells each source's points at each location, what is proven and held, and wh
 });
 
 it("tells what pruning will forget after the next capture, and why the rest stays", async () => {
-  const { points, read } = await siteWith(1, 2, 5, 9);
+  const { site, points, locations, read } = await siteWith(1, 2, 5, 9);
   const ids = points.map(({ id }) => id);
   const { prunes } = await read({ far: ids });
   expect(prunes[0]).toMatchObject({
@@ -89,6 +89,12 @@ it("tells what pruning will forget after the next capture, and why the rest stay
     remove: 2,
   });
   expect(lacking.prunes[1]).toMatchObject({ location: "far", keep: 0, remove: 0 });
+  // Beside a newer one that is there, it isn't wanted there.
+  const { repository: far } = await locations.replica("far");
+  const newer = await commitEmpty(far, { time: start + 7 * hour });
+  await fs.utimes(site.at("replicas", "far", newer.name), new Date(newer.time), new Date(newer.time));
+  const { prunes: freed } = await read({ far: ids.slice(0, 2) });
+  expect(freed[0]).toMatchObject({ keep: 1, reasons: [{ reason: "last", count: 1 }], remove: 3 });
 });
 
 it("goes by when a replica that keeps versions received a point first", async () => {

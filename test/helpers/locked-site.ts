@@ -46,7 +46,7 @@ export async function makeLockedSite(): Promise<LockedSite> {
         primary: await BlobStore.load(primary),
         points: (await loadCatalog(primary)).points,
         replica,
-        wanted: () => true,
+        wanted: () => () => true,
         grace: day,
         lock: lock === "unlocked" ? undefined : { ...rules, ...lock },
       }),

@@ -57,7 +57,7 @@ beforeEach(async () => {
   const time = new Date(lost.clock.now()).toISOString();
   await putSmallObject(lost.repository, "holds", { version: 1, point: id, time, reason: "audit" });
   await putSmallObject(lost.repository, "tags", { version: 1, point: id, time, tags: ["a"] });
-  await replicate({ ...(await view(lost.repository)), replica, wanted: () => true, grace: 1e9 });
+  await replicate({ ...(await view(lost.repository)), replica, wanted: () => () => true, grace: 1e9 });
   await forget(replica, 3);
   await keepConfig(replica, { host: "web1", path: "/etc/stillpoint.yaml", text: "version: 1" });
   place = storageOn(await emptySite(), "new primary");
@@ -107,7 +107,7 @@ async function addPoint(copies: readonly Repository[]): Promise<RecoveryPoint> {
   const added = await captureTiny(lost.repository, addition, { previous: points[4] as RecoveryPoint });
   points.push(added);
   for (const copy of copies)
-    await replicate({ ...(await view(lost.repository)), replica: copy, wanted: () => true, grace: 1e9 });
+    await replicate({ ...(await view(lost.repository)), replica: copy, wanted: () => () => true, grace: 1e9 });
   return added;
 }
 
@@ -145,7 +145,7 @@ describe("recoverPrimary", () => {
     await recover();
     const primary: Repository = { ...lost.repository, storage: place };
     const again = await prepareReplica({ primary, storage: replica.storage, create: false });
-    const options = { replica: again, wanted: () => true, grace: 1e9 };
+    const options = { replica: again, wanted: () => () => true, grace: 1e9 };
     expect(await replicate({ ...(await view(primary)), ...options })).toMatchObject({ replicated: [], bytesSent: 0 });
     const previous = (await loadCatalog(primary)).points.at(-1);
     if (previous === undefined) throw new Error("a point is missing");
@@ -178,7 +178,7 @@ describe("recoverPrimary", () => {
   it("recovers the rest of a damaged replica, and leaves the gap to a repair from another one", async () => {
     const store = await BlobStore.load(replica);
     const other = (await makeReplicaOf(lost)).repository;
-    await replicate({ ...(await view(lost.repository)), replica: other, wanted: () => true, grace: 1e9 });
+    await replicate({ ...(await view(lost.repository)), replica: other, wanted: () => () => true, grace: 1e9 });
     const newest = points[4] as RecoveryPoint;
     await replica.storage.put(newest.name, [Buffer.from("nonsense")]);
     lost.clock.pass(1000);

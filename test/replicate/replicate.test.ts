@@ -139,7 +139,10 @@ describe("replicate", () => {
       (await take(primary, { ...base, stream: [at] }, { time: at * day })).id;
     const ids = [await takeAt(1), await takeAt(2), await takeAt(3)];
     const site = await emptySite();
-    const wanted = ({ id }: { id: string }): boolean => id !== ids[0];
+    const wanted =
+      () =>
+      ({ id }: { id: string }) =>
+        id !== ids[0];
     await replicateTo(primary, storageOn(site, "replica"), { wanted });
     const replica = await open(site, "replica");
     expect((await pointsOf(replica)).map(({ id }) => id)).toEqual(ids.slice(1));
@@ -330,7 +333,7 @@ describe("what a damaged primary can't give", () => {
     const target = await emptySite();
     const replica = await prepareReplica({ primary, storage: storageOn(target, "replica"), create: true });
     const faulty = await BlobStore.load({ ...primary, storage });
-    const report = await replicate({ primary: faulty, points, replica, wanted: () => true, grace: day });
+    const report = await replicate({ primary: faulty, points, replica, wanted: () => () => true, grace: day });
     expect(report.failed).toMatchObject([{ error: { code } }]);
     expect(report.replicated).toEqual([]);
     expect((await readAll(target)).size).toBe(0);
@@ -457,7 +460,7 @@ describe("a replica that fails", () => {
       primary: store,
       points: await pointsOf(primary),
       replica,
-      wanted: () => true,
+      wanted: () => () => true,
       grace: day,
     });
     expect(report.ended).toMatchObject({ code: "storage_unreachable" });

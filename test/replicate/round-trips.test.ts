@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { CatalogMemory, type MemoryFile } from "../../src/repository/points/catalog-memory.ts";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { prepareReplica } from "../../src/replicate/prepare-replica.ts";
-import { replicate } from "../../src/replicate/replicate.ts";
+import { replicate, type ReplicateOptions } from "../../src/replicate/replicate.ts";
 import type { Repository } from "../../src/repository/repository.ts";
 import type { SftpAddress, Storage } from "../../src/storage/storage.ts";
 import { FarStorage } from "../helpers/far-storage.ts";
@@ -26,23 +26,30 @@ function fileInMemory(): MemoryFile {
 }
 
 /** A run of a host that remembers what it saw of the replica, if it has a file for that. */
-async function run(primary: Repository, storage: Storage, file?: MemoryFile): Promise<void> {
+async function run(
+  primary: Repository,
+  storage: Storage,
+  file?: MemoryFile,
+  wanted: ReplicateOptions["wanted"] = () => () => true,
+): Promise<void> {
   const memory = file && new CatalogMemory(file, primary.keys);
   const replica = { ...(await prepareReplica({ primary, storage, address, create: true })), memory };
   const [store, points] = [await BlobStore.load(primary), await pointsOf(primary)];
-  const { ended } = await replicate({ primary: store, points, replica, wanted: () => true, grace: day });
+  const { ended } = await replicate({ primary: store, points, replica, wanted, grace: day });
   if (ended !== undefined) throw ended;
 }
 
 /** A primary, and a run to its replica, which has all but the newest of two points. */
-async function site(): Promise<{ primary: Repository; near: Storage; again: () => Promise<string[][]> }> {
+async function site() {
   const primary = await open(await primarySite());
   const near = storageOn(await emptySite(), "replica");
   const remembered = fileInMemory();
   await take(primary, content, { time: day });
   await run(primary, near, remembered);
   const far = new FarStorage(near);
-  return { primary, near, again: async () => await far.roundTrips(run(primary, far, remembered)) };
+  const again = async (wanted?: ReplicateOptions["wanted"]): Promise<string[][]> =>
+    await far.roundTrips(run(primary, far, remembered, wanted));
+  return { primary, near, again };
 }
 
 const opening = [["get format", "list keys", "stat format"]];
@@ -58,6 +65,12 @@ describe("round trips of a replication", () => {
   it("takes three where nothing is new: the points that the last run sent aren't read again", async () => {
     const { again } = await site();
     expect(await again()).toEqual([...opening, ...survey]);
+  });
+
+  it("takes three where what is new here has no place beside what is there", async () => {
+    const { primary, again } = await site();
+    await take(primary, newer, { time: 2 * day });
+    expect(await again((there) => () => there.length === 0)).toEqual([...opening, ...survey]);
   });
 
   it("takes seven where something is: the index is read while the replica is looked at", async () => {

@@ -199,7 +199,7 @@ export async function replicateTo(
   const replica = await prepareReplica({ primary, storage, create: true });
   const store = await BlobStore.load(primary);
   const { points } = await loadCatalog(primary);
-  return await replicate({ primary: store, points, replica, wanted: () => true, grace: day, ...options });
+  return await replicate({ primary: store, points, replica, wanted: () => () => true, grace: day, ...options });
 }
 
 /** The points of what is on a disk, all of them read to the last blob with nothing but the key. */

@@ -26,7 +26,7 @@ test.each(["gone", "altered"])(
     const send = async (): Promise<void> => {
       const { points } = await loadCatalog(primary);
       const store = await BlobStore.load(primary);
-      const { failed } = await replicate({ primary: store, points, replica, wanted: () => true, grace: hour });
+      const { failed } = await replicate({ primary: store, points, replica, wanted: () => () => true, grace: hour });
       expect(failed).toEqual([]);
     };
     const first = await captureTiny(primary, { image: [1, 2, 3], files: { a: [4, 5] } });

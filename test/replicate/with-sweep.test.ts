@@ -54,7 +54,7 @@ async function run(
 ): Promise<ReplicationReport> {
   const store = await BlobStore.load(primary.repository);
   const { points } = await loadCatalog(primary.repository);
-  return await replicate({ primary: store, points, replica, wanted: () => true, grace: own });
+  return await replicate({ primary: store, points, replica, wanted: () => () => true, grace: own });
 }
 
 /** One visit; one that finds nothing explained, or no points, refuses, and that is right. */
