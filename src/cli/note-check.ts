@@ -10,10 +10,10 @@ export async function noteCheck(
   { clock, output }: Pick<Cli, "clock" | "output">,
   config: Config,
   location: string,
-  { findings, readData: read }: CheckReport,
+  { findings: { length: findings }, foundByReading, readData: read }: CheckReport,
 ): Promise<void> {
   const records = new CheckRecords(new StateFolder(config.repository.state));
-  await records.note(location, { time: clock.now(), findings: findings.length, read }).catch((error: unknown) => {
+  await records.note(location, { time: clock.now(), findings, foundByReading, read }).catch((error: unknown) => {
     output.note(`stillpoint: the daemon won't count this check. ${describeError(error)}`);
   });
 }

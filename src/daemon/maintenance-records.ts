@@ -6,6 +6,9 @@ import type { ReadData } from "../repository/check/packs.ts";
 
 export type Task = "sweep" | "check";
 
+/** A part of the stored bytes in which reading has found damage, the last time that it was read. */
+const damagedPart = z.object({ group: z.number(), of: z.number(), findings: z.number() });
+
 const atLocation = z.object({
   /** When the last sweep, and the last check without findings, ended. */
   lastSweep: z.number().optional(),
@@ -14,17 +17,15 @@ const atLocation = z.object({
   /** What the last of them said. */
   sweepError: z.string().optional(),
   lastCheck: z.number().optional(),
-  /** When the last check ended, whatever it found; and the damage that it found. */
+  /** When the last check ended, whatever it found. */
   checkEnded: z.number().optional(),
+  /** The damage that is known: what the last check saw without reading, and that in `damaged`. */
   findings: z.number().optional(),
+  damaged: z.array(damagedPart).optional(),
   /** How many checks could not be done since then, and what the last of them said. */
   checkFailures: z.number().optional(),
   checkError: z.string().optional(),
-  /**
-   * What the last check read of the stored bytes, if anything, or while there is damage, the check that found it; and which of the
-   * parts that are read in turn was read last.
-   */
-  read: z.object({ group: z.number(), of: z.number() }).optional(),
+  /** Which of the parts that are read in turn was read last. */
   part: z.number().optional(),
   /** When each of the parts was read last, or for one that wasn't yet, since when the location is known. */
   partsRead: z.array(z.number()).optional(),
@@ -65,7 +66,7 @@ export class MaintenanceRecords {
     return this.#records.locations[location] ?? {};
   }
 
-  /** Whether the last check found damage. */
+  /** Whether damage is known. */
   isDamaged(location: string): boolean {
     return (this.at(location).findings ?? 0) > 0;
   }
@@ -76,9 +77,10 @@ export class MaintenanceRecords {
     return of === undefined ? undefined : { group: (part % of) + 1, of };
   }
 
-  /** What was read where the damage was found; where that was seen without reading, the next part. */
-  damagedRead(location: string, of: number | undefined): ReadData | undefined {
-    return this.at(location).read ?? this.nextRead(location, of);
+  /** What checks that look again whether damage is mended are to read: each part in which there was some. What was seen without reading, any sees. */
+  damagedReads(location: string): readonly (ReadData | undefined)[] {
+    const { damaged = [] } = this.at(location);
+    return damaged.length === 0 ? [undefined] : damaged.map(({ group, of }) => ({ group, of }));
   }
 
   /** Since when every stored byte has been read by checks, at once or in parts; of a new location, since when it is known. */
@@ -114,37 +116,32 @@ export class MaintenanceRecords {
   }
 
   /** What is damaged is read again between the turns, and moves them on only where it is its own turn. */
-  async noteCheck(location: string, now: number, findings: number, read: ReadData | undefined): Promise<void> {
+  async noteCheck(location: string, check: EndedCheck): Promise<void> {
+    const { read } = check;
     const inTurn = read?.group === this.nextRead(location, read?.of)?.group;
-    await this.#noteEnded(location, { time: now, findings, read }, inTurn ? read : undefined);
+    await this.#noteEnded(location, check, inTurn ? read : undefined);
   }
 
-  /** Returns whether it counts: one that ended before the last one doesn't, nor one that finds nothing where damage stays. */
+  /** Returns whether that is news: one that ended before the last one is none, nor one that finds nothing where damage stays. */
   async noteByHand(location: string, check: EndedCheck): Promise<boolean> {
     const { time, findings, read } = check;
     if (time <= (this.at(location).checkEnded ?? 0)) return false;
-    if (findings === 0 && this.#staysDamaged(location, read)) return false;
     // What is read in turn are the daemon's own parts.
     await this.#noteEnded(location, check, read?.of === 1 ? read : undefined);
-    return true;
+    return findings > 0 || !this.isDamaged(location);
   }
 
   /** `part`: which part counts as read in its turn. */
-  async #noteEnded(location: string, { time, findings, read }: EndedCheck, part: ReadData | undefined): Promise<void> {
-    const { findings: known = 0 } = this.at(location);
-    const passed = findings === 0 ? { lastCheck: time } : {};
-    const result = this.#staysDamaged(location, read)
-      ? { findings: findings > 0 ? findings : known }
-      : { findings, read, ...passed };
+  async #noteEnded(location: string, check: EndedCheck, part: ReadData | undefined): Promise<void> {
+    const { time, findings, foundByReading, read } = check;
+    const stays = (this.at(location).damaged ?? []).filter((one) => !covers(read, one));
+    // Where everything is to be read again, that part is.
+    const isNew = read !== undefined && foundByReading > 0 && !stays.some((one) => covers(one, read));
+    const damaged = isNew ? [...stays, { ...read, findings: foundByReading }] : stays;
+    const known = damaged.reduce((sum, one) => sum + one.findings, findings - foundByReading);
+    const passed = known === 0 ? { lastCheck: time } : {};
     const parts = part === undefined ? {} : { part: part.group, partsRead: this.#withPart(location, time, part) };
-    await this.#note(location, { checkEnded: time, checkFailures: 0, ...result, ...parts });
-  }
-
-  /** Whether there is damage of which this read is no evidence: it stays until that is read again which was read where it was found. */
-  #staysDamaged(location: string, read: ReadData | undefined): boolean {
-    const { read: before } = this.at(location);
-    const covered = before === undefined || read?.of === 1 || (read?.group === before.group && read.of === before.of);
-    return this.isDamaged(location) && !covered;
+    await this.#note(location, { checkEnded: time, checkFailures: 0, findings: known, damaged, ...passed, ...parts });
   }
 
   /** Other parts than before know no more than that all was read once. */
@@ -163,4 +160,9 @@ export class MaintenanceRecords {
   async #save(): Promise<void> {
     await this.#state.write(record, this.#records);
   }
+}
+
+/** Whether who reads the one reads the other. */
+function covers(read: ReadData | undefined, { group, of }: ReadData): boolean {
+  return read?.of === 1 || (read?.of === of && read.group === group);
 }

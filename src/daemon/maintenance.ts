@@ -8,6 +8,8 @@ import { type ErrorReport, errorReport, type Outcome } from "../job/report.ts";
 import type { StateFolder } from "../job/state-folder.ts";
 import type { Metrics } from "../metrics/metrics.ts";
 import type { Config } from "../policy/config.ts";
+import type { CheckReport } from "../repository/check/check.ts";
+import type { ReadData } from "../repository/check/packs.ts";
 import type { FailureLog } from "./failure-log.ts";
 import { MaintenanceRecords, type Task } from "./maintenance-records.ts";
 import type { Entry } from "./scheduler.ts";
@@ -86,7 +88,8 @@ export class Maintenance {
   async #tellByHand(location: string, { time, findings, read }: EndedCheck): Promise<void> {
     const { failureLog, log } = this.#options;
     log.info("check by hand", { location, findings, read });
-    const errors = findings === 0 ? [] : [errorReport(damageError(location, findings))];
+    const error = this.#damageAt(location);
+    const errors = error === undefined ? [] : [errorReport(error)];
     await failureLog.note({ stage: "check", location, finished: time, errors });
   }
 
@@ -198,22 +201,38 @@ export class Maintenance {
   }
 
   async #check(location: string, again: boolean, shown: ShownTask): Promise<Result> {
-    const { config, work, metrics, clock } = this.#options;
-    const { signal } = this.#stop;
+    const { config, metrics } = this.#options;
     const of = config().maintenance.check.readDataParts;
-    const readData = again ? this.records.damagedRead(location, of) : this.records.nextRead(location, of);
-    const progress = (done: number, total: number | undefined): void => shown.progress(done, total);
-    const report = await work.run("check", { location, readData }, { signal, progress });
-    const { findings, points, packs, bytesRead } = report;
-    await this.records.noteCheck(location, clock.now(), findings.length, readData);
-    // Of this check, or of one that read something else.
-    const { findings: damage = 0 } = this.records.at(location);
-    const outcome = damage === 0 ? "ok" : "failed";
+    const reads = again ? this.records.damagedReads(location) : [this.records.nextRead(location, of)];
+    const found = new Set<string>();
+    let bytesRead = 0;
+    let seen: Pick<CheckReport, "points" | "packs"> | undefined;
+    for (const read of reads) {
+      const { findings, points, packs, ...report } = await this.#checkOnce(location, read, shown);
+      for (const { message } of findings) found.add(message);
+      bytesRead += report.bytesRead;
+      seen = { points, packs };
+    }
+    const error = this.#damageAt(location);
+    const outcome = error === undefined ? "ok" : "failed";
     metrics.countCheck(location, outcome);
-    const first = findings.slice(0, 20).map(({ message }) => message);
-    const error = damage === 0 ? undefined : damageError(location, damage);
-    const fields = { points, packs, bytesRead, findings: findings.length, shown: first, error };
+    const fields = { ...seen, bytesRead, findings: found.size, shown: [...found].slice(0, 20), error };
     return { outcome, fields, errors: error === undefined ? [] : [errorReport(error)] };
+  }
+
+  async #checkOnce(location: string, read: ReadData | undefined, shown: ShownTask): Promise<CheckReport> {
+    const { work, clock } = this.#options;
+    const progress = (done: number, total: number | undefined): void => shown.progress(done, total);
+    const report = await work.run("check", { location, readData: read }, { signal: this.#stop.signal, progress });
+    const { findings, foundByReading } = report;
+    await this.records.noteCheck(location, { time: clock.now(), findings: findings.length, foundByReading, read });
+    return report;
+  }
+
+  /** What is known of damage there, by the last check or by one that read something else. */
+  #damageAt(location: string): StillpointError | undefined {
+    const { findings = 0 } = this.records.at(location);
+    return findings === 0 ? undefined : damageError(location, findings);
   }
 }
 

@@ -8,6 +8,8 @@ export interface EndedCheck {
   /** When, in ms since the epoch. */
   readonly time: number;
   readonly findings: number;
+  /** How many of them only reading shows. */
+  readonly foundByReading: number;
   /** Which part of the stored bytes it read; undefined when none. */
   readonly read?: ReadData | undefined;
 }
@@ -16,6 +18,7 @@ const schema = z.object({
   version: z.literal(1),
   time: z.number(),
   findings: z.int().min(0),
+  foundByReading: z.int().min(0).default(0),
   read: z.object({ group: z.int().min(1), of: z.int().min(1) }).optional(),
 });
 
@@ -32,8 +35,8 @@ export class CheckRecords {
   }
 
   /** Throws `storage_denied` or `storage_failed`. */
-  async note(location: string, { time, findings, read }: EndedCheck): Promise<void> {
-    await this.#state.write(fileOf(location), { version: 1, time, findings, read });
+  async note(location: string, check: EndedCheck): Promise<void> {
+    await this.#state.write(fileOf(location), { version: 1, ...check });
   }
 }
 

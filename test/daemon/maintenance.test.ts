@@ -46,7 +46,7 @@ async function sweeps({ appendOnly = false, damage }: Options = {}) {
     const { location } = input;
     if (task === "check") {
       const findings = Array.from({ length: damage?.(input) ?? 0 }, () => ({ message: "damaged" }));
-      return Promise.resolve({ findings, points: 1, packs: 1, bytesRead: 1 });
+      return Promise.resolve({ findings, foundByReading: findings.length, points: 1, packs: 1, bytesRead: 1 });
     }
     swept.push(location);
     if (failure !== undefined) return Promise.reject(new StillpointError(failure, { what: "Cannot sweep" }));
@@ -135,34 +135,35 @@ it("looks again each day where a check found damage, and nowhere else, until it 
   const [, , recheck] = maintenance.entries();
   if (recheck === undefined) throw new Error("nothing is checked again");
   expect(recheck.busy()).toBe(true);
-  await maintenance.records.noteCheck("primary", clock.now(), 0, undefined);
-  await maintenance.records.noteCheck("far", clock.now(), 3, undefined);
+  const whole = { findings: 0, foundByReading: 0 };
+  await maintenance.records.noteCheck("primary", { ...whole, time: clock.now() });
+  await maintenance.records.noteCheck("far", { ...whole, time: clock.now(), findings: 3 });
   const [, , damaged] = maintenance.entries();
   expect(damaged?.busy()).toBe(false);
   expect(damaged?.schedule).toMatchObject({ cron: "30 5 * * *", missed: "skip" });
-  await maintenance.records.noteCheck("far", clock.now(), 0, undefined);
+  await maintenance.records.noteCheck("far", { ...whole, time: clock.now() });
   expect(maintenance.entries()[2]?.busy()).toBe(true);
 });
 
 it("counts what somebody has checked by hand, with what it found", async () => {
   const { start, clock } = await sweeps();
   const { maintenance, failureLog, checks } = await start();
-  await checks.note("far", { time: clock.now(), findings: 3, read: { group: 1, of: 1 } });
+  await checks.note("far", { time: clock.now(), findings: 3, foundByReading: 3, read: { group: 1, of: 1 } });
   await maintenance.seeChecks();
   expect(maintenance.records.isDamaged("far")).toBe(true);
   expect(failureLog.failures).toMatchObject([{ stage: "check", location: "far", count: 1 }]);
   await maintenance.seeChecks();
   expect(failureLog.failures).toMatchObject([{ count: 1 }]);
   await clock.advance(1000);
-  await checks.note("far", { time: clock.now(), findings: 0, read: { group: 1, of: 1 } });
+  await checks.note("far", { time: clock.now(), findings: 0, foundByReading: 0, read: { group: 1, of: 1 } });
   await maintenance.seeChecks();
   expect(maintenance.records.at("far")).toMatchObject({ lastCheck: clock.now(), findings: 0 });
   expect(failureLog.failures).toMatchObject([{ over: clock.now() }]);
   expect(maintenance.records.at("primary").lastCheck).toBeUndefined();
 });
 
-it("reads the other parts in turn where one is damaged, and tells of that until it is whole", async () => {
-  const damaged = new Set([2]);
+it("reads the other parts in turn where some are damaged, and tells of that until each is whole", async () => {
+  const damaged = new Set([2, 3]);
   const read: (number | undefined)[] = [];
   const damage = ({ location, readData }: Checked): number => {
     if (location !== "far") return 0;
@@ -173,13 +174,21 @@ it("reads the other parts in turn where one is damaged, and tells of that until 
   const { run, maintenance, failureLog } = await start();
   const check = async (): Promise<void> => await run(maintenance.entry("check"));
   const checkAgain = async (): Promise<void> => await run(maintenance.entries()[2]);
+  const open = (): unknown[] => failureLog.failures.filter(({ over }) => over === undefined);
   for (const next of [check, check, checkAgain, check, checkAgain, check]) await next();
-  expect(read).toEqual([1, 2, 2, 3, 2, 4]);
-  expect(maintenance.records.at("far").findings).toBe(3);
-  expect(failureLog.failures.map(({ location, over }) => [location, over])).toEqual([["far", undefined]]);
+  expect(read).toEqual([1, 2, 2, 3, 2, 3, 4]);
+  expect(maintenance.records.at("far").findings).toBe(6);
+  expect(open()).toMatchObject([{ location: "far" }]);
+  damaged.delete(2);
+  await checkAgain();
+  await check();
+  expect(read.slice(7)).toEqual([2, 3, 1]);
+  expect(open()).toMatchObject([
+    { location: "far", errors: [{ message: expect.stringContaining("3 findings") as string }] },
+  ]);
   damaged.clear();
   await checkAgain();
-  expect(read.at(-1)).toBe(2);
+  expect(read.slice(10)).toEqual([3]);
   expect(maintenance.records.isDamaged("far")).toBe(false);
-  expect(failureLog.failures.every(({ over }) => over !== undefined)).toBe(true);
+  expect(open()).toEqual([]);
 });

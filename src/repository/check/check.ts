@@ -7,6 +7,7 @@ import { describeDiagnosis, type Finding } from "./findings.ts";
 import { HeldLocks } from "./held-locks.ts";
 import { describeLocked, type LockedView, viewLocked } from "./locks.ts";
 import type { ReadData } from "./packs.ts";
+import { packName } from "../blobs/pack.ts";
 import type { Repository } from "../repository.ts";
 import { executorFor } from "../threads/executor.ts";
 import { recordProofs } from "./proofs.ts";
@@ -21,6 +22,8 @@ export interface CheckOptions extends DiagnoseOptions {
 export interface CheckReport {
   /** Empty when all is well. */
   readonly findings: readonly Finding[];
+  /** How many of them only reading shows: a check that reads something else doesn't see them. */
+  readonly foundByReading: number;
   readonly points: number;
   /** In use. */
   readonly blobs: number;
@@ -57,6 +60,7 @@ export async function checkRepository(repository: Repository, options: CheckOpti
       : { findings, proofs: 0 };
   return {
     ...recorded,
+    foundByReading: countRead(diagnosis, findings),
     points: diagnosis.catalog.points.length,
     blobs: diagnosis.marks.count,
     packs: diagnosis.store.present.size,
@@ -65,6 +69,12 @@ export async function checkRepository(repository: Repository, options: CheckOpti
     seconds,
     locked: locked && summaryOf(locked),
   };
+}
+
+function countRead({ badPacks }: Diagnosis, findings: readonly Finding[]): number {
+  // That a pack is missing, or its table doesn't open, every check sees.
+  const read = new Set(badPacks.filter(({ noneReadable }) => !noneReadable).map(({ id }) => packName(id)));
+  return findings.filter(({ kind, object }) => kind === "pack" && read.has(object)).length;
 }
 
 function summaryOf({ pins }: LockedView): CheckReport["locked"] {

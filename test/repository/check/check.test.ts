@@ -209,6 +209,26 @@ describe("damage", () => {
     for (const { proof } of points) expect(proof).toMatchObject({ method: "read-data", result: "failed" });
   });
 
+  test("is told apart by whether only reading shows it", async () => {
+    await captureTiny(repository, { image: [1, 2] });
+    const [pack] = await packsOf("data");
+    const name = packName(pack?.id ?? "");
+    const found = async (readData: CheckOptions["readData"]): Promise<number[]> => {
+      const { findings, foundByReading } = await check({ readData });
+      return [findings.length, foundByReading];
+    };
+    await alter(here.disk, name, flipByte(headerLength + 5));
+    expect([await found(everything), await found(undefined)]).toEqual([
+      [1, 1],
+      [0, 0],
+    ]);
+    await repository.storage.delete(name);
+    expect([await found(everything), await found(undefined)]).toEqual([
+      [1, 0],
+      [1, 0],
+    ]);
+  });
+
   test("is told also where it can't be recorded with the points", async () => {
     await captureTiny(repository, { image: [1, 2] });
     const [pack] = await packsOf("data");
