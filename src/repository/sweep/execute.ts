@@ -9,7 +9,7 @@ import type { Repository } from "../repository.ts";
 import { putSmallObject } from "../points/small-objects.ts";
 import { copyBlobs } from "./copy-task.ts";
 import { putIndex, replaceIndexes } from "./indexes.ts";
-import type { OnStep, PlannedSweep } from "./plan.ts";
+import type { OnStep, PlannedSweep, SweepPlan } from "./plan.ts";
 import { requireSameListing } from "./safety.ts";
 import type { PackUse } from "./usage.ts";
 import { WriteSession } from "../blobs/write-session.ts";
@@ -34,7 +34,8 @@ export interface Executed {
 }
 
 /**
- * Deletes first, since that gives room; then copies; then writes the record, when all that it relies on is durable; then tidies up.
+ * Deletes first, since that gives room; then names what the next visit may delete, and tidies up. Rewriting comes last: it may take days,
+ * and each time be cut off. What was rewritten is named in a record of its own, when the copies are durable.
  *
  * @throws a storage error, `damaged` when something to be copied isn't whole, `busy` when the lease was lost, `cancelled`.
  */
@@ -62,10 +63,13 @@ export async function executeSweep(
     options,
     (done) => options.onStep?.("deleting", done, plan.remove.length),
   );
+  await onProgress();
+  if (plan.writeRecord) await writeRecord(repository, planned, plan, options);
+  for (const step of plan.cleanup) await deleteAll(repository, step, options);
   const rewritten = await rewrite(repository, planned, options);
   await onProgress();
-  if (plan.writeRecord) await writeRecord(repository, planned, rewritten, options);
-  for (const step of plan.cleanup) await deleteAll(repository, step, options);
+  if (rewritten && plan.rewrite.length > 0)
+    await writeRecord(repository, planned, { condemn: plan.rewrite, orphans: [] }, options);
   throwIfCancelled(signal);
   return { noRoom: !rewritten };
 }
@@ -121,18 +125,16 @@ async function numbersAtHome(
 
 async function writeRecord(
   repository: Repository,
-  { plan }: PlannedSweep,
-  rewritten: boolean,
+  { plan: { points } }: PlannedSweep,
+  { condemn, orphans }: Pick<SweepPlan, "condemn" | "orphans">,
   { grace, signal }: ExecuteOptions,
 ): Promise<void> {
   const ids = (packs: readonly PackUse[]): string[] => packs.map(({ id }) => id);
   const time = new Date(repository.clock.now()).toISOString();
-  const condemned = [...ids(plan.condemn), ...(rewritten ? ids(plan.rewrite) : [])];
-  const { points } = plan;
   await putSmallObject(
     repository,
     "sweeps",
-    { version: 1, time, grace, points: [...points], condemned, orphans: ids(plan.orphans) },
+    { version: 1, time, grace, points: [...points], condemned: ids(condemn), orphans: ids(orphans) },
     { signal },
   );
 }

@@ -66,15 +66,16 @@ export interface SweepPlan {
   readonly condemn: readonly PackUse[];
   /** The same, of packs in no index. */
   readonly orphans: readonly PackUse[];
-  /** Their blobs in use are copied to new packs, then they are named in the new record. */
+  /** Their blobs in use are copied to new packs, then they are named in a record of their own. */
   readonly rewrite: readonly PackUse[];
   /** In no index, though in use, and whole: indexed. */
   readonly adopt: readonly PackInfo[];
   readonly kept: readonly KeptPacks[];
   /** Index objects replaced by ones without the packs deleted, now or while they were locked, or joined; and those that say nothing new. */
   readonly replaceIndexes: readonly IndexUse[];
+  /** Whether a record is written, before anything is rewritten. */
   readonly writeRecord: boolean;
-  /** Small objects that nobody needs any more: deleted at the end, in these steps, each over before the next begins. */
+  /** Small objects that nobody needs any more: deleted after the record was written, in these steps, each over before the next begins. */
   readonly cleanup: readonly (readonly string[])[];
   /** When the next visit may delete something, by the store's clock, in ms since the epoch; undefined when nothing waits. */
   readonly nextVisit: number | undefined;
@@ -237,12 +238,12 @@ function chooseIndexes(indexes: readonly IndexUse[], removed: ReadonlySet<string
  */
 function needsRecord(
   points: readonly CatalogPoint[],
-  { condemn, orphans, rewrite }: Decided,
+  { condemn, orphans }: Decided,
   records: readonly DatedRecord[],
   visit: Visit,
 ): boolean {
   const newest = records.at(-1);
-  if (newest === undefined || condemn.length + orphans.length + rewrite.length > 0) return true;
+  if (newest === undefined || condemn.length + orphans.length > 0) return true;
   if (newest.record.grace !== visit.grace) return true;
   const listed = new Set(newest.record.points);
   if (listed.size !== points.length || points.some(({ id }) => !listed.has(id))) return true;

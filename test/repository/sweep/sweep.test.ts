@@ -262,6 +262,33 @@ describe("packs with little in use", () => {
     expect(await readTiny(repository, second)).toEqual(expectedContents({ image: [1, 2, 99] }));
   });
 
+  test("are named in a record of their own: what is unused goes also when rewriting is cut off each time", async () => {
+    const dead = await captureTiny(repository, { image: [100, 101] });
+    const image = Array.from({ length: 20 }, (_, i) => i + 1);
+    const first = await captureTiny(repository, { image });
+    const second = await captureTiny(repository, { image: [1, 2, 99] });
+    await forget(dead, first);
+    here.clock.pass(grace);
+    const limits = { ...usualLimits, smallPack: 0 };
+    const cutOff = async (): Promise<void> => {
+      const stop = new AbortController();
+      const onStep = (step: string): void => void (step === "rewriting" && stop.abort());
+      expect(await rejection(visit({ limits, onStep, signal: stop.signal }))).toMatchObject({ code: "cancelled" });
+    };
+    const before = await namesOf(repository.storage, "packs/");
+    await cutOff();
+    here.clock.pass(grace);
+    await cutOff();
+    const after = new Set(await namesOf(repository.storage, "packs/"));
+    expect(before.filter((name) => !after.has(name))).toHaveLength(3);
+    const { rewritten } = await visit({ limits });
+    expect(rewritten.packs).toBe(2);
+    expect(await readTiny(repository, second)).toEqual(expectedContents({ image: [1, 2, 99] }));
+    here.clock.pass(grace);
+    expect(await visit({ limits })).toMatchObject({ deleted: rewritten });
+    expect(await readTiny(repository, second)).toEqual(expectedContents({ image: [1, 2, 99] }));
+  });
+
   test("are joined when they are small and many", async () => {
     const contents = Array.from({ length: 10 }, (_, i) => ({ image: [10 * i + 1, 10 * i + 2] }));
     const points: RecoveryPoint[] = [];
@@ -584,7 +611,7 @@ describe("refusals", () => {
     expect(error.message).toContain(point.id.slice(0, 12));
   });
 
-  test("when something to be rewritten is damaged: nothing is named or deleted", async () => {
+  test("when something to be rewritten is damaged: it isn't named", async () => {
     const first = await captureTiny(repository, { image: [1, 2, 3, 4, 5, 6, 7, 8] });
     await captureTiny(repository, { image: [1, 99] });
     await forget(first);
@@ -597,7 +624,10 @@ describe("refusals", () => {
     await repository.storage.put(name, [data]);
     here.clock.pass(grace);
     expect(await rejection(visit({ limits: { ...usualLimits, smallPack: 0 } }))).toMatchObject({ code: "damaged" });
-    expect(await namesOf(repository.storage, "sweeps/")).toEqual([]);
+    const { sweeps } = await BlobStore.load(repository);
+    expect([...sweeps.values()].map(({ condemned }) => condemned)).toEqual([
+      [expect.not.stringContaining(pack?.id ?? "")],
+    ]);
     expect(await visit({ limits: noRewriting })).toBeDefined();
   });
 });
