@@ -29,23 +29,26 @@ export interface CleanupOptions extends CallOptions, Visit {
 export async function planCleanup(repository: Repository, options: CleanupOptions): Promise<string[][]> {
   const { catalog, acceptLost } = options;
   const present = new Set(catalog.points.map(({ id }) => id));
-  const forgotten = await readForgotten(repository, present, options);
+  const { forgotten, damaged } = await readForgotten(repository, present, options);
   const about = await planAbout(repository, present, new Set(forgotten.keys()), options);
   const lost = catalog.damaged.map(({ name }) => name).filter((name) => acceptLost.has(parsePointName(name)?.id ?? ""));
   const records = finishedRecords(options);
   const staying = options.records.filter(({ name }) => !records.includes(name));
   // A forgotten object is asked for by later manifests' chain and by records; whoever asks for it goes first. Replication asks for new ones.
-  const asked = new Set(catalog.points.map(({ manifest }) => manifest.previous));
+  // A point's id is the beginning of its digest.
+  const asked = new Set(catalog.points.map(({ manifest }) => manifest.previous?.slice(0, 32)));
   const listed = new Set(staying.flatMap(({ record }) => record.points));
   const old = ({ time }: Forgotten): boolean => Date.parse(time) + recordLasts <= options.now;
-  const unasked = [...forgotten].filter(([id, one]) => old(one) && !asked.has(one.digest) && !listed.has(id));
+  const unasked = [...forgotten].flatMap(([id, one]) => (old(one) && !asked.has(id) && !listed.has(id) ? id : []));
+  // A damaged one still says that there was a point; nobody needs to know that of one whose loss is accepted.
+  const accepted = damaged.filter((id) => acceptLost.has(id) && !asked.has(id));
   const configs = await listOldConfigs(repository, options);
   const locks = await planLocks(repository, options);
   const readers = await planReaders(repository, options);
   return [
     [...about, ...readers, ...lost],
     records,
-    [...unasked.map(([id]) => `forgotten/${id}`), ...configs, ...locks],
+    [...[...unasked, ...accepted].map((id) => `forgotten/${id}`), ...configs, ...locks],
   ];
 }
 
@@ -70,15 +73,23 @@ function finishedRecords({ records, newRecord, ...visit }: CleanupOptions): stri
   return superseded.filter((record) => isDecided(record, visit)).map(({ name }) => name);
 }
 
-/** Records of points that are gone, by point id: the manifest was looked for under its own name. */
+/** Records of points that are gone. */
+interface ForgottenPoints {
+  /** By point id: the manifest was looked for under its own name. */
+  readonly forgotten: ReadonlyMap<string, Forgotten>;
+  /** Ids of points whose record can't be read. */
+  readonly damaged: readonly string[];
+}
+
 async function readForgotten(
   repository: Repository,
   present: ReadonlySet<string>,
   { signal }: CallOptions,
-): Promise<Map<string, Forgotten>> {
+): Promise<ForgottenPoints> {
   const names: string[] = [];
   for await (const { name } of repository.storage.list("forgotten/", { signal })) names.push(name);
   const forgotten = new Map<string, Forgotten>();
+  const damaged: string[] = [];
   await forEachAtOnce(names, readsAtOnce, async (name) => {
     const id = name.slice("forgotten/".length);
     if (present.has(id)) return;
@@ -86,11 +97,12 @@ async function readForgotten(
       const record = await getSmallObject(repository, "forgotten", name, { signal });
       if (!(await exists(repository.storage, manifestName(repository, record), { signal }))) forgotten.set(id, record);
     } catch (error) {
-      // A damaged one is left for `repair`; one that another deleted meanwhile is no longer there to delete.
-      if (!isStillpointError(error, "damaged") && !isStillpointError(error, "object_missing")) throw error;
+      // One that another deleted meanwhile is no longer there to delete.
+      if (isStillpointError(error, "damaged")) damaged.push(id);
+      else if (!isStillpointError(error, "object_missing")) throw error;
     }
   });
-  return forgotten;
+  return { forgotten, damaged };
 }
 
 function manifestName({ keys }: Repository, { source, point_time, point }: Forgotten): string {

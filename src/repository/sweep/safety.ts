@@ -55,9 +55,17 @@ async function requireForgotten(
     try {
       await getSmallObject(repository, "forgotten", `forgotten/${id}`, { signal });
     } catch (error) {
+      const { location } = repository.storage;
+      if (isStillpointError(error, "damaged"))
+        throw new StillpointError("damaged", {
+          what: `Cannot sweep ${location}: whether the recovery point ${id}, which is gone, was forgotten isn't known. ${error.parts.what}`,
+          safe: "Nothing was deleted.",
+          next: "Run `stillpoint repair`; if no replica has the record, accept that the point is gone with `stillpoint sweep --accept-lost`.",
+          cause: error,
+        });
       if (!isStillpointError(error, "object_missing")) throw error;
       throw new StillpointError("sweep_unsafe", {
-        what: `Cannot sweep ${repository.storage.location}: the recovery point ${id}, which an earlier sweep saw, is missing, and no record says that it was forgotten`,
+        what: `Cannot sweep ${location}: the recovery point ${id}, which an earlier sweep saw, is missing, and no record says that it was forgotten`,
         safe: "Nothing was deleted.",
         next: "Run `stillpoint check`, then `stillpoint repair`; if no replica has the point, accept its loss with `stillpoint sweep --accept-lost`.",
         cause: error,

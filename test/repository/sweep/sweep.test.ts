@@ -602,6 +602,29 @@ describe("refusals", () => {
     expect(await visit()).toMatchObject({ deleted: { packs: 2 } });
   });
 
+  test("when the record of a forgotten point is damaged, unless it is accepted that the point is gone: then it goes", async () => {
+    const [first, second] = [
+      await captureTiny(repository, { image: [1] }),
+      await captureTiny(repository, { image: [2] }),
+    ];
+    const third = await captureTiny(repository, { image: [3] }, { previous: second });
+    await visit();
+    await forget(first, second);
+    for (const { id } of [first, second]) await repository.storage.put(`forgotten/${id}`, [Buffer.from("nonsense")]);
+    expect(await rejection(visit())).toMatchObject({
+      code: "damaged",
+      message: expect.stringContaining("--accept-lost"),
+    });
+    await visit({ acceptLost: new Set([first.id, second.id]) });
+    // The third point's manifest names the second one.
+    expect(await namesOf(repository.storage, "forgotten/")).toEqual([`forgotten/${second.id}`]);
+    expect(await visit()).toMatchObject({ points: 1 });
+    await captureTiny(repository, { image: [4] }, { source: "other" });
+    await forget(third);
+    await visit({ acceptLost: new Set([second.id]) });
+    expect(await namesOf(repository.storage, "forgotten/")).toEqual([`forgotten/${third.id}`]);
+  });
+
   test("when a node of a tree can't be read, naming the point and the path", async () => {
     const point = await captureTiny(repository, { image: [1, 2, 3] });
     for (const name of await packsOf("metadata")) await repository.storage.delete(name);
