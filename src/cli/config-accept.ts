@@ -1,7 +1,7 @@
 import { userInfo } from "node:os";
 import { askAccept, askReload } from "../daemon/control-client.ts";
 import { exitStatus } from "../errors.ts";
-import { isBlocked, type RetentionChange } from "../job/retention-change.ts";
+import { describeExcess, isBlocked, type RetentionChange } from "../job/retention-change.ts";
 import { fingerprintOf } from "../prune/guard-retention.ts";
 import type { Cli } from "./cli.ts";
 import { findPolicy } from "../policy/find-named.ts";
@@ -45,15 +45,18 @@ export async function acceptRetention(cli: Cli, name: string | undefined, flags:
 }
 
 function describe({ place, excesses }: RetentionChange): object {
-  return { ...place, sources: excesses };
+  const sources = excesses.map(({ source, from = null, points, forgotten }) => ({
+    source,
+    captured_by: from,
+    points,
+    forgotten,
+  }));
+  return { ...place, sources };
 }
 
 function print({ output }: Cli, { place, excesses }: RetentionChange): void {
-  for (const { source, points, forgotten } of excesses) {
-    output.print(
-      `Accepted: ${place.policy} may forget ${forgotten} of ${points} recovery points of ${source} at ${place.location}.`,
-    );
-  }
+  for (const excess of excesses)
+    output.print(`Accepted: ${place.policy} may forget ${describeExcess(excess)} at ${place.location}.`);
 }
 
 /** For the record. */

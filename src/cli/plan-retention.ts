@@ -11,7 +11,7 @@ import type { PlannedGroup, PrunePlan } from "../prune/plan-prune.ts";
 import type { Cli } from "./cli.ts";
 import { lookingContext } from "./looking-context.ts";
 
-/** At a location where a policy's rules are new. */
+/** At a location where a policy's rules are new, or new to some of the points. */
 export interface RetentionPlan {
   readonly policy: string;
   readonly location: string;
@@ -27,7 +27,7 @@ export interface SourceLoss {
   readonly source: string;
   /** That there are. */
   readonly points: number;
-  /** Oldest first. `kept` is why the rules before keep them; empty when those don't either. */
+  /** Oldest first. `kept` is why they are there: by the rules before, or as another policy's; empty when those don't keep them either. */
   readonly forgotten: readonly { readonly id: string; readonly time: number; readonly kept: readonly string[] }[];
 }
 
@@ -42,7 +42,7 @@ export interface RetentionQuestion {
 }
 
 export async function planRetention(
-  cli: Cli,
+  cli: Pick<Cli, "clock" | "environment" | "signal">,
   config: Config,
   { policies, before }: RetentionQuestion,
 ): Promise<RetentionPlan[]> {
@@ -57,7 +57,7 @@ export async function planRetention(
 
 /** Empty where nothing is new. */
 async function planLocation(
-  { signal }: Cli,
+  { signal }: Pick<Cli, "signal">,
   context: PruneContext,
   { policy, location }: { readonly policy: Policy; readonly location: string },
   before: RetentionQuestion["before"],
@@ -68,8 +68,6 @@ async function planLocation(
   const applied = await records.applied(place, at);
   const old = before(policy, location, applied?.rules);
   const isNew = old === undefined || fingerprintOf(old) !== fingerprintOf(rules);
-  // Not even looked at, since a replica may be far away.
-  if (!isNew && policy.sources.every(({ name }) => applied?.sources.includes(name))) return [];
   try {
     const { planBy } = await surveyPrune(context, { policy, location, signal });
     const plan = planBy(rules);
@@ -85,6 +83,8 @@ async function planLocation(
     ];
   } catch (error) {
     if (isStillpointError(error, "cancelled")) throw error;
+    // As long as it can't be reached, nothing of what was inherited goes there either.
+    if (!isNew && policy.sources.every(({ name }) => applied?.sources.includes(name))) return [];
     return [{ ...place, sources: [], change: undefined, error: errorReport(error) }];
   }
 }
@@ -92,9 +92,12 @@ async function planLocation(
 function lossesOf({ groups }: PrunePlan, before: PrunePlan | undefined): SourceLoss[] {
   return groups
     .filter(({ remove }) => remove.length > 0)
-    .map(({ source, keep, remove }) => {
+    .map(({ policy, source, keep, remove }) => {
       const kept = reasonsOf(before?.groups.find((group) => group.source === source));
-      const forgotten = remove.map(({ id, time }) => ({ id, time, kept: kept.get(id) ?? [] }));
+      const forgotten = remove.map(({ id, time, manifest }) => {
+        const why = kept.get(id) ?? (manifest.policy === policy ? [] : [`captured by ${manifest.policy}`]);
+        return { id, time, kept: why };
+      });
       return { source, points: keep.length + remove.length, forgotten };
     });
 }

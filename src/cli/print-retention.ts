@@ -22,10 +22,12 @@ export function printRetention(cli: Cli, plans: readonly RetentionPlan[]): void 
       }
     }
     if (change !== undefined && isBlocked(change)) {
-      const percent = Math.round(change.share * 100);
-      output.print(
-        `${output.style("red", "BLOCKED")}: ${policy} forgets nothing at ${location}, since that is more than \`retention_guard\` (${percent} %).`,
-      );
+      const going = change.excesses.find(({ goesOn }) => goesOn);
+      const why =
+        going === undefined
+          ? `that is more than \`retention_guard\` (${Math.round(change.share * 100)} %)`
+          : `${String(going.from)} goes on and isn't in this configuration`;
+      output.print(`${output.style("red", "BLOCKED")}: ${policy} forgets nothing at ${location}, since ${why}.`);
     }
   }
   if (plans.some(({ change }) => change !== undefined && isBlocked(change))) {

@@ -1,15 +1,16 @@
 /** Reads what the locations hold, for the time lines and for what pruning will do. Done by the work process: it takes memory and time. */
 import type { Clock } from "../host/clock.ts";
-import { belongsTo } from "../job/belonging.ts";
+import { belongsTo, otherHeirs } from "../job/belonging.ts";
 import { primaryName } from "../job/locations.ts";
 import type { OpenLocations } from "../job/open-locations.ts";
 import { type PrunePreview, previewPrune, type SourcePreview } from "../job/preview-prune.ts";
 import { errorReport } from "../job/report.ts";
 import { isBlocked, judgeChange } from "../job/retention-change.ts";
 import { judgementOf } from "../job/prune-stage.ts";
-import { type PointThere, rulesAt, wantedAt } from "../job/rules.ts";
+import { judge, keptByAny, type PointThere, rulesAt, wantedAt } from "../job/rules.ts";
 import { withinTime } from "../job/within-time.ts";
 import type { Config } from "../policy/config.ts";
+import type { Retention } from "../policy/retain.ts";
 import { asFirstReceived } from "../repository/locks/first-received.ts";
 import { type Catalog, type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { CallOptions } from "../storage/storage.ts";
@@ -74,6 +75,8 @@ export async function readHistory(
     return { ...one, all, own: all.filter(({ manifest }) => mine(manifest)) };
   });
   const damaged = new Map([...catalogs].map(([location, catalog]) => [location, namesOf(catalog)]));
+  const lacking = (one: Held): ((id: string) => string[]) =>
+    one.location === primaryName ? whoLacks(one, now, request.settled, held) : () => [];
   const previews = held.map((one) =>
     previewPrune({
       policy: one.policy,
@@ -83,28 +86,30 @@ export async function readHistory(
       nextRun: request.nextRuns[one.policy.name],
       points: one.own,
       damaged: damaged.get(one.location) ?? new Set(),
-      missingAt: one.location === primaryName ? whoLacks(one, now, request.settled, held) : () => [],
+      missingAt: lacking(one),
+      keptBy: whoKeeps(config, one, held, (heir) => judge({ ...heir, now }, heir.own, lacking(heir))),
     }),
   );
-  const places = Map.groupBy(previews, ({ policy, location }) => JSON.stringify([policy, location]));
+  const places = Map.groupBy(previews, ({ preview: { policy, location } }) => JSON.stringify([policy, location]));
   const prunes = await Promise.all([...places.values()].map(async (all) => await withGuard(config, all, now)));
   return { unread, timelines: held.map((one) => timelineOf(one, now, most)), prunes: prunes.flat() };
 }
 
 /** Previews of one policy at one location: new rules that would forget much of one source hold back the pruning of all. */
 async function withGuard(config: Config, previews: readonly SourcePreview[], now: number): Promise<PrunePreview[]> {
-  const [{ policy: name, location } = { policy: "", location: "" }] = previews;
+  const { policy: name = "", location = "" } = previews[0]?.preview ?? {};
   const policy = config.policies.find((one) => one.name === name);
   if (policy === undefined) return [];
-  const groups = previews.map(({ source, keep, deferred, remove }) => ({
+  const groups = previews.map(({ preview: { source, keep, deferred, remove }, inherited }) => ({
     source,
+    inherited,
     keep: { length: keep },
     deferred: { length: deferred },
     remove: { length: remove },
   }));
   const judgement = judgementOf(config, { policy, location }, now);
   const heldBack = isBlocked(await judgeChange(judgement, rulesAt(policy, location), { groups }));
-  return previews.map((preview) => ({ ...preview, heldBack }));
+  return previews.map(({ preview }) => ({ ...preview, heldBack }));
 }
 
 /** A series with what its location holds: every point of the source, and those that the policy answers for. Oldest first. */
@@ -151,6 +156,22 @@ function condense(
     verified: proof?.result === "passed",
     held: hold !== undefined,
   };
+}
+
+/** The other policies that keep a point of this one, which belongs to them as well. */
+function whoKeeps(
+  { policies }: Config,
+  one: Held,
+  held: readonly Held[],
+  judged: (heir: Held) => Retention,
+): (id: string) => string[] {
+  const manifests = one.own.map(({ manifest }) => manifest);
+  const names = new Set(otherHeirs(policies, one, manifests).map(({ name }) => name));
+  if (names.size === 0) return () => [];
+  const heirs = held.filter(
+    ({ policy, source, location }) => names.has(policy.name) && source === one.source && location === one.location,
+  );
+  return keptByAny(heirs.map((heir) => ({ name: heir.policy.name, keep: judged(heir).keep })));
 }
 
 /** The replicas that want a point and lack it. */

@@ -1,5 +1,6 @@
 /** Which recovery points a policy answers for: those that it replicates, keeps and forgets. Pure. */
 import type { Policy } from "../policy/config.ts";
+import { primaryName } from "./locations.ts";
 
 /** What a manifest says about where the point came from. */
 export interface Origin {
@@ -9,8 +10,8 @@ export interface Origin {
 
 /**
  * A point belongs to the policy that captured it. When that one has the source no more (it was renamed, say, or the source has moved
- * to another policy), to each policy that has it now. The points of a source that no policy has belong to nobody:
- * they stay until someone forgets them.
+ * to another policy), to each policy that has it now: these inherit it, and a prune by one of them leaves what another one keeps.
+ * The points of a source that no policy has belong to nobody: they stay until someone forgets them.
  */
 export function belongsTo(policies: readonly Policy[], policy: Policy): (point: Origin) => boolean {
   const sources = new Set(policy.sources.map(({ name }) => name));
@@ -19,6 +20,21 @@ export function belongsTo(policies: readonly Policy[], policy: Policy): (point: 
     if (!sources.has(point.source)) return false;
     return point.policy === policy.name || owned.get(point.policy)?.has(point.source) !== true;
   };
+}
+
+/** The other policies that prune at the location and to which some of these points, which are the policy's, belong as well. */
+export function otherHeirs(
+  policies: readonly Policy[],
+  { policy, location }: { readonly policy: Policy; readonly location: string },
+  points: readonly Origin[],
+): Policy[] {
+  const inherited = points.filter((point) => point.policy !== policy.name);
+  if (inherited.length === 0) return [];
+  const isThere = ({ replicate }: Policy): boolean =>
+    location === primaryName || replicate.some(({ replica }) => replica.name === location);
+  return policies.filter(
+    (other) => other.name !== policy.name && isThere(other) && inherited.some(belongsTo(policies, other)),
+  );
 }
 
 type Sources = ReadonlyMap<string, ReadonlySet<string>>;

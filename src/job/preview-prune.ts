@@ -1,6 +1,7 @@
 /** What pruning will forget after the next capture, and why the rest stays. Pure. */
 import type { Policy } from "../policy/config.ts";
 import { describeRules } from "../policy/retention.ts";
+import { type Inherited, inheritedOf } from "../prune/guard-retention.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
 import { judge, type JudgedPoint, rulesAt } from "./rules.ts";
 
@@ -28,7 +29,10 @@ export interface PrunePreview {
 }
 
 /** Before it is known what the policy's other sources at the location would lose. */
-export type SourcePreview = Omit<PrunePreview, "heldBack">;
+export interface SourcePreview {
+  readonly preview: Omit<PrunePreview, "heldBack">;
+  readonly inherited: readonly Inherited[];
+}
 
 export interface PreviewRequest {
   readonly policy: Policy;
@@ -44,6 +48,8 @@ export interface PreviewRequest {
   readonly damaged: ReadonlySet<string>;
   /** At the primary: the replicas that a point is meant for and that lack it. */
   readonly missingAt: (id: string) => readonly string[];
+  /** The other policies that a point belongs to as well and that keep it. */
+  readonly keptBy: (id: string) => readonly string[];
 }
 
 /** So many of the points that go are named. */
@@ -53,16 +59,17 @@ const coming = "the next one";
 
 /** As if the next run captured at its time: its point takes part, as it will. */
 export function previewPrune(request: PreviewRequest): SourcePreview {
-  const { policy, source, location, now, nextRun, points, damaged, missingAt } = request;
+  const { policy, source, location, now, nextRun, points, damaged, missingAt, keptBy } = request;
   const time = Math.max(now, nextRun ?? now);
   const { tags = [] } = policy.sources.find(({ name }) => name === source) ?? {};
   const next: JudgedPoint = { id: coming, time, received: time, tags, hold: undefined, readUntil: 0, proof: undefined };
   const isUnclear = ({ id }: CatalogPoint): boolean => damaged.has(`holds/${id}`);
   const judged = points.map((point) => (isUnclear(point) ? { ...point, hold: unclear } : point));
-  const { keep, remove, givenUp, deferred } = judge({ policy, location, now: time }, [...judged, next], missingAt);
+  const retention = judge({ policy, location, now: time }, [...judged, next], missingAt, keptBy);
+  const { keep, remove, givenUp, deferred } = retention;
   const kept = keep.filter(({ id }) => id !== coming);
   const gone = new Set(remove);
-  return {
+  const preview = {
     policy: policy.name,
     source,
     location,
@@ -85,6 +92,7 @@ export function previewPrune(request: PreviewRequest): SourcePreview {
     givenUp: givenUp.length,
     deferred: deferred.filter((id) => id !== coming).length,
   };
+  return { preview, inherited: inheritedOf(policy.name, points, retention, now) };
 }
 
 const unclear = { reason: "it can't be read" };

@@ -9,12 +9,12 @@ import { type PlannedGroup, planPrune, type PruneGroup, type PrunePlan } from ".
 import { surveyPoints } from "../replicate/survey.ts";
 import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
 import type { Repository } from "../repository/repository.ts";
-import { belongsTo } from "./belonging.ts";
+import { belongsTo, otherHeirs } from "./belonging.ts";
 import { placeAt, primaryName } from "./locations.ts";
 import type { Pruned } from "./report.ts";
 import { carryOutChange, judgeChange, type Judgement, type RetentionChange } from "./retention-change.ts";
 import { RetentionRecords } from "./retention-records.ts";
-import { type PointThere, rulesAt, wantedAt } from "./rules.ts";
+import { keptByAny, type PointThere, rulesAt, wantedAt } from "./rules.ts";
 import type { StageContext } from "./stage-context.ts";
 import { StateFolder } from "./state-folder.ts";
 import { withinTime } from "./within-time.ts";
@@ -42,10 +42,12 @@ export interface PlannedPrune {
  */
 export async function pruneStage(context: PruneContext, request: PruneRequest): Promise<Pruned> {
   const { location, signal } = request;
-  const policy = inForce(context.config(), request);
+  const config = context.config();
+  const policy = inForce(config, request);
   if (policy === undefined) return { outcome: "deferred", kept: 0, forgotten: 0, givenUp: 0, errors: [] };
   const planned = await planPruneStage(context, { policy, location, signal });
-  const holds = (): boolean => isDeepStrictEqual(inForce(context.config(), request), policy);
+  const deciding = decidersOf(config, policy);
+  const holds = (): boolean => isDeepStrictEqual(decidersOf(context.config(), policy), deciding);
   const { forgotten, complete } = await executePlanned(planned, { signal, holds });
   const { groups } = planned.plan;
   const sum = (of: (group: PlannedGroup) => number): number => groups.reduce((total, one) => total + of(one), 0);
@@ -74,6 +76,12 @@ function inForce({ policies }: Config, { policy: { name, replicate }, location }
   );
   const mayForget = now !== undefined && !now.appendOnly && isDeepStrictEqual(now.place, before?.place);
   return mayForget ? policy : undefined;
+}
+
+/** The policies on which it depends what becomes of a policy's points: itself, and others that have one of its sources. */
+function decidersOf({ policies }: Config, policy: Policy): Policy[] {
+  const names = new Set(policy.sources.map(({ name }) => name));
+  return policies.filter((one) => one.name === policy.name || one.sources.some(({ name }) => names.has(name)));
 }
 
 /** What the stage would do; reads only. `prune --dry-run` prints it. Throws what opening the location throws, or a storage error. */
@@ -115,24 +123,43 @@ export async function surveyPrune(context: PruneContext, request: PruneRequest):
   const { policy, location, signal } = request;
   const { repository } = await context.locations.location(location, signal);
   const { points, damaged } = await loadCatalog(repository, { signal });
-  const mine = belongsTo(context.config().policies, policy);
-  const own = await asFirstReceived(
-    points.filter(({ manifest }) => mine(manifest)),
-    repository.storage,
-    { signal },
-  );
-  const missingAt = await whoLacks(context, request, own);
+  const { policies } = context.config();
+  const received = await asFirstReceived(points, repository.storage, { signal });
+  const viewOf = async (of: Policy): Promise<PolicyView> => {
+    const mine = belongsTo(policies, of);
+    const own = received.filter(({ manifest }) => mine(manifest));
+    return { policy: of, own, missingAt: await whoLacks(context, { policy: of, location, signal }, own) };
+  };
+  const view = await viewOf(policy);
+  const manifests = view.own.map(({ manifest }) => manifest);
+  const heirs = await Promise.all(otherHeirs(policies, { policy, location }, manifests).map(viewOf));
   const locked = await lockedPoints(repository, { signal });
   const now = context.clock.now();
-  const planBy = ({ keep, timezone, unreplicated: cap }: RetentionRules): PrunePlan => {
-    const groups = policy.sources.map(({ name: source }): PruneGroup => {
+  const planOf = (
+    { policy: of, own, missingAt }: PolicyView,
+    rules: RetentionRules,
+    keptBy?: PruneGroup["keptBy"],
+  ): PrunePlan => {
+    const { keep, timezone, unreplicated: cap } = rules;
+    const groups = of.sources.map(({ name: source }): PruneGroup => {
       const its = own.filter(({ manifest }) => manifest.source === source);
-      return { policy: policy.name, source, points: its, keep, timezone, cap, missingAt, locked };
+      return { policy: of.name, source, points: its, keep, timezone, cap, missingAt, keptBy, locked };
     });
     const replica = location !== primaryName;
     return planPrune({ location, replica, now, groups, damaged: damaged.map(({ name }) => name) });
   };
-  return { repository, planBy };
+  const kept = heirs.map((heir) => {
+    const { groups } = planOf(heir, rulesAt(heir.policy, location));
+    return { name: heir.policy.name, keep: groups.flatMap(({ keep }) => keep) };
+  });
+  return { repository, planBy: (rules) => planOf(view, rules, keptByAny(kept)) };
+}
+
+/** The points of a location that belong to a policy, and who lacks them. */
+interface PolicyView {
+  readonly policy: Policy;
+  readonly own: readonly CatalogPoint[];
+  readonly missingAt: (id: string) => readonly string[];
 }
 
 /** How long a replica may take to show its points, in ms. Past that all of them count as lacking there. */

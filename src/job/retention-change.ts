@@ -5,6 +5,7 @@ import {
   type Excess,
   excessesOf,
   fingerprintOf,
+  inheritedAfter,
   type PlannedCounts,
   type RetentionRules,
   spentAfter,
@@ -46,7 +47,8 @@ export async function judgeChange(
   const excesses = excessesOf(groups, change, share);
   // What somebody has accepted isn't held against the next edit.
   const spent = excesses.length > 0 ? {} : spentAfter(groups, change);
-  const after = { rules, sources: groups.map(({ source }) => source), at, spent };
+  const inherited = inheritedAfter(groups, change, excesses);
+  const after = { rules, sources: groups.map(({ source }) => source), at, spent, inherited };
   return { ...judgement, before, after, excesses, acceptance };
 }
 
@@ -77,17 +79,29 @@ export async function carryOutChange<Done extends { readonly complete: boolean }
 }
 
 function isSame(before: AppliedRules, after: AppliedRules): boolean {
-  return before.sources.join() === after.sources.join() && fingerprintOf(before.rules) === fingerprintOf(after.rules);
+  const [known, now] = [before, after].map(({ sources, inherited }) => JSON.stringify([sources, inherited]));
+  return known === now && fingerprintOf(before.rules) === fingerprintOf(after.rules);
 }
 
 /** The error of a prune that is blocked, to be thrown or shown. */
 export function blockedError({ place, excesses, share }: RetentionChange): StillpointError {
-  const lost = excesses.map(
-    ({ source, points, forgotten }) => `${String(forgotten)} of ${String(points)} recovery points of ${source}`,
-  );
+  const over = excesses.filter(({ goesOn }) => !goesOn).map(describeExcess);
+  const going = excesses.filter(({ goesOn }) => goesOn).map(describeExcess);
+  const much = `more than the ${String(Math.round(share * 100))} % of \`retention_guard\``;
+  const lost = [
+    ...(over.length > 0 ? [`${over.join(", ")}, ${much}`] : []),
+    ...(going.length > 0 ? [`${going.join(", ")}, which goes on and isn't in this configuration`] : []),
+  ];
+  const allow = "Look at them with `stillpoint config diff`; then allow it with `stillpoint config accept`";
   return new StillpointError("retention_guarded", {
-    what: `Cannot prune ${place.policy} at ${place.location}: its keep rules are new there and would forget ${lost.join(", ")}, more than the ${String(Math.round(share * 100))} % of \`retention_guard\``,
+    what: `Cannot prune ${place.policy} at ${place.location}: its keep rules are new there and would forget ${lost.join("; ")}`,
     safe: "Nothing was deleted there; all else goes on.",
-    next: "Look at them with `stillpoint config diff`; then allow it with `stillpoint config accept`, or take the change back.",
+    next: `${allow}, or ${going.length > 0 ? "put that policy into this configuration" : "take the change back"}.`,
   });
+}
+
+/** `12 of 14 recovery points of etc`. */
+export function describeExcess({ source, from, points, forgotten }: Excess): string {
+  const captured = from === undefined ? "" : ` that were captured by ${from}`;
+  return `${String(forgotten)} of ${String(points)} recovery points of ${source}${captured}`;
 }

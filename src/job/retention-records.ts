@@ -35,6 +35,7 @@ const applied = z.object({
   sources: z.array(z.string()),
   at: z.string(),
   spent: z.record(z.string(), z.object({ since: z.number(), points: z.number() })),
+  inherited: z.array(z.object({ source: z.string(), from: z.string(), since: z.number() })).default([]),
 });
 
 const acceptance = z.object({ fingerprint: z.string(), time: z.number(), by: z.string() });

@@ -29,12 +29,14 @@ export type JudgedPoint = Pick<CatalogPoint, "id" | "time" | "tags" | "readUntil
 
 /**
  * What the rules of the location keep of these points, which are of one source. A replica goes by when it received a
- * point, too; `missingAt` names the replicas that want a point of the primary and don't have it.
+ * point, too; `missingAt` names the replicas that want a point of the primary and don't have it, `keptBy` the other policies that keep
+ * what belongs to them as well.
  */
 export function judge(
   { policy, location, now }: Judging,
   points: readonly JudgedPoint[],
   missingAt: (id: string) => readonly string[] = () => [],
+  keptBy: (id: string) => readonly string[] = () => [],
 ): Retention {
   const { keep, timezone, unreplicated } = rulesAt(policy, location);
   const candidates = points.map(
@@ -47,9 +49,18 @@ export function judge(
       verified: proof?.result === "passed",
       received: location === primaryName ? undefined : received,
       missingAt: missingAt(id),
+      keptBy: keptBy(id),
     }),
   );
   return retain(candidates, keep, { now, timezone }, unreplicated);
+}
+
+/** The names of those policies that keep a point. */
+export function keptByAny(
+  policies: readonly { readonly name: string; readonly keep: readonly { readonly id: string }[] }[],
+): (id: string) => string[] {
+  const kept = policies.map(({ name, keep }) => ({ name, ids: new Set(keep.map(({ id }) => id)) }));
+  return (id) => kept.filter(({ ids }) => ids.has(id)).map(({ name }) => name);
 }
 
 /** Points of one source are judged together. */

@@ -19,6 +19,8 @@ export interface RetainPoint extends Point {
   readonly verified?: boolean | undefined;
   /** The replicas that it is meant for and that don't have it yet. */
   readonly missingAt?: readonly string[] | undefined;
+  /** The other policies that it belongs to as well and that keep it. */
+  readonly keptBy?: readonly string[] | undefined;
 }
 
 /** How much a dead replica may hold back beyond the rules: points of at most `age` ms, at most `count` of them. */
@@ -32,6 +34,8 @@ export interface Retention extends Decision {
   readonly givenUp: readonly string[];
   /** Of what stays: points that go when something has passed, a lock, a reader, or a replica's lack of them. */
   readonly deferred: readonly string[];
+  /** Of what stays: points that only another policy keeps. */
+  readonly shared: readonly string[];
 }
 
 /** Clocks may differ by this much, in ms, before a point counts as dated in the future. */
@@ -41,7 +45,7 @@ const usualDelay = 3_600_000;
 
 /**
  * Decides what stays. Beyond the rules these stay: held points, ones that are being read, and locked ones; the newest, and the newest verified; points that a
- * replica still lacks, up to the cap; points dated in the future.
+ * replica still lacks, up to the cap; points dated in the future; what another policy keeps, to which it belongs as well.
  *
  * A claimed time can't be trusted at a replica, since whoever owns the host can forge it. A point dated in the future takes
  * part in no rule, so it can't use up a slot. Points dated in the past could push a whole year's genuine ones out, each
@@ -74,6 +78,9 @@ export function retain(
   if (latest !== undefined) keep(latest.id, "newest");
   for (const { id, held } of points) if (held === true) keep(id, "held");
 
+  const others = points.filter(({ id, keptBy = [] }) => keptBy.length > 0 && reasons.get(id)?.size === 0);
+  for (const { id, keptBy = [] } of others) keep(id, `kept by ${keptBy.join(", ")}`);
+
   const passing = points.filter(({ id }) => reasons.get(id)?.size === 0).map(({ id }) => id);
   for (const { id, readUntil = 0, lockedUntil = 0 } of points) {
     if (readUntil > clock.now) keep(id, "being read");
@@ -89,7 +96,7 @@ export function retain(
   const decision = collect(points, reasons);
   const gone = new Set(decision.remove);
   const givenUp = unreplicated.map(({ id }) => id).filter((id) => gone.has(id));
-  return { ...decision, givenUp, deferred: passing.filter((id) => !gone.has(id)) };
+  return { ...decision, givenUp, deferred: passing.filter((id) => !gone.has(id)), shared: others.map(({ id }) => id) };
 }
 
 /** `2026-12-26 00:00 UTC`. */

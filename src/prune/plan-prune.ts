@@ -3,6 +3,7 @@ import { StillpointError } from "../errors.ts";
 import { retain, type RetainPoint, type UnreplicatedCap } from "../policy/retain.ts";
 import type { KeepRules, Kept } from "../policy/retention.ts";
 import type { CatalogPoint } from "../repository/points/catalog.ts";
+import { type Inherited, inheritedOf } from "./guard-retention.ts";
 
 /** The points of one source under one policy, with the rules that the policy has for this location. */
 export interface PruneGroup {
@@ -14,6 +15,8 @@ export interface PruneGroup {
   readonly cap: UnreplicatedCap;
   /** At the primary: the replicas that a point is meant for and that don't have it yet. */
   readonly missingAt?: ((id: string) => readonly string[]) | undefined;
+  /** The other policies that a point belongs to as well and that keep it. */
+  readonly keptBy?: ((id: string) => readonly string[]) | undefined;
   /** At a replica that locks: until when, in ms since the epoch, by the point's id. */
   readonly locked?: ReadonlyMap<string, number> | undefined;
 }
@@ -47,6 +50,8 @@ export interface PlannedGroup {
   readonly givenUp: readonly string[];
   /** Ids of those in `keep` that go when something has passed: a lock, a reader, a replica's lack of them. */
   readonly deferred: readonly string[];
+  /** What of all these the policy hasn't captured itself. */
+  readonly inherited: readonly Inherited[];
 }
 
 export interface PrunePlan {
@@ -74,10 +79,12 @@ function planGroup({ location, now, replica, damaged = [] }: PruneInput, group: 
       verified: proof?.result === "passed",
       received: replica ? received : undefined,
       missingAt: group.missingAt?.(id),
+      keptBy: group.keptBy?.(id),
       lockedUntil: group.locked?.get(id),
     }),
   );
-  const { keep, remove, givenUp, deferred } = retain(candidates, rules, { now, timezone }, cap);
+  const retention = retain(candidates, rules, { now, timezone }, cap);
+  const { keep, remove, givenUp, deferred } = retention;
   if (points.length > 0 && keep.length === 0) {
     throw new StillpointError("internal", {
       what: `Cannot prune ${location}: every recovery point of ${source} would be forgotten`,
@@ -88,5 +95,14 @@ function planGroup({ location, now, replica, damaged = [] }: PruneInput, group: 
   const gone = new Set(remove);
   const times = new Map(points.map(({ id, time }) => [id, time]));
   const kept = keep.map((one): KeptPoint => ({ ...one, time: times.get(one.id) as number }));
-  return { policy, source, keep: kept, remove: points.filter(({ id }) => gone.has(id)), givenUp, deferred };
+  const removed = points.filter(({ id }) => gone.has(id));
+  return {
+    policy,
+    source,
+    keep: kept,
+    remove: removed,
+    givenUp,
+    deferred,
+    inherited: inheritedOf(policy, points, retention, now),
+  };
 }

@@ -24,7 +24,7 @@ function records(): RetentionRecords {
 /** A plan for one source, as far as the guard looks at it; of those kept, `deferred` are kept only for now. */
 function losing(forgotten: number, points: number, source = "etc", deferred = 0) {
   const some = (length: number) => ({ length });
-  return { source, keep: some(points - forgotten), deferred: some(deferred), remove: some(forgotten) };
+  return { source, keep: some(points - forgotten), deferred: some(deferred), remove: some(forgotten), inherited: [] };
 }
 
 type Plan = ReturnType<typeof losing>;
@@ -98,7 +98,7 @@ describe("what is remembered", () => {
     await fc.assert(
       fc.asyncProperty(anyRules, async (keep) => {
         const kept = records();
-        await kept.apply(place, { rules: rulesOf(keep), sources: ["etc"], at, spent: {} });
+        await kept.apply(place, { rules: rulesOf(keep), sources: ["etc"], at, spent: {}, inherited: [] });
         const applied = await kept.applied(place, at);
         expect(applied?.sources).toEqual(["etc"]);
         expect(fingerprintOf(applied?.rules ?? rulesOf({}))).toBe(fingerprintOf(rulesOf(keep)));
@@ -124,7 +124,7 @@ describe("what is remembered", () => {
   test("a lost state folder: judged by the share alone", () => {
     const change = { rules: rulesOf({ last: 5 }), applied: undefined, now: 0 };
     expect(excessesOf([losing(5, 10, "etc", 5)], change, 0.5)).toEqual([]);
-    expect(excessesOf([losing(6, 10)], change, 0.5)).toEqual([{ source: "etc", points: 10, forgotten: 6 }]);
+    expect(excessesOf([losing(6, 10)], change, 0.5)).toMatchObject([{ source: "etc", points: 10, forgotten: 6 }]);
   });
 });
 
@@ -163,13 +163,26 @@ describe("ways around it", () => {
 test("a source that comes from another policy is new to the rules, however old they are", async () => {
   const kept = records();
   const rules = rulesOf({ last: 2 });
-  await kept.apply(place, { rules, sources: ["etc"], at, spent: {} });
+  await kept.apply(place, { rules, sources: ["etc"], at, spent: {}, inherited: [] });
   const plan = { groups: [losing(8, 10), losing(90, 92, "srv")] };
   const change = await judgeChange({ place, at, now: 0, share: 0.5, records: kept }, rules, plan);
-  expect(change.excesses).toEqual([{ source: "srv", points: 92, forgotten: 90 }]);
+  expect(change.excesses).toMatchObject([{ source: "srv", points: 92, forgotten: 90 }]);
   const error = await rejection(carryOutChange(change, () => Promise.reject(new Error("was carried out"))));
   expect(error).toMatchObject({ code: "retention_guarded" });
   expect(String(error)).toContain("90 of 92 recovery points of srv, more than the 50 % of `retention_guard`");
+});
+
+test("what was inherited is judged by itself, also among many points, and when the rules change with it", async () => {
+  const kept = records();
+  await kept.apply(place, { rules: rulesOf({ last: 100 }), sources: ["etc"], at, spent: {}, inherited: [] });
+  const archive = { from: "archive", points: 12, newest: 0, remove: 12, deferred: 0, shared: 0 };
+  const plan = { groups: [{ ...losing(12, 112), inherited: [archive] }] };
+  for (const last of [100, 101]) {
+    const change = await judgeChange({ place, at, now: 0, share: 0.5, records: kept }, rulesOf({ last }), plan);
+    expect(change.excesses).toMatchObject([{ source: "etc", from: "archive", points: 12, forgotten: 12 }]);
+  }
+  const off = await judgeChange({ place, at, now: 0, share: 1, records: kept }, rulesOf({ last: 100 }), plan);
+  expect(isBlocked(off)).toBe(false);
 });
 
 test.each([

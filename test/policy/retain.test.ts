@@ -58,6 +58,7 @@ test("the newest point stays even when no rule keeps it", () => {
     remove: ["old"],
     givenUp: [],
     deferred: [],
+    shared: [],
   });
 });
 

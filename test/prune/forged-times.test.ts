@@ -12,7 +12,15 @@ const day = 24 * hour;
 const now = Date.UTC(2026, 6, 15, 12);
 
 function pointOf(id: string, time: number, received: number): CatalogPoint {
-  return { id, time, received, tags: [], hold: undefined, proof: undefined } as unknown as CatalogPoint;
+  return {
+    id,
+    time,
+    received,
+    tags: [],
+    hold: undefined,
+    proof: undefined,
+    manifest: { policy: "p" },
+  } as unknown as CatalogPoint;
 }
 
 function keptOf(points: readonly CatalogPoint[], keep: KeepRules): string[] {
