@@ -10,14 +10,14 @@ import type { CallOptions } from "../storage/storage.ts";
 import type { Captured } from "./capture.ts";
 
 /** A point on which a capture may rely, with its newest proof. */
-export type EarlierPoint = RecoveryPoint & Pick<CatalogPoint, "proof">;
+export type EarlierPoint = RecoveryPoint & { readonly proof: CatalogPoint["proof"] | "unread" };
 
 /**
  * Whether blobs that the point reaches may be taken over unseen: none is lost, and none condemned. A repair takes what is lost out of
- * the index; then the point's proof says that it isn't whole.
+ * the index; then the point's proof says that it isn't whole. One that can't be read might say so, too.
  */
 export function isReliable(store: BlobStore, { id, proof }: Pick<EarlierPoint, "id" | "proof">): boolean {
-  return store.lost.size === 0 && store.mayRelyOn(id) && proof?.result !== "failed";
+  return store.lost.size === 0 && store.mayRelyOn(id) && proof !== "unread" && proof?.result !== "failed";
 }
 
 /** Where and by whom a source is captured. */

@@ -1,6 +1,8 @@
 /** Naming recovery points as people do: by the beginning of the id, by the time, or as `latest`. */
 import { StillpointError } from "../errors.ts";
-import { type CatalogPoint, findPoint, loadCatalog } from "../repository/points/catalog.ts";
+import { type Catalog, type CatalogPoint, findPoint, loadCatalog } from "../repository/points/catalog.ts";
+import { parsePointName } from "../repository/points/manifest.ts";
+import { requireRead } from "../repository/points/unreadable.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { Cli } from "./cli.ts";
 import { formatTime } from "./format.ts";
@@ -9,6 +11,11 @@ import { reportDamage } from "./report-damage.ts";
 
 export interface PointFlags {
   readonly source?: string;
+}
+
+export interface LoadPointOptions extends PointFlags {
+  /** Who changes what is noted about a point has to know all that is: what the storage fails to read is thrown. */
+  readonly allRead?: boolean;
 }
 
 /** What the verbs say of the argument that `choosePoint` takes. */
@@ -96,18 +103,40 @@ function noneOf(points: readonly Pick<CatalogPoint, "manifest">[], source: strin
   });
 }
 
-/** Loads the catalog and chooses a point from it. Throws `not_found`, `usage` or a storage error. */
+/** Loads the catalog and chooses a point from it; says which newer ones can't be read. Throws `not_found`, `usage` or a storage error. */
 export async function loadPoint(
   cli: Omit<Cli, "input">,
   repository: Repository,
   text: string,
-  flags: PointFlags = {},
+  flags: LoadPointOptions = {},
 ): Promise<CatalogPoint> {
   const catalog = await loadCatalog(repository, { signal: cli.signal });
+  if (flags.allRead === true) requireRead(catalog);
   try {
-    return choosePoint(cli, catalog.points, text, flags);
+    const point = choosePoint(cli, catalog.points, text, flags);
+    notePassedOver(cli, repository, catalog, point, text);
+    return point;
   } catch (error) {
     reportDamage(cli, catalog);
     throw error;
+  }
+}
+
+/** Of a choice by time: what is newer than the chosen point, was meant as well, and can't be read. */
+function notePassedOver(
+  { output }: Pick<Cli, "output">,
+  { keys }: Repository,
+  { damaged }: Catalog,
+  chosen: CatalogPoint,
+  text: string,
+): void {
+  const end = text === "latest" ? Number.POSITIVE_INFINITY : (endOfMoment(text) ?? chosen.time);
+  const tag = keys.sourceTag(chosen.manifest.source);
+  for (const { name, error } of damaged) {
+    const point = parsePointName(name);
+    if (point?.sourceTag !== tag || point.time <= chosen.time || point.time > end) continue;
+    output.note(
+      `stillpoint: ${error.parts.what}. That is the recovery point of ${formatTime(point.time)} UTC; the one before it that can be read is taken, of ${formatTime(chosen.time)} UTC.`,
+    );
   }
 }

@@ -37,7 +37,7 @@ Examples:
 async function tag(cli: Cli, id: string, added: readonly string[], flags: Flags): Promise<void> {
   checkTags(added, flags.remove);
   const { repository } = await openLocation(cli, flags, { write: true });
-  const point = await loadPoint(cli, repository, id, flags);
+  const point = await loadPoint(cli, repository, id, { ...flags, allRead: true });
   const tags = changed(point, added, flags.remove);
   if (tags.join() !== point.tags.join()) {
     const time = new Date(cli.clock.now()).toISOString();

@@ -1,7 +1,7 @@
 /** Finding a source's points without reading them all. */
-import { isStillpointError } from "../errors.ts";
 import { forEachAtOnce, readPoint } from "../repository/points/catalog.ts";
 import { parsePointName, type RecoveryPoint } from "../repository/points/manifest.ts";
+import { type Damage, PassingOver, requireRead } from "../repository/points/unreadable.ts";
 import type { Repository } from "../repository/repository.ts";
 import type { CallOptions } from "../storage/storage.ts";
 
@@ -33,13 +33,18 @@ export interface NewestOptions extends CallOptions {
 
 /** Of each source the newest point that can be read and that counts, in no particular order. Throws storage errors. */
 export async function newestPoints(repository: Repository, options?: NewestOptions): Promise<RecoveryPoint[]> {
-  return await newestIn(repository, "points/", options);
+  const unread: Damage[] = [];
+  const points = await newestIn(repository, "points/", options, unread);
+  // That there is none is only known where the storage could read what it lists.
+  if (points.length === 0) requireRead({ damaged: unread });
+  return points;
 }
 
 async function newestIn(
   repository: Repository,
   prefix: string,
   { among = (listed) => listed, counts = () => true, signal }: NewestOptions = {},
+  unread: Damage[] = [],
 ): Promise<RecoveryPoint[]> {
   const sources = new Map<string, ListedPoint[]>();
   for await (const { name, time: received } of repository.storage.list(prefix, { signal })) {
@@ -50,28 +55,16 @@ async function newestIn(
     if (ofSource === undefined) sources.set(parsed.sourceTag, [point]);
     else ofSource.push(point);
   }
+  const passing = new PassingOver((damage) => unread.push(damage));
   const newest: RecoveryPoint[] = [];
   await forEachAtOnce(sources.values(), readsAtOnce, async (listed) => {
     // Names of the same source sort by time.
     for (const { name } of among(listed).toSorted((a, b) => (a.name < b.name ? 1 : -1))) {
-      const point = await readable(repository, name, { signal });
+      const point = await passing.readIfThere(name, async () => await readPoint(repository, name, { signal }));
       if (point === undefined || !counts(point)) continue;
       newest.push(point);
       break;
     }
   });
   return newest;
-}
-
-async function readable(
-  repository: Repository,
-  name: string,
-  options: CallOptions,
-): Promise<RecoveryPoint | undefined> {
-  try {
-    return await readPoint(repository, name, options);
-  } catch (error) {
-    if (!isStillpointError(error, "damaged") && !isStillpointError(error, "object_missing")) throw error;
-    return undefined;
-  }
 }

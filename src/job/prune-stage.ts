@@ -8,6 +8,7 @@ import { lockedPoints } from "../repository/locks/pins.ts";
 import { type PlannedGroup, planPrune, type PruneGroup, type PrunePlan } from "../prune/plan-prune.ts";
 import { surveyPoints } from "../replicate/survey.ts";
 import { type CatalogPoint, loadCatalog } from "../repository/points/catalog.ts";
+import { requireRead } from "../repository/points/unreadable.ts";
 import type { Repository } from "../repository/repository.ts";
 import { belongsTo, otherHeirs } from "./belonging.ts";
 import { placeAt, primaryName } from "./locations.ts";
@@ -122,7 +123,9 @@ export interface PruneSurvey {
 export async function surveyPrune(context: PruneContext, request: PruneRequest): Promise<PruneSurvey> {
   const { policy, location, signal } = request;
   const { repository } = await context.locations.location(location, signal);
-  const { points, damaged } = await loadCatalog(repository, { signal });
+  const catalog = await loadCatalog(repository, { signal });
+  requireRead(catalog);
+  const { points, damaged } = catalog;
   const { policies } = context.config();
   const received = await asFirstReceived(points, repository.storage, { signal });
   const viewOf = async (of: Policy): Promise<PolicyView> => {

@@ -6,13 +6,14 @@ import { BlobStore } from "../repository/blobs/blob-store.ts";
 import { type CatalogPoint, forEachAtOnce, loadCatalog } from "../repository/points/catalog.ts";
 import { asFirstReceived } from "../repository/locks/first-received.ts";
 import { openManifest, type RecoveryPoint } from "../repository/points/manifest.ts";
+import { requireRead } from "../repository/points/unreadable.ts";
 import { exists, type Repository } from "../repository/repository.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
 import { withObserver } from "../storage/wrappers/observe.ts";
 import { planReplication, type ReplicationPlan } from "./plan.ts";
 import { type LockRules, PointLocks } from "./point-locks.ts";
 import type { PointFailure, ReplicationProgress, ReplicationReport } from "./replication-report.ts";
-import { type LocationSurvey, surveyPoints } from "./survey.ts";
+import { type LocationSurvey, requireProofs, surveyPoints } from "./survey.ts";
 import { NoteSynchroniser } from "./synchronise-notes.ts";
 import { Transfer } from "./transfer.ts";
 
@@ -197,7 +198,9 @@ class Replication {
 
   async #lookAgain(): Promise<View> {
     const age = stopwatch(this.#replica.clock);
-    return { points: (await loadCatalog(this.#replica, this.#call)).points, age };
+    const { points, damaged } = await loadCatalog(this.#replica, this.#call);
+    requireProofs(damaged);
+    return { points, age };
   }
 
   /** First of all, so that the locks of what is there don't depend on what is to be sent. */
@@ -206,7 +209,10 @@ class Replication {
     if (lock === undefined) return;
     this.#locks = await PointLocks.begin(this.#replica, lock, this.#call);
     this.#replica = this.#locks.replica;
-    const { points } = await loadCatalog(this.#replica, this.#call);
+    const catalog = await loadCatalog(this.#replica, this.#call);
+    // A lock that isn't renewed for a tag that can't be read just now may end before the next look.
+    requireRead(catalog);
+    const { points } = catalog;
     const kept = lock.keeps(await asFirstReceived(points, this.#replica.storage, this.#call));
     const load = async (): Promise<BlobStore> => await BlobStore.load(this.#replica, this.#call);
     await this.#lock(

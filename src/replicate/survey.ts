@@ -2,6 +2,7 @@
 import { isStillpointError } from "../errors.ts";
 import { type CatalogPoint, forEachAtOnce, listPoints, readCatalog } from "../repository/points/catalog.ts";
 import type { RecoveryPoint } from "../repository/points/manifest.ts";
+import { type Damage, requireRead } from "../repository/points/unreadable.ts";
 import type { Repository } from "../repository/repository.ts";
 import { getSmallObject } from "../repository/points/small-objects.ts";
 import type { CallOptions, Storage } from "../storage/storage.ts";
@@ -39,10 +40,11 @@ export async function surveyPoints(
 ): Promise<LocationSurvey> {
   const listed = await listPoints(repository.storage, options);
   // After the points: the record that one was forgotten is there before the point is gone.
-  const [{ points: there, vanished }, records] = await Promise.all([
+  const [{ points: there, damaged, vanished }, records] = await Promise.all([
     readCatalog(repository, listed, options),
     newestNames(repository.storage, "forgotten", options),
   ]);
+  requireProofs(damaged);
   const points = new Set(there.map(({ id }) => id));
   const lacking = new Set(wanted).difference(points);
   const forgotten = new Set<string>();
@@ -50,6 +52,11 @@ export async function surveyPoints(
     if (lacking.has(id) && (await opens(repository, name, options))) forgotten.add(id);
   });
   return { points, forgotten, there, vanished };
+}
+
+/** Only its proof may tell that a point has lost something: nothing relies on one whose proof the storage failed to read. */
+export function requireProofs(damaged: readonly Damage[]): void {
+  requireRead({ damaged: damaged.filter(({ name }) => name.startsWith("proofs/")) });
 }
 
 async function opens(repository: Repository, record: string, options: CallOptions): Promise<boolean> {

@@ -1,10 +1,13 @@
 /** What `latest`, a day and a time mean when clocks were wrong, or somebody forges points. */
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
-import { choosePoint } from "../../src/cli/find-points.ts";
+import type { Cli } from "../../src/cli/cli.ts";
+import { choosePoint, loadPoint } from "../../src/cli/find-points.ts";
 import { Output } from "../../src/cli/output.ts";
 import type { Manifest } from "../../src/repository/points/manifest.ts";
 import { ManualClock } from "../helpers/manual-clock.ts";
+import { rejection } from "../helpers/rejection.ts";
+import { captureTiny, makeTestRepository, withBadSector } from "../helpers/repository.ts";
 
 const hour = 3_600_000;
 const now = Date.UTC(2026, 10, 22, 12);
@@ -56,4 +59,23 @@ test("a time passes over what was stored before it claims to be, and its id stil
   expect(chosen.id).toBe("aaaa0000");
   expect(chosen.said).toContain("without bbbb0000");
   expect(choose(points, "cccc")).toEqual({ id: "cccc0000", said: "" });
+});
+
+test("latest says which newer one can't be read; whoever writes waits until all can be", async () => {
+  const { repository, clock } = await makeTestRepository();
+  const older = await captureTiny(repository, { image: [1] });
+  clock.pass(hour);
+  const newer = await captureTiny(repository, { image: [2] }, { previous: older });
+  const sick = withBadSector(repository, [newer.name]);
+  const load = async (text: string, options = {}) => {
+    const stderr = new PassThrough({ encoding: "utf8" });
+    const output = new Output({ stdout: new PassThrough(), stderr, environment: {} });
+    const { id } = await loadPoint({ clock, output } as Partial<Cli> as Cli, sick, text, options);
+    return { id, said: (stderr.read() as string | null) ?? "" };
+  };
+  const latest = await load("latest");
+  expect(latest.id).toBe(older.id);
+  expect(latest.said).toContain("That is the recovery point of 2026-11-22 01:00:00 UTC");
+  expect(await load(older.id)).toEqual({ id: older.id, said: "" });
+  expect(await rejection(load(older.id, { allRead: true }))).toMatchObject({ code: "storage_failed" });
 });

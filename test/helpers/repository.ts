@@ -1,5 +1,6 @@
 /** Small repositories on a simulated disk, with tiny recovery points made by hand. */
 import { createHash } from "node:crypto";
+import { StillpointError } from "../../src/errors.ts";
 import type { Clock } from "../../src/host/clock.ts";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
 import { commitPoint } from "../../src/repository/points/catalog.ts";
@@ -77,6 +78,31 @@ export function overriding(storage: Storage, methods: Partial<Storage>): Storage
     list: (...call) => storage.list(...call),
     delete: async (...call) => await storage.delete(...call),
     ...methods,
+  };
+}
+
+/** The repository on a disk with bad sectors: reads that touch the byte `at` of these objects fail, until they are put or deleted. */
+export function withBadSector(repository: Repository, names: readonly string[], at = 0): Repository {
+  const { storage } = repository;
+  const bad = new Set(names);
+  return {
+    ...repository,
+    storage: overriding(storage, {
+      get: async (name, range, options) => {
+        const touches = range === undefined || (range.offset <= at && at < range.offset + range.length);
+        if (bad.has(name) && touches)
+          throw new StillpointError("storage_failed", { what: `Cannot read ${name}: input/output error (EIO)` });
+        return await storage.get(name, range, options);
+      },
+      put: async (name, ...rest) => {
+        await storage.put(name, ...rest);
+        bad.delete(name);
+      },
+      delete: async (name, options) => {
+        await storage.delete(name, options);
+        bad.delete(name);
+      },
+    }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { BlobStore } from "../../src/repository/blobs/blob-store.ts";
-import { type Damage, loadCatalog } from "../../src/repository/points/catalog.ts";
+import { loadCatalog } from "../../src/repository/points/catalog.ts";
+import type { Damage } from "../../src/repository/points/unreadable.ts";
 import { openRepository, type Repository } from "../../src/repository/repository.ts";
 import type { Secret } from "../../src/repository/keys/key-objects.ts";
 import type { ObjectInfo, SftpAddress, Storage } from "../../src/storage/storage.ts";

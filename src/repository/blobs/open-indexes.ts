@@ -1,8 +1,7 @@
 /** Reads index objects, several at a time. */
-import { isStillpointError } from "../../errors.ts";
 import type { CallOptions, ObjectInfo } from "../../storage/storage.ts";
 import { longestLargeObject, requireLength } from "../format.ts";
-import type { Damage } from "../points/catalog.ts";
+import { type Damage, PassingOver } from "../points/unreadable.ts";
 import type { Repository } from "../repository.ts";
 import { ahead } from "./ahead.ts";
 import { openIndex } from "./index-object.ts";
@@ -23,7 +22,7 @@ const objectsAhead = 32;
 const bytesAhead = 32 * 1024 * 1024;
 
 export interface OpenIndexesOptions extends CallOptions {
-  /** Told of each that is damaged, which is left out then; without it, that is thrown. */
+  /** Told of each that can't be read, which is left out then; without it, that is thrown. */
   readonly onDamage?: ((damage: Damage) => void) | undefined;
 }
 
@@ -33,10 +32,11 @@ export async function* openIndexes(
   indexes: Iterable<IndexObject>,
   options: OpenIndexesOptions = {},
 ): AsyncGenerator<OpenedIndex> {
+  const reported = reporting(options);
   const opened = ahead(indexes, {
     begin: async (index) => {
       const { name } = index;
-      const packs = await orReported(name, options, async () => {
+      const packs = await reported(name, async () => {
         requireLength(index, longestLargeObject);
         return openIndex(keys, name, await storage.get(name, undefined, options));
       });
@@ -48,17 +48,11 @@ export async function* openIndexes(
   for await (const index of opened) if (index !== undefined) yield index;
 }
 
-/** What is read of an object; undefined when it is damaged, and there is someone to be told of that. */
-export async function orReported<T>(
-  name: string,
-  { onDamage }: Pick<OpenIndexesOptions, "onDamage">,
-  read: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (onDamage === undefined || !isStillpointError(error, "damaged")) throw error;
-    onDamage({ name, error });
-    return undefined;
-  }
+/** How objects are read: undefined for one that can't be read, when there is someone to be told of that. */
+export function reporting({
+  onDamage,
+}: Pick<OpenIndexesOptions, "onDamage">): <T>(name: string, read: () => Promise<T>) => Promise<T | undefined> {
+  if (onDamage === undefined) return async (_, read) => await read();
+  const reads = new PassingOver(onDamage);
+  return async (name, read) => await reads.read(name, read);
 }

@@ -1,4 +1,5 @@
 /** Packs that are open for reading: their tables, and what was read along with something small. */
+import { isStillpointError } from "../../errors.ts";
 import type { CallOptions, Storage } from "../../storage/storage.ts";
 import { damagedObject, headerLength, packTrailerLength } from "../format.ts";
 import type { KeyRing } from "../keys/key-ring.ts";
@@ -115,10 +116,18 @@ export class OpenPacks {
   async #open(number: number, options?: CallOptions, take?: (pack: Buffer) => void): Promise<OpenedPack> {
     const { keys, storage, packs, memory = noMemory } = this.#options;
     const { id, size, tableLength } = packs.get(number);
-    if (take === undefined && size > smallPack)
-      return (await readPack(keys, storage, { id, size, tableLength }, options)).opened;
+    const readTable = async (): Promise<OpenedPack> =>
+      (await readPack(keys, storage, { id, size, tableLength }, options)).opened;
+    if (take === undefined && size > smallPack) return await readTable();
     const into = take && memory.take(size);
-    const pack = await storage.get(packName(id), { offset: 0, length: size }, { ...options, into });
+    let pack: Buffer;
+    try {
+      pack = await storage.get(packName(id), { offset: 0, length: size }, { ...options, into });
+    } catch (error) {
+      // A bad sector costs what lies on it, not the whole pack.
+      if (take === undefined && isStillpointError(error, "storage_failed")) return await readTable();
+      throw error;
+    }
     const read: Read = (offset, length) => Promise.resolve(pack.subarray(offset, offset + length));
     const { opened } = openedBy(await endsOf(keys, read, { id, size, tableLength }));
     if (take === undefined) this.#keep(id, { offset: 0, bytes: pack });

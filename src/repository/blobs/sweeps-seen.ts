@@ -5,7 +5,7 @@ import type { CallOptions } from "../../storage/storage.ts";
 import { longestLargeObject, requireLength } from "../format.ts";
 import { getSmallObject, type SweepRecord } from "../points/small-objects.ts";
 import type { Repository } from "../repository.ts";
-import { type OpenIndexesOptions, orReported } from "./open-indexes.ts";
+import { type OpenIndexesOptions, reporting } from "./open-indexes.ts";
 
 const hour = 3_600_000;
 /** In ms. For that long a look at the records is as good as a new one: far shorter than any grace period, and longer than a usual increment takes. */
@@ -81,11 +81,12 @@ async function readSweeps(
   known: ReadonlyMap<string, SweepRecord>,
   options: OpenIndexesOptions,
 ): Promise<Map<string, SweepRecord>> {
+  const reported = reporting(options);
   const records = new Map<string, SweepRecord>();
   for await (const object of repository.storage.list("sweeps/", options)) {
     const { name } = object;
     if (known.has(name)) continue;
-    const record = await orReported(name, options, async () => {
+    const record = await reported(name, async () => {
       requireLength(object, longestLargeObject);
       return await getSmallObject(repository, "sweeps", name, options);
     });

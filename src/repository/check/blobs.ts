@@ -8,12 +8,12 @@ import { openBlob, reusedRoom, type TableEntry } from "../blobs/pack.ts";
 /** This thread's: a content is looked at, and forgotten. */
 const room = reusedRoom();
 
-export interface SealedBlobs {
+export interface BlobsToVerify {
   readonly keys: KeyRing;
   readonly objectKey: Buffer;
   /** The pack's id, for messages. */
   readonly pack: string;
-  /** The sealed bytes of a blob. */
+  /** The sealed bytes of a blob. Throws why they can't be read. */
   readonly sealed: (entry: TableEntry) => Buffer;
 }
 
@@ -24,7 +24,7 @@ export interface BadBlobs {
 }
 
 /** Returns the blobs that aren't whole, or undefined. */
-export function verifyBlobs(blobs: SealedBlobs, entries: readonly TableEntry[]): BadBlobs | undefined {
+export function verifyBlobs(blobs: BlobsToVerify, entries: readonly TableEntry[]): BadBlobs | undefined {
   const bad: TableEntry[] = [];
   let first: StillpointError | undefined;
   for (const entry of entries) {

@@ -1,7 +1,8 @@
 /** Opens every object of one body but manifests and index objects, whose readers do. */
 import { isStillpointError } from "../../errors.ts";
 import type { CallOptions } from "../../storage/storage.ts";
-import { type Damage, forEachAtOnce } from "../points/catalog.ts";
+import { forEachAtOnce } from "../points/catalog.ts";
+import type { Damage } from "../points/unreadable.ts";
 import { damagedObject } from "../format.ts";
 import { parseKeyObject } from "../keys/key-objects.ts";
 import { parseLease } from "../lease.ts";

@@ -9,6 +9,7 @@ import { isDamage } from "../mark/mark.ts";
 import { readEnds } from "../blobs/open-packs.ts";
 import { openTable, type PackEnds, type PackInfo, packName, type TableEntry, tableLengthOf } from "../blobs/pack.ts";
 import { parseTable } from "../blobs/pack-table.ts";
+import { readSealed, type SealedBlobs, sealedOf } from "./sealed-blobs.ts";
 
 export interface WholePack extends PackEnds {
   readonly entries: readonly TableEntry[];
@@ -62,8 +63,8 @@ export async function verifyPack(
   const { id } = pack;
   let ends: WholePack;
   try {
-    const read = await readEnds(source.keys, source.storage, { id, size: pack.size }, options);
-    ends = { ...read, entries: parseTable(read.info) };
+    const opened = await readEnds(source.keys, source.storage, { id, size: pack.size }, options);
+    ends = { ...opened, entries: parseTable(opened.info) };
   } catch (error) {
     if (!isDamage(error)) throw error;
     const missing = error.code === "object_missing";
@@ -72,14 +73,16 @@ export async function verifyPack(
   const bad: TableEntry[] = [];
   let first: StillpointError | undefined;
   const slices = slicesOf(ends.entries);
-  let reading = readSlice(source, id, slices[0], options);
+  const read = async (slice: readonly TableEntry[] = []): Promise<SealedBlobs> =>
+    await readSealed(source.storage, id, slice, options);
+  let reading = read(slices[0]);
   for (const [position, slice] of slices.entries()) {
-    const data = await reading;
-    reading = readSlice(source, id, slices[position + 1], options);
-    const found = verifySlice(source, ends, slice, data);
+    const blobs = await reading;
+    reading = read(slices[position + 1]);
+    const found = verifySlice(source, ends, slice, blobs);
     first ??= found?.error;
     bad.push(...(found?.entries ?? []));
-    if (!(data instanceof Error)) release(data);
+    for (const sealed of blobs.values()) if (!(sealed instanceof Error)) release(sealed);
   }
   if (first === undefined) return { info: ends.info, damage: undefined };
   const others = bad.length === 1 ? "" : `, and so are ${String(bad.length - 1)} other blobs of it`;
@@ -90,18 +93,14 @@ function verifySlice(
   { keys }: PackSource,
   { info, objectKey }: WholePack,
   slice: readonly TableEntry[],
-  data: Buffer | StillpointError,
+  blobs: SealedBlobs,
 ): BadBlobs | undefined {
-  if (data instanceof Error) return { entries: slice, error: data };
   const misplaced = slice.filter(({ kind }) => (kind === blobKinds.data) !== (info.class === "data"));
   if (misplaced.length > 0) {
     const why = `its blob ${String(misplaced[0]?.number)} doesn't belong in a pack of the class ${info.class}`;
     return { entries: misplaced, error: damagedObject(packName(info.id), why) };
   }
-  const start = slice[0]?.offset ?? 0;
-  const sealed = (entry: TableEntry): Buffer =>
-    data.subarray(entry.offset - start, entry.offset - start + entry.sealedLength);
-  return verifyBlobs({ keys, objectKey, pack: info.id, sealed }, slice);
+  return verifyBlobs({ keys, objectKey, pack: info.id, sealed: (entry) => sealedOf(blobs, entry) }, slice);
 }
 
 /** Of blobs that follow one another, in bytes about. */
@@ -119,22 +118,4 @@ function slicesOf(entries: readonly TableEntry[]): TableEntry[][] {
     length += entry.sealedLength;
   }
   return slices;
-}
-
-/** The bytes of a slice, or the error that is a fact about them. */
-async function readSlice(
-  { storage }: PackSource,
-  id: string,
-  slice: readonly TableEntry[] = [],
-  options?: CallOptions,
-): Promise<Buffer | StillpointError> {
-  const [first, last] = [slice[0], slice.at(-1)];
-  if (first === undefined || last === undefined) return Buffer.alloc(0);
-  const range = { offset: first.offset, length: last.offset + last.sealedLength - first.offset };
-  try {
-    return await storage.get(packName(id), range, options);
-  } catch (error) {
-    if (isDamage(error)) return error;
-    throw error;
-  }
 }

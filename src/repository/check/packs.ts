@@ -2,7 +2,8 @@
 import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
-import { type Damage, forEachAtOnce } from "../points/catalog.ts";
+import { forEachAtOnce } from "../points/catalog.ts";
+import type { Damage } from "../points/unreadable.ts";
 import { type BadRead, blobRecordLength, type PackToRead, readPacks } from "./read-task.ts";
 import type { ExecutorFactory } from "../threads/executor.ts";
 import { type BlobKind, damagedObject } from "../format.ts";
@@ -148,7 +149,7 @@ class PackChecking implements PacksChecked {
   }
 
   /** What the listing shows without a further look. */
-  noteListed({ junk }: Orphans): void {
+  noteListed({ junk, unread }: Orphans): void {
     for (const name of this.#digests.contradicted)
       this.#noteIndex(name, "another says something else of the same pack");
     for (const id of this.store.lost) {
@@ -162,7 +163,7 @@ class PackChecking implements PacksChecked {
           : `The pack ${name} has ${String(size)} bytes, not what the index says`;
       this.bad.push({ id, message, missing: size === undefined, indexed: true, blobs: [], noneReadable: true });
     }
-    for (const { id } of junk) {
+    for (const { id } of [...junk, ...unread]) {
       const message = `The pack ${packName(id)}, which no index names, has no table that opens`;
       this.bad.push({ id, message, missing: false, indexed: false, blobs: [], noneReadable: true });
     }

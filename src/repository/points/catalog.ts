@@ -1,11 +1,12 @@
 /** The recovery points of a repository, with what was said of them since: tags, holds, proofs. */
-import { isStillpointError, StillpointError, toError } from "../../errors.ts";
+import { StillpointError, toError } from "../../errors.ts";
 import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions, ObjectInfo, Storage } from "../../storage/storage.ts";
 import { longestSmallObject, requireLength } from "../format.ts";
 import { openManifest, parsePointName, type RecoveryPoint, sealManifest, type Manifest } from "./manifest.ts";
 import { exists, type Repository } from "../repository.ts";
 import { isRead, readUntil } from "./readers.ts";
+import { type Damage, PassingOver } from "./unreadable.ts";
 import { getSmallObject, type Hold, type Proof, putSmallObject, type SmallObject } from "./small-objects.ts";
 
 export interface CatalogPoint extends RecoveryPoint {
@@ -20,12 +21,6 @@ export interface CatalogPoint extends RecoveryPoint {
   readonly received: number;
 }
 
-/** Something stored that can't be used, and why. */
-export interface Damage {
-  readonly name: string;
-  readonly error: StillpointError;
-}
-
 export interface Catalog {
   /** Oldest first; of the same instant, by id. */
   readonly points: readonly CatalogPoint[];
@@ -38,8 +33,8 @@ export interface Catalog {
 const readsAtOnce = 16;
 
 /**
- * Lists all points. What the repository's memory holds isn't read again, since it never changes. A damaged object is
- * reported, not thrown; a failing storage is thrown.
+ * Lists all points. What the repository's memory holds isn't read again, since it never changes. An object that
+ * can't be read is reported, not thrown; a failing storage is thrown.
  */
 export async function loadCatalog(repository: Repository, options: CallOptions = {}): Promise<Catalog> {
   return await readCatalog(repository, await listPoints(repository.storage, options), options);
@@ -63,17 +58,18 @@ export async function readCatalog(
   const { memory } = repository;
   await memory?.load();
   const damaged: Damage[] = [];
+  const reads = new PassingOver((damage) => damaged.push(damage));
   const [tags, holds, proofs, readers] = await Promise.all([
-    newestPerPoint(repository, "tags", damaged, options),
-    newestPerPoint(repository, "holds", damaged, options),
-    newestPerPoint(repository, "proofs", damaged, options),
+    newestPerPoint(repository, "tags", reads, options),
+    newestPerPoint(repository, "holds", reads, options),
+    newestPerPoint(repository, "proofs", reads, options),
     readUntil(repository.storage, options),
   ]);
   const points: CatalogPoint[] = [];
   await forEachAtOnce(listed, readsAtOnce, async (object) => {
     throwIfCancelled(options.signal);
     const { name, time } = object;
-    const point = memory?.point(name) ?? (await readNew(repository, object, damaged, options));
+    const point = memory?.point(name) ?? (await readNew(repository, object, reads, options));
     if (point === undefined) return;
     points.push({
       id: point.id,
@@ -123,11 +119,11 @@ export async function vanishedPoints(
 async function readNew(
   repository: Repository,
   object: ObjectInfo,
-  damaged: Damage[],
+  reads: PassingOver,
   options: CallOptions,
 ): Promise<RecoveryPoint | undefined> {
   const { name } = object;
-  const point = await orDamaged(damaged, name, async () => {
+  const point = await reads.readIfThere(name, async () => {
     requireLength(object, longestSmallObject);
     return await readPoint(repository, name, options);
   });
@@ -135,14 +131,16 @@ async function readNew(
   return point;
 }
 
-/** The point's newest proof that isn't damaged. Throws a storage error. */
+/** The point's newest proof that isn't damaged; `unread` when the storage failed to read one that is as new. Throws a storage error. */
 export async function newestProof(
   repository: Repository,
   point: string,
   options: CallOptions = {},
-): Promise<Proof | undefined> {
-  const { newest } = await newestPerPoint(repository, "proofs", [], { ...options, point });
-  return newest.get(point);
+): Promise<Proof | "unread" | undefined> {
+  let unread = false;
+  const reads = new PassingOver(({ error }) => void (unread ||= error.code === "storage_failed"));
+  const { newest } = await newestPerPoint(repository, "proofs", reads, { ...options, point });
+  return unread ? "unread" : newest.get(point);
 }
 
 /** A verified point, by object name. Throws `damaged`, `object_missing` or a storage error. */
@@ -245,13 +243,13 @@ export async function forgetUnlessKept(
 }
 
 /**
- * The newest object of each point's (or of one `point`) that isn't damaged, from `folder`, by point id; and the names of those read. Names begin
+ * The newest object of each point's (or of one `point`) that can be read, from `folder`, by point id; and the names of those read. Names begin
  * with the time, so the greatest is the newest.
  */
 async function newestPerPoint<F extends "tags" | "holds" | "proofs">(
   repository: Repository,
   folder: F,
-  damaged: Damage[],
+  reads: PassingOver,
   options: CallOptions & { readonly point?: string },
 ): Promise<{ readonly newest: ReadonlyMap<string, SmallObject<F>>; readonly names: Iterable<string> }> {
   const stored = new Map<string, ObjectInfo[]>();
@@ -268,7 +266,7 @@ async function newestPerPoint<F extends "tags" | "holds" | "proofs">(
     const { name } = object;
     const remembered = memory?.object(name) as SmallObject<F> | undefined;
     if (remembered !== undefined) return remembered;
-    const content = await orDamaged(damaged, name, async () => {
+    const content = await reads.readIfThere(name, async () => {
       requireLength(object, longestSmallObject);
       return await getSmallObject(repository, folder, name, options);
     });
@@ -287,18 +285,6 @@ async function newestPerPoint<F extends "tags" | "holds" | "proofs">(
     }
   });
   return { newest, names };
-}
-
-/** The result; or undefined, when the object is damaged (noted) or went away meanwhile. */
-async function orDamaged<T>(damaged: Damage[], name: string, read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isStillpointError(error, "object_missing")) return undefined;
-    if (!isStillpointError(error, "damaged")) throw error;
-    damaged.push({ name, error });
-    return undefined;
-  }
 }
 
 /**

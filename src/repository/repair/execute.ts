@@ -2,7 +2,7 @@
 import { throwIfCancelled } from "../../host/cancel.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import { BlobMap } from "../check/affected.ts";
-import { sealedIn } from "../check/pack.ts";
+import { readSealed, sealedOf } from "../check/sealed-blobs.ts";
 import { type ExecutorFactory, executorFor } from "../threads/executor.ts";
 import { headerLength } from "../format.ts";
 import { openBlob, openStored, packName } from "../blobs/pack.ts";
@@ -76,7 +76,7 @@ async function saveBlobs(
   return { salvaged, fetched };
 }
 
-/** Copies what the plan found to be whole; each blob is verified again before it is sealed. */
+/** Copies what the plan found to be whole; each blob is verified again before it is sealed. Throws for one that isn't whole any more. */
 async function salvagePack(
   { store, writer }: WriteSession,
   { pack, entries }: Salvage,
@@ -84,14 +84,14 @@ async function salvagePack(
   signal: AbortSignal | undefined,
 ): Promise<number> {
   const { keys, storage } = store.repository;
-  const data = await storage.get(packName(pack), undefined, { signal });
-  const objectKey = keys.objectKey(data.subarray(0, headerLength));
+  const objectKey = keys.objectKey(await storage.get(packName(pack), { offset: 0, length: headerLength }, { signal }));
+  const blobs = await readSealed(storage, pack, entries, { signal });
   let salvaged = 0;
   for (const entry of entries) {
     throwIfCancelled(signal);
     const { id, kind, encoding, rawLength } = entry;
     if (saved.get(kind, id) === true) continue;
-    const sealed = sealedIn(data, entry);
+    const sealed = sealedOf(blobs, entry);
     openBlob(keys, objectKey, entry, sealed, pack);
     await writer.addStored(kind, id, encoding, rawLength, openStored(objectKey, entry, sealed, pack));
     saved.set(kind, id, true);

@@ -1,6 +1,7 @@
 /** Damaged objects of one body, and manifests that are missing: what becomes of each. */
+import type { StillpointError } from "../../errors.ts";
 import type { CallOptions } from "../../storage/storage.ts";
-import type { Damage } from "../points/catalog.ts";
+import type { Damage } from "../points/unreadable.ts";
 import type { Finding } from "../check/findings.ts";
 import { damagedObject } from "../format.ts";
 import { parseKeyObject } from "../keys/key-objects.ts";
@@ -29,11 +30,14 @@ export async function planObjects(
   options: CallOptions,
 ): Promise<ObjectAction[]> {
   const actions: ObjectAction[] = [];
-  const names = damaged.map(({ name }) => name).filter((name) => !name.startsWith("index/"));
-  for (const name of [...names, ...(await missingManifests(gaps, replicas, options))]) {
+  const known = damaged.filter(({ name }) => !name.startsWith("index/"));
+  const missing = (await missingManifests(gaps, replicas, options)).map((name) => ({ name, error: undefined }));
+  for (const { name, error } of [...known, ...missing]) {
     const replica = await firstWith(repository, replicas, name, options);
     actions.push(
-      replica === undefined ? { name, action: without(name) } : { name, action: "restore", from: replica.location },
+      replica === undefined
+        ? { name, action: without(name, error) }
+        : { name, action: "restore", from: replica.location },
     );
   }
   return actions;
@@ -58,11 +62,15 @@ export async function executeObjects(
 }
 
 /** What is done with an object that no replica has. */
-function without(name: string): ObjectAction["action"] {
+function without(name: string, error: StillpointError | undefined): ObjectAction["action"] {
   const folder = name.split("/")[0] ?? "";
-  // A record that can't be read leads to no deletion; packs that it named are named again by the next sweep. And the next job
-  // stores the configuration in force again where it is no longer the newest.
-  if (["tags", "readers", "proofs", "sweeps", "config", "lease"].includes(folder)) return "remove";
+  // A record that can't be read leads to no deletion, but keeps captures from going on; packs that it named are named again by the
+  // next sweep.
+  if (folder === "sweeps") return "remove";
+  // Where the storage failed, it may be whole, and nothing else says what it says.
+  if (error?.code === "storage_failed") return "lost";
+  // The next job stores the configuration in force again where it is no longer the newest.
+  if (["tags", "readers", "proofs", "config", "lease"].includes(folder)) return "remove";
   return folder === "holds" ? "renew" : "lost";
 }
 

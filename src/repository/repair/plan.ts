@@ -7,14 +7,14 @@ import { findChainGaps } from "../check/chain.ts";
 import { BlobMap, findAffected, type Unreadable } from "../check/affected.ts";
 import { type BlobName, copiesOf, diagnose, type Diagnosis, type DiagnoseOptions } from "../check/diagnose.ts";
 import { describeDiagnosis, type Finding } from "../check/findings.ts";
-import { sealedIn } from "../check/pack.ts";
+import { verifyBlobs } from "../check/blobs.ts";
+import { readSealed, sealedOf } from "../check/sealed-blobs.ts";
 import { type BadPack, tablesOf } from "../check/packs.ts";
 import { type BlobKind, blobKinds, headerLength } from "../format.ts";
 import { openIndexes } from "../blobs/open-indexes.ts";
-import type { KeyRing } from "../keys/key-ring.ts";
 import type { Pins } from "../locks/pins.ts";
 import { isDamage } from "../mark/mark.ts";
-import { decodeStored, openBlob, type PackInfo, packName, type TableEntry } from "../blobs/pack.ts";
+import { decodeStored, type PackInfo, packName, type TableEntry } from "../blobs/pack.ts";
 import { parseTable } from "../blobs/pack-table.ts";
 import { type ObjectAction, planObjects } from "./objects.ts";
 import { fetchBlob, openReplicas, type Replica } from "./sources.ts";
@@ -143,19 +143,20 @@ async function wholeEntries(store: BlobStore, pack: BadPack, options: CallOption
   const table = (await tablesOf(store, new Set([pack.id]), options)).get(pack.id);
   if (table === undefined) return [];
   const { keys, storage } = store.repository;
-  const data = await storage.get(packName(pack.id), undefined, options);
-  return parseTable(table).filter((entry) => opensIn(keys, data, entry, pack.id));
-}
-
-function opensIn(keys: KeyRing, data: Buffer, entry: TableEntry, pack: string): boolean {
-  if (data.length < entry.offset + entry.sealedLength) return false;
+  const entries = parseTable(table);
+  let header: Buffer;
   try {
-    openBlob(keys, keys.objectKey(data.subarray(0, headerLength)), entry, sealedIn(data, entry), pack);
-    return true;
+    header = await storage.get(packName(pack.id), { offset: 0, length: headerLength }, options);
   } catch (error) {
-    if (isDamage(error)) return false;
+    // Without it no blob can be opened.
+    if (isDamage(error)) return [];
     throw error;
   }
+  const blobs = await readSealed(storage, pack.id, entries, options);
+  const sealed = (entry: TableEntry): Buffer => sealedOf(blobs, entry);
+  const found = verifyBlobs({ keys, objectKey: keys.objectKey(header), pack: pack.id, sealed }, entries);
+  const bad = new Set(found?.entries);
+  return entries.filter((entry) => !bad.has(entry));
 }
 
 /** What replicas have whole, and what none has, with what that costs. */

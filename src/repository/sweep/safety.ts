@@ -27,10 +27,13 @@ export async function requireExplained(repository: Repository, seen: Explained):
   for (const { name, error } of catalog.damaged) {
     const point = parsePointName(name);
     if (point === undefined || acceptLost.has(point.id)) continue;
-    throw new StillpointError("damaged", {
+    const mend =
+      "Run `stillpoint repair`; if no replica has the point, accept its loss with `stillpoint sweep --accept-lost`.";
+    throw new StillpointError(error.code, {
       what: `Cannot sweep ${location}: what the recovery point ${point.id} needs isn't known. ${error.parts.what}`,
       safe: "Nothing was deleted.",
-      next: "Run `stillpoint repair`; if no replica has the point, accept its loss with `stillpoint sweep --accept-lost`.",
+      next:
+        error.code === "damaged" ? mend : `Try again later: the storage may only be disturbed. If it stays so: ${mend}`,
       cause: error,
     });
   }

@@ -1,5 +1,4 @@
 /** How much of each pack is in use, and which of several copies of a blob counts. */
-import { isStillpointError } from "../../errors.ts";
 import type { CallOptions } from "../../storage/storage.ts";
 import type { BlobStore, StorePack } from "../blobs/blob-store.ts";
 import { readPack } from "../blobs/open-packs.ts";
@@ -8,6 +7,7 @@ import { openIndexes } from "../blobs/open-indexes.ts";
 import type { MarkSet } from "../mark/mark-set.ts";
 import type { PackInfo } from "../blobs/pack.ts";
 import { parseTable } from "../blobs/pack-table.ts";
+import { isUnreadable } from "../points/unreadable.ts";
 
 /** A pack as a sweep sees it. Bytes are of sealed blobs but for `size`, the whole pack's. */
 export interface PackUse {
@@ -66,6 +66,8 @@ export interface Orphans {
   readonly readable: readonly PackInfo[];
   /** Without a table that opens: no blob can be had from them. */
   readonly junk: readonly StorePack[];
+  /** The storage failed to read their tables: what they hold isn't known, so they stay. */
+  readonly unread: readonly StorePack[];
 }
 
 /** Reads the tables of packs that no index names. Throws a storage error. */
@@ -73,16 +75,17 @@ export async function openOrphans(store: BlobStore, options: CallOptions): Promi
   const { keys, storage } = store.repository;
   const readable: PackInfo[] = [];
   const junk: StorePack[] = [];
+  const unread: StorePack[] = [];
   for (const orphan of store.orphans) {
     try {
       readable.push((await readPack(keys, storage, { id: orphan.id, size: orphan.size }, options)).info);
     } catch (error) {
-      if (!isStillpointError(error, "damaged")) throw error;
-      junk.push(orphan);
+      if (!isUnreadable(error)) throw error;
+      (error.code === "damaged" ? junk : unread).push(orphan);
     }
   }
   for (const info of readable) store.add(info);
-  return { readable, junk };
+  return { readable, junk, unread };
 }
 
 /** Throws `damaged` or a storage error. */

@@ -9,6 +9,7 @@ import { headerLength } from "../../../src/repository/format.ts";
 import { sealIndex } from "../../../src/repository/blobs/index-object.ts";
 import type { RecoveryPoint } from "../../../src/repository/points/manifest.ts";
 import { type PackInfo, packName } from "../../../src/repository/blobs/pack.ts";
+import { parseTable } from "../../../src/repository/blobs/pack-table.ts";
 import type { Repository } from "../../../src/repository/repository.ts";
 import { putSmallObject } from "../../../src/repository/points/small-objects.ts";
 import { sweep } from "../../../src/repository/sweep/sweep.ts";
@@ -16,6 +17,7 @@ import { FaultyStorage } from "../../helpers/faulty-storage.ts";
 import { rejection } from "../../helpers/rejection.ts";
 import {
   alter,
+  blockLength,
   captureTiny,
   flipByte,
   makeTestRepository,
@@ -24,6 +26,7 @@ import {
   reopen,
   storeTiny,
   type TestRepository,
+  withBadSector,
 } from "../../helpers/repository.ts";
 
 const day = 86_400_000;
@@ -139,6 +142,43 @@ describe("a healthy repository", () => {
     let sum = 0;
     for (let group = 1; group <= 3; group++) sum += (await check({ readData: { group, of: 3 } })).bytesRead;
     expect(sum).toBe(whole.bytesRead);
+  });
+});
+
+describe("a bad sector", () => {
+  test("under any object is a finding, and the check goes on", async () => {
+    await fill();
+    const orphans = (await BlobStore.load(repository)).orphans.map(({ id }) => packName(id));
+    const names = (await namesOf(repository.storage)).filter((name) => !orphans.includes(name));
+    const folders = Map.groupBy(names, (name) => name.split("/")[0] ?? "");
+    expect([...folders.keys()]).toEqual(
+      expect.arrayContaining(["points", "proofs", "tags", "holds", "index", "sweeps"]),
+    );
+    for (const [folder, [name = ""]] of folders) {
+      const { findings } = await check({}, withBadSector(repository, [name]));
+      expect({ folder, found: findings.filter(({ object }) => object === name) }).toMatchObject({
+        folder,
+        found: [{}],
+      });
+    }
+    // What no index names, and nobody needs, is a sweep's matter.
+    expect((await check({}, withBadSector(repository, orphans))).findings).toEqual([]);
+  });
+
+  test("in a pack costs what lies on it", async () => {
+    await captureTiny(repository, { image: [1, 2, 3, 4, 5, 6] });
+    const [pack] = await packsOf("data");
+    if (pack === undefined) throw new Error("no pack");
+    const [first, second] = parseTable(pack);
+    if (first === undefined || second === undefined) throw new Error("no blobs");
+    const { findings } = await check({}, withBadSector(repository, [packName(pack.id)], second.offset));
+    expect(findings).toMatchObject([{ kind: "pack", affected: [{ length: blockLength }] }]);
+  });
+
+  test("under many objects at once is a storage that fails", async () => {
+    await fill();
+    const sick = withBadSector(repository, await namesOf(repository.storage));
+    expect(await rejection(check({}, sick))).toMatchObject({ code: "storage_failed" });
   });
 });
 

@@ -7,12 +7,14 @@ import {
   forEachAtOnce,
   forgetPoint,
   loadCatalog,
+  newestProof,
   vanishedPoints,
 } from "../../../src/repository/points/catalog.ts";
 import { CatalogMemory, type MemoryFile } from "../../../src/repository/points/catalog-memory.ts";
 import { checkRepository } from "../../../src/repository/check/check.ts";
 import { inlineExecutor } from "../../../src/repository/threads/executor.ts";
 import type { Manifest } from "../../../src/repository/points/manifest.ts";
+import { requireRead } from "../../../src/repository/points/unreadable.ts";
 import { createRepository, type Repository } from "../../../src/repository/repository.ts";
 import { putSmallObject } from "../../../src/repository/points/small-objects.ts";
 import { emptyManifest } from "../../helpers/commit-empty.ts";
@@ -114,10 +116,30 @@ describe("loadCatalog", () => {
     expect(damaged).toHaveLength(4);
   });
 
-  test("throws when the storage fails, rather than showing less", async () => {
-    await commitPoint(repository, manifest("a", 1));
-    storage.script({ operation: "get", name: /^points/, fault: { kind: "fail", code: "storage_failed" } });
+  test("reports what lies on a bad sector; and throws when the storage fails, rather than showing less", async () => {
+    for (let minute = 0; minute < 4; minute++) await commitPoint(repository, manifest("a", minute));
+    const all = await loadCatalog(repository);
+    const [name = ""] = all.points.map((point) => point.name);
+    const fails = { operation: "get", fault: { kind: "fail", code: "storage_failed" } } as const;
+    storage.script({ ...fails, name: new RegExp(name) });
+    const { points, damaged } = await loadCatalog(repository);
+    expect(points).toEqual(all.points.slice(1));
+    expect(damaged).toMatchObject([{ name, error: { code: "storage_failed" } }]);
+    expect(() => requireRead({ damaged })).toThrow(damaged[0]?.error);
+    storage.script({ ...fails, name: /^points/, times: 4 });
     expect(await rejection(loadCatalog(repository))).toMatchObject({ code: "storage_failed" });
+    storage.script({ ...fails, name: /^points/, fault: { kind: "fail", code: "storage_denied" } });
+    expect(await rejection(loadCatalog(repository))).toMatchObject({ code: "storage_denied" });
+  });
+
+  test("a proof that can't be read counts neither as passed nor as none", async () => {
+    const { id: point } = await commitPoint(repository, manifest("a", 1));
+    const proof = { version: 1, point, method: "read-data", seconds: 1, detail: "" } as const;
+    await putSmallObject(repository, "proofs", { ...proof, time: "2026-01-01T01:00:00.000Z", result: "passed" });
+    await putSmallObject(repository, "proofs", { ...proof, time: "2026-01-01T02:00:00.000Z", result: "failed" });
+    expect(await newestProof(repository, point)).toMatchObject({ result: "failed" });
+    storage.script({ operation: "get", name: /^proofs/, fault: { kind: "fail", code: "storage_failed" } });
+    expect(await newestProof(repository, point)).toBe("unread");
   });
 });
 

@@ -27,6 +27,7 @@ import {
   reopen,
   type TestRepository,
   type TinyContent,
+  withBadSector,
 } from "../../helpers/repository.ts";
 
 const day = 86_400_000;
@@ -328,4 +329,66 @@ describe("proofs", () => {
     const { points: all } = await loadCatalog(repository);
     return all.filter(({ proof }) => proof?.result === "failed").map(({ id }) => id);
   }
+});
+
+describe("a bad sector", () => {
+  test.each([
+    ["a blob", 200],
+    ["the header", 3],
+    ["the table", -20],
+  ])("in %s of a pack: the rest is saved, and what lies there comes from a replica", async (where, at) => {
+    const [pack] = (await packs("data")).toSorted((a, b) => b.size - a.size);
+    if (pack === undefined) throw new Error("no pack");
+    const sick = withBadSector(repository, [packName(pack.id)], at < 0 ? pack.size + at : at);
+    const report = await repair({ replicas }, sick);
+    expect(report).toMatchObject({ dropped: [packName(pack.id)], lost: [] });
+    expect(report.salvaged > 0).toBe(where !== "the header");
+    expect(report.fetched > 0).toBe(where !== "the table");
+    await expectWhole(sick);
+  });
+
+  test("in a blob that no replica has costs that blob alone", async () => {
+    const [pack] = (await packs("data")).toSorted((a, b) => b.size - a.size);
+    if (pack === undefined) throw new Error("no pack");
+    const sick = withBadSector(repository, [packName(pack.id)], 200);
+    const report = await repair({}, sick);
+    expect(report.salvaged).toBeGreaterThan(0);
+    expect(report.lost).toMatchObject([{ kind: "blob" }]);
+  });
+
+  test.each(["points", "index", "holds"])(
+    "under an object of %s is mended by a replica, or from the packs",
+    async (folder) => {
+      const point = points[1]?.id ?? "";
+      const time = new Date(here.clock.now()).toISOString();
+      for (const { repository: one } of [here, there])
+        await putSmallObject(one, "holds", { version: 1, point, time, reason: "r" });
+      const [name = ""] = await namesOf(repository.storage, `${folder}/`);
+      const sick = withBadSector(repository, [name]);
+      expect(await repair({ replicas }, sick)).toMatchObject({ lost: [] });
+      expect(await findings(sick)).toEqual([]);
+      await expectWhole(sick);
+    },
+  );
+
+  test.each(["tags", "proofs", "holds", "readers", "config"] as const)(
+    "under an object of %s that no replica has deletes nothing: the storage may be well again",
+    async (folder) => {
+      const point = points[1]?.id ?? "";
+      const time = new Date(here.clock.now()).toISOString();
+      const common = { version: 1, point, time } as const;
+      await putSmallObject(repository, "tags", { ...common, tags: ["x"] });
+      await putSmallObject(repository, "holds", { ...common, reason: "r" });
+      await putSmallObject(repository, "readers", { ...common, reader: "r" });
+      const proof = { ...common, method: "restore", result: "passed", seconds: 1, detail: "" } as const;
+      await putSmallObject(repository, "proofs", proof);
+      await putSmallObject(repository, "config", { version: 1, time, host: "h", path: "/c", text: "version: 1" });
+      const [name = ""] = await namesOf(repository.storage, `${folder}/`);
+      const before = await repository.storage.get(name);
+      const { lost, objects } = await repair({}, withBadSector(repository, [name]));
+      expect(lost).toMatchObject([{ kind: "object", object: name }]);
+      expect(objects).toEqual([]);
+      expect(await repository.storage.get(name)).toEqual(before);
+    },
+  );
 });

@@ -22,6 +22,7 @@ import {
   readTiny,
   storeTiny,
   type TestRepository,
+  withBadSector,
 } from "../../helpers/repository.ts";
 
 const hour = 3_600_000;
@@ -652,5 +653,43 @@ describe("refusals", () => {
       [expect.not.stringContaining(pack?.id ?? "")],
     ]);
     expect(await visit({ limits: noRewriting })).toBeDefined();
+  });
+});
+
+describe("a bad sector", () => {
+  test("under a manifest, a sweep record or an index object: nothing is deleted", async () => {
+    const first = await captureTiny(repository, { image: [1, 2] });
+    await captureTiny(repository, { image: [3, 4] }, { previous: first });
+    await visit();
+    await forget(first);
+    here.clock.pass(grace);
+    await visit();
+    here.clock.pass(grace);
+    const before = await namesOf(repository.storage);
+    for (const folder of ["points", "sweeps", "index"]) {
+      const [name = ""] = before.filter((one) => one.startsWith(`${folder}/`));
+      const sick = withBadSector(repository, [name]);
+      const refused = rejection(sweep(sick, { grace, executor: inlineExecutor }));
+      expect(await refused).toMatchObject({ code: "storage_failed" });
+      expect((await namesOf(repository.storage)).filter((one) => one !== "lease")).toEqual(
+        before.filter((one) => one !== "lease"),
+      );
+    }
+    expect((await visit()).deleted.packs).toBeGreaterThan(0);
+  });
+
+  test("under the table of a pack that no index names: that stays, and the sweep goes on", async () => {
+    await captureTiny(repository, { image: [1, 2] });
+    const indexes = await namesOf(repository.storage, "index/");
+    await storeTiny(repository, { image: [50, 51] });
+    for (const name of await namesOf(repository.storage, "index/"))
+      if (!indexes.includes(name)) await repository.storage.delete(name);
+    const orphans = (await BlobStore.load(repository)).orphans.map(({ id }) => packName(id));
+    const sick = withBadSector(repository, orphans);
+    for (let i = 0; i < 3; i++) {
+      await sweep(sick, { grace, executor: inlineExecutor });
+      here.clock.pass(grace);
+    }
+    expect(await namesOf(repository.storage, "packs/")).toEqual(expect.arrayContaining(orphans));
   });
 });
