@@ -1,5 +1,4 @@
 /** Looks at one location now and then, cheaply: names are listed, and of the manifests only the newest are read. */
-import { isStillpointError } from "../errors.ts";
 import type { Clock } from "../host/clock.ts";
 import { nodeFiles } from "../host/node-files.ts";
 import { belongsTo } from "../job/belonging.ts";
@@ -12,6 +11,7 @@ import { readPoint } from "../repository/points/catalog.ts";
 import { compactTime, parsePointName } from "../repository/points/manifest.ts";
 import type { Repository } from "../repository/repository.ts";
 import { getSmallObject } from "../repository/points/small-objects.ts";
+import { type Damage, PassingOver, requireRead } from "../repository/points/unreadable.ts";
 import { type SizeSample, SizeHistory } from "./size-history.ts";
 import type { CallOptions } from "../storage/storage.ts";
 import { type KnownLocation, type KnownPoint, knownLocation, seriesOf } from "./known-location.ts";
@@ -34,6 +34,11 @@ export interface LookOptions extends CallOptions {
   readonly sizes: boolean;
 }
 
+/** A look that is under way. */
+interface Looking extends LookOptions {
+  readonly passing: PassingOver;
+}
+
 interface ListedPoint {
   readonly name: string;
   readonly id: string;
@@ -47,8 +52,8 @@ export class LocationWatch {
   readonly location: string;
   readonly path: string;
   readonly #options: WatchOptions;
-  /** Condensed manifests by object name; undefined for one that can't be read. */
-  readonly #points = new Map<string, KnownPoint | undefined>();
+  /** Condensed manifests by object name. One that can't be read isn't among them: it may be whole at the next look. */
+  readonly #points = new Map<string, KnownPoint>();
   /** Whether a proof says `passed`, by object name. */
   readonly #proofs = new Map<string, boolean>();
   /** By source: every one is asked for at each look. */
@@ -109,7 +114,9 @@ export class LocationWatch {
   }
 
   /** Throws what the storage throws. Returns whether the location could not be reached before. */
-  async look(options: LookOptions): Promise<boolean> {
+  async look(request: LookOptions): Promise<boolean> {
+    const unread: Damage[] = [];
+    const options = { ...request, passing: new PassingOver((damage) => unread.push(damage)) };
     await this.#list(options);
     const proofs = await this.#listProofs(options);
     const newest = new Map<string, KnownPoint>();
@@ -123,6 +130,8 @@ export class LocationWatch {
       const firstProven = await this.#first(options, proven, mine, ({ id }) => this.#passed(options, proofs.get(id)));
       if (firstProven !== undefined) verified.set(`${firstProven.source} ${firstProven.policy}`, firstProven);
     }
+    // That there is no point is only known where the storage could read what it lists.
+    if (newest.size === 0) requireRead({ damaged: unread });
     await this.#remember({
       version: 1,
       path: this.path,
@@ -212,7 +221,7 @@ export class LocationWatch {
   }
 
   async #first(
-    options: LookOptions,
+    options: Looking,
     listed: readonly ListedPoint[],
     mine: (point: KnownPoint) => boolean,
     also: (point: KnownPoint) => Promise<boolean> = () => Promise.resolve(true),
@@ -225,34 +234,31 @@ export class LocationWatch {
     return undefined;
   }
 
-  /** Verified by its signature, when it is first seen. Undefined when it is damaged, or gone meanwhile. */
-  async #point({ repository, signal }: LookOptions, { name }: ListedPoint): Promise<KnownPoint | undefined> {
-    if (this.#points.has(name)) return this.#points.get(name);
-    let point: KnownPoint | undefined;
-    try {
-      const { id, time, manifest } = await readPoint(repository, name, { signal });
-      const { source, policy, consistency, statistics, left_out_count: leftOut, started, finished } = manifest;
-      const { size, stored } = statistics;
-      const duration = Date.parse(finished) - Date.parse(started);
-      point = { id, time, source, policy, consistency, size, stored, leftOut, duration };
-    } catch (error) {
-      if (isStillpointError(error, "object_missing")) return undefined;
-      if (!isStillpointError(error, "damaged")) throw error;
-    }
+  /** Verified by its signature, when it is first seen. Undefined when it can't be read, or is gone meanwhile. */
+  async #point({ repository, passing, signal }: Looking, { name }: ListedPoint): Promise<KnownPoint | undefined> {
+    const known = this.#points.get(name);
+    if (known !== undefined) return known;
+    const read = await passing.readIfThere(name, async () => await readPoint(repository, name, { signal }));
+    if (read === undefined) return undefined;
+    const { id, time, manifest } = read;
+    const { source, policy, consistency, statistics, left_out_count: leftOut, started, finished } = manifest;
+    const { size, stored } = statistics;
+    const duration = Date.parse(finished) - Date.parse(started);
+    const point = { id, time, source, policy, consistency, size, stored, leftOut, duration };
     this.#points.set(name, point);
     return point;
   }
 
-  async #passed({ repository, signal }: LookOptions, name: string | undefined): Promise<boolean> {
+  async #passed({ repository, passing, signal }: Looking, name: string | undefined): Promise<boolean> {
     if (name === undefined) return false;
     const known = this.#proofs.get(name);
     if (known !== undefined) return known;
-    let passed = false;
-    try {
-      passed = (await getSmallObject(repository, "proofs", name, { signal })).result === "passed";
-    } catch (error) {
-      if (!isStillpointError(error, "object_missing") && !isStillpointError(error, "damaged")) throw error;
-    }
+    const proof = await passing.readIfThere(
+      name,
+      async () => await getSmallObject(repository, "proofs", name, { signal }),
+    );
+    if (proof === undefined) return false;
+    const passed = proof.result === "passed";
     this.#proofs.set(name, passed);
     return passed;
   }
