@@ -103,6 +103,7 @@ class World {
   }
 
   async run(site: Site, clock: Clock): Promise<JobReport> {
+    diskTime = clock.now();
     const primary = async (): Promise<Repository> => await open(site.primary, "primary", clock);
     const replica = async (): Promise<Repository> => {
       const storage = storageOn(site.other, "other", clock);
